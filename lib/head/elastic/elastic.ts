@@ -46,13 +46,19 @@ export interface ElasticParts {
 /** Rounds of one order: ranks that are lost while others come are made up for, but not for ever. */
 const MAX_ROUNDS = 16;
 
+/** Who asked to leave. */
+interface Asker {
+  readonly rank: number;
+  isLost: boolean;
+}
+
 /** Carries out orders to scale. */
 export class Elastic {
   private readonly orders: ScaleOrders;
   /** Aborted when a rank is lost: what ranks are to do next is found anew. */
   private unchanged = new AbortController();
   /** Ranks that asked to leave, and whose turn has not come. */
-  private readonly askers = new Set<number>();
+  private readonly askers = new Set<Asker>();
 
   constructor(private readonly parts: ElasticParts) {
     const { work, onScale } = parts;
@@ -86,7 +92,8 @@ export class Elastic {
         for (let round = 0; ; round++) {
           const plan = scalePlan(this.parts.job.members, wanted);
           if (plan.kind === 'done') return;
-          if (round === MAX_ROUNDS) throw new EngineError('RANK_LOST', 'ranks were lost again and again meanwhile');
+          if (round === MAX_ROUNDS)
+            throw new EngineError('RANK_LOST', 'ranks were lost again and again meanwhile; try again');
           own.throwIfAborted();
           await this.follow(plan, tally, own, () => {
             if (this.numRanks === wanted) tally.firstMs ??= sinceMs();
@@ -96,21 +103,20 @@ export class Elastic {
     });
   }
 
-  /** A rank asks to leave. @throws EngineError SCALE_FAILED: it can't, and stays; CLOSED */
+  /** A rank asks to leave. @throws EngineError SCALE_FAILED: it can't, and stays, or it was lost before it had left; CLOSED */
   leave(rank: number): Promise<Scaled> {
-    this.askers.add(rank);
+    const asker: Asker = { rank, isLost: false };
+    this.askers.add(asker);
     return this.orders.take({
       ...{ cause: { kind: 'leave', rank }, wanted: (numRanks) => numRanks - 1 },
       carryOut: async (wanted, tally, signal, sinceMs) => {
+        this.askers.delete(asker);
+        const lost = new EngineError('RANK_LOST', `rank ${rank} was lost before it had left`);
+        if (asker.isLost) throw lost;
         const { members } = this.parts.job;
-        if (!this.askers.delete(rank) || !members.present.has(rank) || members.leaving.has(rank)) return;
-        do {
-          if (stayingRanks(this.parts.job.members).every((each) => each === rank)) {
-            await this.setLeaving([rank], false);
-            throw new EngineError('INVALID_REQUEST', `no rank would stay but rank ${rank}; end the job instead`);
-          }
-          await this.shrink([rank], tally, signal);
-        } while (this.parts.job.members.leaving.has(rank));
+        if (!members.present.has(rank) || members.leaving.has(rank)) return;
+        await this.letGo(rank, tally, signal);
+        if (!tally.left.includes(rank)) throw lost;
         if (this.numRanks === wanted) tally.firstMs = sinceMs();
       },
     });
@@ -118,7 +124,7 @@ export class Elastic {
 
   /** Ranks were lost: who was on the way out may be needed, and who takes their seats asked for nothing. */
   lose(ranks: readonly number[]): void {
-    for (const rank of ranks) this.askers.delete(rank);
+    for (const asker of this.askers) asker.isLost ||= ranks.includes(asker.rank);
     this.unchanged.abort(new EngineError('RANK_LOST', 'a rank was lost meanwhile'));
     this.unchanged = new AbortController();
   }
@@ -145,6 +151,17 @@ export class Elastic {
       refuse(`${wanted} ranks; ${most}: give a whole number from 1 to ${numSeats}`);
     }
     if (this.isScaling) refuse('the job is being scaled already; ask again when it is over');
+  }
+
+  /** Until it is no member any more: it left, or was lost. */
+  private async letGo(rank: number, tally: Tally, signal: AbortSignal): Promise<void> {
+    do {
+      if (stayingRanks(this.parts.job.members).every((each) => each === rank)) {
+        await this.setLeaving([rank], false);
+        throw new EngineError('INVALID_REQUEST', `no rank would stay but rank ${rank}; end the job instead`);
+      }
+      await this.shrink([rank], tally, signal);
+    } while (this.parts.job.members.leaving.has(rank));
   }
 
   /** `onChange`: ranks came or went. */

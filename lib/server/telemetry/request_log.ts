@@ -58,7 +58,9 @@ export class RequestLog
       case 'spread': {
         const { version, numMovedExperts, movedBytes } = event.moved;
         const moved = { moved_experts: numMovedExperts, moved_bytes: movedBytes };
-        return this.log.info({ why: event.why, placement_version: version, ...moved }, 'experts were spread');
+        // Where everything was in its place already, nobody waits for the word.
+        const level = numMovedExperts === 0 ? 'debug' : 'info';
+        return this.log[level]({ why: event.why, placement_version: version, ...moved }, 'experts were spread');
       }
       case 'failed':
         return this.log.warn({ why: event.why, reason: event.error.message }, 'experts were not spread');

@@ -198,7 +198,7 @@ describe('scaling a job', () => {
     const { job, elastic } = played(3, 4);
     job.holds = ['recruit'];
     const scaling = elastic.scale(4, ASKED);
-    const leaving = elastic.leave(2);
+    const left = errorOf(EngineError, () => elastic.leave(2));
     await job.untilHeld('recruit');
     job.lose(2);
     elastic.lose([2]);
@@ -206,8 +206,22 @@ describe('scaling a job', () => {
     await job.untilHeld('recruit'); // the seat of the lost one
     job.release('recruit');
     expect((await scaling).joined).to.include(2);
-    expect(await leaving).to.deep.include({ left: [] });
+    await left;
     expect([...job.present]).to.have.members([0, 1, 2, 3]);
+  });
+
+  it('tells that a rank was lost while it left, and counts that as no success', async () => {
+    const { job, elastic, events } = played(3, 4);
+    job.holds = ['drain'];
+    const leaving = elastic.leave(2);
+    await job.untilHeld('drain 2');
+    job.lose(2);
+    elastic.lose([2]);
+    const error = await errorOf(EngineError, () => leaving);
+    expect(error).to.include({ code: 'SCALE_FAILED' });
+    expect(error.message).to.contain('goes on with 2 ranks').and.contain('rank 2 was lost');
+    expect(events.at(-1)).to.include({ kind: 'failed', before: 3, after: 2 });
+    expect(elastic.stats()).to.include({ numScaled: 0, numFailed: 1 });
   });
 
   it('ends with the engine, and tells its error', async () => {

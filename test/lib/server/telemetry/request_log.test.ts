@@ -89,6 +89,7 @@ describe('the log', () => {
     watchers.homes({ kind: 'recovered', numExperts: 8, recoveryMs: 100.5 });
     const spread = { version: 3, step: 9, numMovedExperts: 4, movedBytes: 400, numSteps: 2 };
     watchers.homes({ kind: 'spread', why: 'rank 2 joined', moved: spread });
+    watchers.homes({ kind: 'spread', why: 'nothing to do', moved: { ...spread, numMovedExperts: 0, movedBytes: 0 } });
     const full = new EngineError('REBALANCE_FAILED', 'no memory');
     watchers.homes({ kind: 'failed', why: 'rank 1 to leave', error: full });
     const error = new EngineError('SCALE_FAILED', 'no room');
