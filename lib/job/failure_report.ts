@@ -56,7 +56,7 @@ export function accusation(from: number, error: RemoteError, when: string, polic
 
 /** That the connection to a rank ended. `how`: in words; `when`: where the job was; `isHere`: the end of its process will be heard, too. */
 export function disconnect(rank: number, how: string, when: string, isHere: boolean): FailureReport {
-  const text = `the connection to rank ${rank} ended${when} (${how}); look at its log and start the job again`;
+  const text = `the connection to rank ${rank} ended${when} (${how}); look at its log`;
   const error = new EngineError('RANK_LOST', text, { rank });
   return { kind: 'disconnect', about: [rank], error, isLastWord: !isHere };
 }
@@ -65,7 +65,7 @@ export function disconnect(rank: number, how: string, when: string, isHere: bool
 export function processExit({ rank, pid, code, signal }: RankExit, ranks: readonly number[]): FailureReport {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
   const who = rank === null ? 'the process of all ranks' : `rank ${rank}`;
-  const text = `${who} (process ${pid ?? '?'}) ${how}; look at its last lines above and start the job again`;
+  const text = `${who} (process ${pid ?? '?'}) ${how}; look at its last lines above`;
   const error = new EngineError('RANK_LOST', text, rank === null ? {} : { rank });
   return { kind: 'exit', about: rank === null ? ranks : [rank], error };
 }

@@ -12,7 +12,7 @@ export interface Tally {
 }
 
 /** Somebody wants more ranks, or fewer. */
-export interface ScaleOrder {
+interface ScaleOrder {
   readonly cause: ScaleCause;
   /** How many there are to be, of so many that there are when its turn comes. */
   readonly wanted: (numRanks: number) => number;
@@ -94,7 +94,7 @@ export class ScaleOrders {
   private failed(thrown: unknown, before: number, cause: ScaleCause): Error {
     if (this.ended !== null) return this.ended;
     const after = this.numRanks();
-    const text = `the job goes on with ${after} ${after === 1 ? 'rank' : 'ranks'} (${whyOf(thrown)}); try again`;
+    const text = `the job goes on with ${after} ${after === 1 ? 'rank' : 'ranks'} (${whyOf(thrown)})`;
     const error = new EngineError('SCALE_FAILED', text, { cause: thrown });
     this.figures.numFailed++;
     this.figures.lastError = error.message;
@@ -106,7 +106,7 @@ export class ScaleOrders {
 /** Of what was given up, who gave it up knows more. */
 function whyOf(thrown: unknown): string {
   const { name } = (thrown ?? {}) as { readonly name?: string };
-  if (name === 'TimeoutError') return 'it took longer than it may';
+  if (name === 'TimeoutError') return 'it took longer than it may; give it more time';
   return name === 'AbortError' ? 'it was given up' : causeText(thrown);
 }
 
