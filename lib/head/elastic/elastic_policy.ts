@@ -3,7 +3,7 @@ import type { ExpertwireConfig } from '../../config/schema.js';
 import { EngineError } from '../../protocol/errors.js';
 
 /** What the policy goes by; `maxRanks` is a number here. */
-export interface PolicySettings extends Omit<ExpertwireConfig['elastic'], 'enabled' | 'max_ranks'> {
+interface PolicySettings extends Omit<ExpertwireConfig['elastic'], 'enabled' | 'max_ranks'> {
   readonly max_ranks: number;
 }
 

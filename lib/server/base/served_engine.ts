@@ -18,7 +18,7 @@ export interface PrefixCacheOwner {
 }
 
 /** An engine whose ranks may come and go. */
-export interface ScalableEngine {
+interface ScalableEngine {
   /** Ranks come, go, or get their share of experts. */
   readonly isScaling: boolean;
   /** Gives the job so many ranks. Rejects with EngineError INVALID_REQUEST or SCALE_FAILED. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { ElasticPolicy, type LoadSample, type PolicySettings } from '../../../../lib/head/elastic/elastic_policy.js';
+import { ElasticPolicy, type LoadSample } from '../../../../lib/head/elastic/elastic_policy.js';
 
-const SETTINGS: PolicySettings = {
+const SETTINGS: ConstructorParameters<typeof ElasticPolicy>[0] = {
   ...{ min_ranks: 1, max_ranks: 4, metric: 'waiting', up: 8, down: 0, interval_steps: 4, cool_down: 10 },
 };
 const IDLE: LoadSample = { waiting: 0, kv_usage: 0, step_ms: 0, seqUsage: 0 };

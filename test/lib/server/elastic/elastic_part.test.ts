@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { Scaled } from '../../../../lib/head/elastic/scale_events.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
-import type { ScalableEngine } from '../../../../lib/server/base/served_engine.js';
+import type { ServedEngine } from '../../../../lib/server/base/served_engine.js';
 import { PlayedEngine, playText } from '../../../kit/server/played_engine.js';
 import { errorOf, post, servedApp } from '../../../kit/server/served_app.js';
 
@@ -15,7 +15,7 @@ interface Asked {
   readonly signal: AbortSignal | undefined;
 }
 
-function scalable(scale: ScalableEngine['scale'], isScaling = false) {
+function scalable(scale: NonNullable<ServedEngine['scale']>, isScaling = false) {
   const asked: Asked[] = [];
   const engine = Object.assign(new PlayedEngine(playText('')), {
     isScaling,
@@ -76,7 +76,7 @@ describe('POST /scale_elastic_ep', () => {
   });
 
   it('is 500 where the job could not be scaled, and says how many ranks there are', async () => {
-    const failure = new EngineError('SCALE_FAILED', 'the job goes on with 2 ranks (rank 2 ended); try again');
+    const failure = new EngineError('SCALE_FAILED', 'the job goes on with 2 ranks (rank 2 ended)');
     const { app } = await servedApp({ engine: scalable(() => Promise.reject(failure)).engine });
     const answer = await post(app, '/scale_elastic_ep', { new_data_parallel_size: 4 });
     expect(answer.statusCode).to.equal(500);
@@ -84,7 +84,10 @@ describe('POST /scale_elastic_ep', () => {
   });
 
   it('is 408 where drain_timeout seconds were not enough, and gives up by then', async () => {
-    const failure = new EngineError('SCALE_FAILED', 'the job goes on with 4 ranks; try again');
+    const failure = new EngineError(
+      'SCALE_FAILED',
+      'the job goes on with 4 ranks (it took longer than it may; give it more time)',
+    );
     const { engine, asked } = scalable(
       (_, signal) =>
         new Promise((_resolve, reject) => signal!.addEventListener('abort', () => reject(failure), { once: true })),
