@@ -1,24 +1,20 @@
 /** More or fewer ranks while the server runs, under vLLM's names (vllm/entrypoints/serve/elastic_ep). */
 import * as z from 'zod';
+import { MAX_RANKS } from '../../../base/ids.js';
 import type { Scaled } from '../../head/elastic/scale_events.js';
 import { EngineError } from '../../protocol/errors.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServerContext, ServerPart } from '../base/part.js';
 import { integer } from '../openai/requests/fields.js';
+import { DEFAULT_DRAIN_TIMEOUT_S, MAX_DRAIN_TIMEOUT_S } from './scale_limits.js';
 
 /** Who has a key; without any, clients of this machine. */
 const config = { access: 'local' } as const;
 
-/** Of vLLM. */
-const DEFAULT_DRAIN_TIMEOUT_S = 120;
-const MAX_DRAIN_TIMEOUT_S = 86_400;
-/** More than any job has. */
-const MAX_SIZE = 4096;
-
-const SIZE = `give a whole number from 1 to ${MAX_SIZE}`;
+const SIZE = `give a whole number from 1 to ${MAX_RANKS}`;
 const body = z.object(
   {
-    new_data_parallel_size: z.int({ error: SIZE }).min(1, { error: SIZE }).max(MAX_SIZE, { error: SIZE }),
+    new_data_parallel_size: z.int({ error: SIZE }).min(1, { error: SIZE }).max(MAX_RANKS, { error: SIZE }),
     drain_timeout: integer(1, MAX_DRAIN_TIMEOUT_S),
   },
   { error: 'give a JSON object' },

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { ChatError } from '../../../lib/commands/chat/answers/errors.js';
+import { runCommand } from '../../../lib/commands/parser.js';
 import { scale, type ScaleArgs } from '../../../lib/commands/scale.js';
 import { commandContext } from '../../kit/processes/command_context.js';
 import { errorOf } from '../../kit/rejects.js';
@@ -48,6 +49,11 @@ describe('the command scale', () => {
       { ...ANSWER, ranks_before: 4, ranks: 2, joined: [], left: [3, 2], moved_sequences: 5, recomputed: 1 },
       '4 → 2 ranks · left: 3, 2 · moved: 48 experts, 5 sequences · computed anew: 1 sequences · new size after 0.64 s · all in place after 1.81 s',
     ],
+    [
+      'that one rank is left',
+      { ...ANSWER, ranks: 1, joined: [], left: [1], first_ms: null },
+      '2 → 1 rank · left: 1 · moved: 48 experts, 0 sequences · all in place after 1.81 s',
+    ],
     ['no change', { ...ANSWER, ranks_before: 4, joined: [] }, '4 ranks, as before'],
     ['the word of another server', { message: 'Scaled to 4 data parallel engines' }, ANSWER.message],
   ] as const) {
@@ -70,6 +76,16 @@ describe('the command scale', () => {
   it('tells where a key can be given', async () => {
     const error = await errorOf(ChatError, () => scaled({ kind: 'status', status: 401, message: 'no key' }));
     expect(error.message).to.contain('set EXPERTWIRE_API_KEY, or give --api-key-file');
+  });
+
+  it('says what a word that is no number stands for', async () => {
+    const error = await errorOf(UsageError, () => runCommand(['scale', 'x'], commandContext()));
+    expect(error.message).to.contain('the number of ranks is not a whole number from 1 to');
+  });
+
+  it('refuses a time that no server takes before it asks', async () => {
+    const error = await errorOf(UsageError, () => scale({ ranks: 2, timeout: 86_401 }, commandContext()));
+    expect(error.message).to.contain('--timeout is not a whole number from 1 to 86400');
   });
 
   for (const ranks of [0, 1.5, NaN, 1e9]) {
