@@ -7,6 +7,7 @@ export type BenchErrorCode =
   | 'RANK_FAILED' // a rank couldn't do what it was told
   | 'NOT_ALL_FETCHED' // less came than there is
   | 'TOKENS_DIFFER' // a job under faults lost a request, or answered otherwise than without them
+  | 'NOT_RECOVERED' // a job under faults was never whole again
   | 'NOT_MOVED' // sequences that were to move to another rank didn't
   | 'NOT_UNDERSTOOD'; // a process of the benchmark said what isn't its language
 

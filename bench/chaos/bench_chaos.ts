@@ -2,13 +2,13 @@
 import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
-import { BenchError } from '../base/errors.js';
 import { thisMachine } from '../base/machine.js';
 import { runChaos } from './run_chaos.js';
 import { parseOptions } from './options.js';
 import { faultTable, header, summary } from './report.js';
+import { verdict } from './verdict.js';
 
-/** Runs it, prints a table and the totals, and writes the file that was asked for. @throws UsageError, OutputError; BenchError TOKENS_DIFFER in the end where a request was lost or changed */
+/** Runs it, prints a table and the totals, and writes the file that was asked for. @throws UsageError, OutputError; BenchError in the end where a request was lost or changed, or the job is not whole again */
 export async function benchChaos(
   args: readonly string[],
   { stdout, stderr, signal, env }: CommandContext,
@@ -25,8 +25,6 @@ export async function benchChaos(
       throw outputFailed('--json', json, cause);
     });
   }
-  const numLost = options.onPeerLoss === 'mask' ? totals.failed : totals.requests - totals.whole;
-  if (numLost === 0) return;
-  const text = `${numLost} of ${totals.requests} requests failed or aren't what they would have been; run --seed ${options.seed} again and report it`;
-  throw new BenchError('TOKENS_DIFFER', text);
+  const failure = verdict(options, rows, totals);
+  if (failure !== null) throw failure;
 }
