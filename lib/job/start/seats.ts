@@ -10,7 +10,7 @@ const MOST_EMPTY = 1024;
 const MOST_SLOTS = 2 ** 23;
 
 /** What decides it. */
-export type SeatsConfig = Pick<ExpertwireConfig, 'parallel' | 'elastic' | 'comm'>;
+type SeatsConfig = Pick<ExpertwireConfig, 'parallel' | 'elastic' | 'comm'>;
 
 /**
  * `numRanks`: those that the job begins with.

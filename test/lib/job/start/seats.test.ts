@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import { ConfigError } from '../../../../lib/config/errors.js';
 import { DEFAULTS } from '../../../../lib/config/schema.js';
-import { checkSlots, numSeatsOf, type SeatsConfig } from '../../../../lib/job/start/seats.js';
+import { checkSlots, numSeatsOf } from '../../../../lib/job/start/seats.js';
 import { errorOf } from '../../../kit/rejects.js';
 
+type SeatsConfig = Parameters<typeof numSeatsOf>[0];
 type Changes = { readonly [K in keyof SeatsConfig]?: Partial<SeatsConfig[K]> };
 
 const configOf = (changes: Changes): SeatsConfig => ({
