@@ -23,7 +23,7 @@ export function homelessIn({ logcnt }: Placement): LayerExpert[] {
 export interface HomesRequest {
   /** What the ranks that are there hold. */
   readonly current: Placement;
-  /** Ranks that may take experts, of which each has an empty slot for each that it lacks. */
+  /** Ranks that may take experts, of which each has a slot for each. */
   readonly ranks: readonly number[];
   /** How many a rank has room for, over all layers; ranks that are not in it have room for any number. */
   readonly rooms: ReadonlyMap<number, number>;
@@ -90,11 +90,10 @@ class LayerHomes {
 
   /** `left`: how many experts each rank has room for; one fewer then. False: nobody has. */
   place(logical: number, left: Map<number, number>): boolean {
-    const { slotsPerRank } = this.request.current;
     let best: { readonly rank: number; readonly slot: number } | null = null;
     for (const [rank, room] of left) {
-      const slot = this.table.indexOf(-1, rank * slotsPerRank);
-      if (room < 1 || slot < 0 || slot >= (rank + 1) * slotsPerRank) continue;
+      const slot = this.freeSlotOf(rank);
+      if (room < 1 || slot === null) continue;
       if (best === null || this.carried[rank]! < this.carried[best.rank]!) best = { rank, slot };
     }
     if (best === null) return false;
@@ -102,6 +101,16 @@ class LayerHomes {
     this.carry(best.rank, this.weights[logical]!);
     left.set(best.rank, left.get(best.rank)! - 1);
     return true;
+  }
+
+  /** An empty one, or that of an expert which the rank has in another slot too, as planners may have it; null: there is none. */
+  private freeSlotOf(rank: number): number | null {
+    const { slotsPerRank } = this.request.current;
+    const first = rank * slotsPerRank;
+    const own = this.table.subarray(first, first + slotsPerRank);
+    const empty = own.indexOf(-1);
+    const free = empty >= 0 ? empty : own.findIndex((logical, slot) => own.indexOf(logical) < slot);
+    return free < 0 ? null : first + free;
   }
 
   private carry(rank: number, weight: number): void {

@@ -1,7 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { findHomes, homelessIn } from '../../../experts/placement/homes.js';
-import { createPlacement, slotsOf, withoutRanks, type Placement } from '../../../experts/placement/placement.js';
+import {
+  createPlacement,
+  placementFrom,
+  slotsOf,
+  withoutRanks,
+  type Placement,
+} from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import { withSeats } from '../../../experts/placement/seats.js';
 
@@ -42,6 +48,15 @@ describe('homes for experts that nobody holds', () => {
     expect(heldBy(next, 0, 1)).to.deep.equal([2, 3, 4]);
     const slow = findHomes({ current, ranks: [0, 1], rooms: NO_LIMITS, capacities: [1, 4, 1] });
     expect(heldBy(slow.next, 0, 1)).to.deep.equal([2, 3, 4, 5]);
+  });
+
+  it('a rank whose slots are full of copies gives those up that it has twice', () => {
+    // Rank 0 has four slots, and experts 0 and 1 twice each.
+    const tables = [0, 1].map(() => Int32Array.from([0, 1, 1, 0, 2, 3, -1, -1]));
+    const current = withoutRanks(placementFrom(0, 2, 4, tables), [1]);
+    const { next, homeless } = findHomes({ current, ranks: [0], rooms: NO_LIMITS });
+    expect(homeless).to.deep.equal([]);
+    expect(heldBy(next, 0, 0)).to.deep.equal([0, 1, 2, 3]);
   });
 
   it('nobody takes more than there is room for, and what is left over is named', () => {
