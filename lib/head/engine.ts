@@ -384,9 +384,13 @@ export class Engine implements TokenSource {
     };
   }
 
-  /** No other head is to take the ranks over: they end with this process, also where it is killed before {@link close} (`parallel.head_grace_ms`). */
+  /**
+   * Nothing new is to come: ranks stay for what still runs, whoever of them asks to leave, and no other head is to take them over: they end with this
+   * process, also where it is killed before {@link close} (`parallel.head_grace_ms`).
+   */
   endGrace(): void {
     this.parts.job.endGrace();
+    this.scaler?.settle();
   }
 
   /** Ends all ranks; running requests end with CLOSED. Idempotent. */

@@ -269,7 +269,10 @@ export class Job implements StepRunner {
     if (this.members.present.has(rank)) this.send(rank, { kind: 'free', ...order });
   }
 
-  /** No head is to come after this one: ranks end with it, also where it is killed before it ends them (`parallel.head_grace_ms`). */
+  /**
+   * No head is to come after this one: ranks end with it, also where it is killed before it ends them (`parallel.head_grace_ms`). Those that ask to leave from
+   * now on stay for what still runs: the signal that ends the head may have reached them all.
+   */
   endGrace(): void {
     this.hasGraceEnded = true;
     for (const [rank, seated] of this.seats.entries()) if (seated !== null) this.send(rank, { kind: 'end_grace' });
@@ -427,6 +430,7 @@ export class Job implements StepRunner {
   }
 
   private onLeaveAsked(rank: number, isMember: boolean): void {
+    if (this.hasGraceEnded) return;
     if (isMember) return this.onLeave(rank);
     this.letGo(rank);
     this.newcomers?.enter([]);

@@ -51,6 +51,8 @@ export interface RankServiceParts {
 
 /** How long a rank that lost a peer looks whether it lost its head. */
 const HEAD_FIRST_MS = 100;
+/** Who signalled this rank may have signalled its head, too, which then says that all is to end. */
+const SAME_SIGNAL_MS = 500;
 /** Between two heads that could not be talked to. */
 const RETRY_MS = 100;
 
@@ -126,8 +128,22 @@ class RankService {
     const isAgain = teller === 'signal' && this.wasSignalled;
     this.wasSignalled ||= teller === 'signal';
     if (isAgain || jobOf(joined).onPeerLoss !== 'recover' || !joined.link.isOpen) return false;
-    if (!this.hasAsked) this.tell({ kind: 'leave' });
-    return (this.hasAsked = true);
+    if (teller === 'parent') this.ask();
+    else {
+      const wait = delay(SAME_SIGNAL_MS, undefined, { signal: this.ending.signal });
+      wait.then(
+        () => this.ask(),
+        () => undefined,
+      );
+    }
+    return true;
+  }
+
+  /** Once. With a head that is to end, its ranks do. */
+  private ask(): void {
+    if (this.hasAsked || this.isLastHead) return;
+    this.hasAsked = true;
+    this.tell({ kind: 'leave' });
   }
 
   private tell(body: RankToHead): void {

@@ -129,6 +129,12 @@ export class Elastic {
     this.unchanged = new AbortController();
   }
 
+  /** Whoever asked to leave and is still there stays, and so is it with what the policy began. */
+  settle(): void {
+    this.askers.clear();
+    this.orders.giveUp((cause) => cause.kind !== 'asked');
+  }
+
   /** No step runs any more: what is being done is given up, and later orders are refused. */
   fail(error: Error): void {
     this.orders.fail(error);

@@ -26,6 +26,7 @@ interface ScaleOrder {
 export class ScaleOrders {
   private readonly figures = { numScaled: 0, numFailed: 0, lastError: null as string | null };
   private running: AbortController | null = null;
+  private cause: ScaleCause | null = null;
   private last: Promise<unknown> = Promise.resolve();
   private numOrders = 0;
   private ended: Error | null = null;
@@ -55,6 +56,11 @@ export class ScaleOrders {
     return turn.finally(() => this.numOrders--);
   }
 
+  /** What is carried out, where that is of such a cause. Later ones go on. */
+  giveUp(isSuch: (cause: ScaleCause) => boolean): void {
+    if (this.cause !== null && isSuch(this.cause)) this.running?.abort();
+  }
+
   /** What is carried out is given up, and so are later ones. */
   fail(error: Error): void {
     this.ended ??= error;
@@ -75,6 +81,7 @@ export class ScaleOrders {
     const tally: Tally = { joined: [], left: [], firstMs: null };
     const movedBefore = this.moved();
     this.running = new AbortController();
+    this.cause = cause;
     const own = signal === undefined ? this.running.signal : AbortSignal.any([signal, this.running.signal]);
     try {
       this.onScale({ kind: 'begun', before, wanted, cause });
@@ -88,6 +95,7 @@ export class ScaleOrders {
       throw this.failed(thrown, before, cause);
     } finally {
       this.running = null;
+      this.cause = null;
     }
   }
 

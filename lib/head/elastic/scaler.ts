@@ -46,6 +46,7 @@ export class Scaler implements StepObserver {
   private readonly gate: EpochGate;
   /** Null: the head decides nothing by itself. */
   private readonly policy: ElasticPolicy | null;
+  private isSettled = false;
   private numMoved = 0;
   private numRecomputed = 0;
 
@@ -82,9 +83,15 @@ export class Scaler implements StepObserver {
     this.elastic.leave(rank).catch(() => undefined);
   }
 
+  /** Nothing comes or goes any more but what a caller orders: what the policy or a rank wanted is given up. Ranks that are there stay. */
+  settle(): void {
+    this.isSettled = true;
+    this.elastic.settle();
+  }
+
   /** Asks the policy. */
   observe({ stepMs }: ObservedStep): void {
-    if (this.policy === null || this.isScaling) return;
+    if (this.policy === null || this.isSettled || this.isScaling) return;
     const decision = this.policy.decide(this.elastic.numRanks, this.sampleOf(stepMs));
     if (decision === null) return;
     const rest = (hasFailed: boolean) => (): void => this.policy?.rest(hasFailed);

@@ -139,6 +139,7 @@ describe('a rank and the heads that it serves', () => {
   it('asks to leave when it is told to stop, the next head again where the first one died over it, and ends when told twice', async () => {
     const scene = new Scene();
     expect(scene.sigterm()).to.equal(true);
+    while (scene.first.heard.length === 0) await new Promise(setImmediate);
     expect(scene.first.heard).to.deep.equal([{ kind: 'leave' }]);
     await scene.first.killed();
     const next = await scene.comes();
@@ -160,6 +161,16 @@ describe('a rank and the heads that it serves', () => {
       await scene.outcome;
     });
   }
+
+  it("doesn't ask a head that ends at the same signal", async () => {
+    const scene = new Scene();
+    expect(scene.sigterm()).to.equal(true);
+    scene.first.say({ kind: 'end_grace' });
+    expect(scene.sigterm('parent')).to.equal(true);
+    expect(scene.first.heard).to.deep.equal([]);
+    await scene.first.killed();
+    await scene.outcome;
+  });
 
   it('ends when it is told to stop while there is no head', async () => {
     const scene = new Scene();

@@ -125,6 +125,27 @@ describe('the scaler of an engine', () => {
     stop();
   });
 
+  it('that is settled gives up what ranks and the policy wanted, and decides nothing more, but does what a caller ordered', async () => {
+    const { job, scaler, events, stop } = played(3, { config: { ...CONFIG, enabled: true } });
+    job.holds = ['spread'];
+    scaler.leave(1);
+    scaler.leave(2);
+    await job.untilHeld('spread over 0,2');
+    scaler.settle();
+    while (scaler.isScaling) await new Promise(setImmediate);
+    expect([...job.present]).to.deep.equal([0, 1, 2]);
+    expect([...job.leaving]).to.deep.equal([]);
+    expect(events.map(({ kind }) => kind)).to.deep.equal(['begun', 'failed', 'begun', 'done']);
+    for (let i = 0; i < 8; i++) scaler.observe(STEP);
+    expect(scaler.isScaling).to.equal(false);
+    const scaling = scaler.scale(2);
+    await job.untilHeld('spread over 0,1');
+    scaler.settle();
+    job.release('spread over 0,1');
+    expect(await scaling).to.deep.include({ left: [2] });
+    stop();
+  });
+
   it('waits for no epoch when the engine is over', async () => {
     const { job, scaler } = played(2, {}, false);
     const scaling = scaler.scale(3);

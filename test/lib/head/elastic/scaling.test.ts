@@ -109,6 +109,16 @@ describe('an engine that is scaled', function () {
       expect(events[1]!.cause).to.deep.equal({ kind: 'leave', rank: 0 });
     }));
 
+  it('keeps ranks that ask to leave while it ends', () =>
+    withLocalEngine(OPTIONS, async (local) => {
+      const running = batch(local);
+      local.engine.endGrace();
+      local.leave(0);
+      expect(await running).to.deep.equal(undisturbed);
+      expect(membersOf(local)).to.deep.equal([0, 1]);
+      expect(local.engine.isScaling).to.equal(false);
+    }));
+
   it('refuses more ranks than it has seats, and anything where losses are masked', async () => {
     await withLocalEngine(OPTIONS, async ({ engine }) => {
       const error = await errorOf(EngineError, () => engine.scale(5));
