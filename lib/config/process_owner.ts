@@ -42,8 +42,15 @@ function canBeSignalled(pid: number): boolean {
   }
 }
 
-/** Field 22 of /proc/PID/stat, counted from the end of the program's name, which may hold spaces; null where no such process runs. */
+/**
+ * Field 22 of /proc/PID/stat, counted from the end of the program's name, which may hold spaces; null where no such process runs, or only what is left of one
+ * until its parent asks how it ended.
+ */
 async function startOf(pid: number): Promise<string | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return ENDED.has(state) ? null : (fields[18] ?? null);
 }
+
+/** Zombie, dead. */
+const ENDED: ReadonlySet<string> = new Set(['Z', 'X']);

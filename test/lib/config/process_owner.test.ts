@@ -1,0 +1,29 @@
+import { expect } from 'chai';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { isRunning, thisOwner } from '../../../lib/config/process_owner.js';
+
+describe('a process that is known by name', () => {
+  it('runs for as long as it can do anything: not when only its parent’s question is missing', async function () {
+    if (!existsSync('/proc/self/stat')) this.skip();
+    const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    try {
+      const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+      const pid = Number(line.toString());
+      const start = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')[19]!;
+      while (await isRunning({ pid, start, host: hostname() })) await new Promise(setImmediate);
+      expect(existsSync(`/proc/${pid}`)).to.equal(true);
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
+  it('is this one, and not an earlier one of its number', async () => {
+    const owner = await thisOwner();
+    expect(await isRunning(owner)).to.equal(true);
+    if (owner.start !== '0') expect(await isRunning({ ...owner, start: `${Number(owner.start) - 1}` })).to.equal(false);
+    expect(await isRunning({ ...owner, host: 'elsewhere' })).to.equal(null);
+  });
+});
