@@ -5,6 +5,7 @@ import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } fro
 import { pino, type Logger } from 'pino';
 import type { ZodType } from 'zod';
 import { modelNameOf } from '../hub/cache/model_name.js';
+import type { ModelSpec } from '../model/spec/spec.js';
 import { TokenizerThread } from '../tokenizer/tokenizer_thread.js';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
@@ -21,7 +22,7 @@ import { answerClientError, nodeServer, readCertificate, type Certificate } from
 import { requestIdOf } from './http/request_id.js';
 import { RunningRequests } from './http/running_requests.js';
 import { endOf } from './http/server_end.js';
-import { openKeptRuns, unkeptRuns } from './journal/request_runs.js';
+import { checkKeptRuns, openKeptRuns, unkeptRuns } from './journal/request_runs.js';
 import { checkedBy } from './http/validation.js';
 import { collectOpenApi } from './open_api.js';
 import { PARTS } from './parts.js';
@@ -50,13 +51,14 @@ export interface HttpServer {
 }
 
 /**
- * What can be told before an engine is started, which may take minutes: certificates, the folder of recordings, and whether the place is free.
+ * What can be told before an engine of this model is started, which may take minutes: certificates, the folder of recordings, the journal, and whether the place is free.
  * @throws ConfigError
  */
-export async function checkServer(config: ServerContext['config']['server']): Promise<void> {
-  await readCertificate(config);
-  await checkRecordingFolder(config);
-  await checkAddress(config);
+export async function checkServer(config: ServerContext['config'], spec: ModelSpec): Promise<void> {
+  await readCertificate(config.server);
+  await checkRecordingFolder(config.server);
+  await checkKeptRuns(config, spec);
+  await checkAddress(config.server);
 }
 
 /** What clients whose requests are broken off have to hear of it. */
@@ -86,10 +88,15 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   const keys = new ApiKeys(apiKeys);
   const kept = file === null ? null : await openKeptRuns(file, common);
   const context = { ...common, callerOf: keys.callerOf, runs: kept ?? unkeptRuns(engine) };
-  answerErrors(app, engine, collectRoutes(app));
-  guard(app, context, keys, running);
-  await collectOpenApi(app);
-  for (const part of PARTS) await part(app, context);
+  try {
+    answerErrors(app, engine, collectRoutes(app));
+    guard(app, context, keys, running);
+    await collectOpenApi(app);
+    for (const part of PARTS) await part(app, context);
+  } catch (error) {
+    await kept?.close(); // another server may have its journal
+    throw error;
+  }
   const end = async (): Promise<void> => {
     draining.abort();
     ending.abort(endOf(engine, 'the server ended before the answer was complete; ask another one'));

@@ -24,8 +24,8 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
   const jobFile = JobFile.of(config);
   const before = args.resume === true ? await headBefore(jobFile) : null;
   const apiKeys = await readApiKeys(args.apiKeyFile, context.env);
-  await checkServer(config.server);
   const model = await openModel(config);
+  await checkServer(config, model.spec);
   const serveLog = new ServeLog(context.stderr, config.server.log_level);
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
     const log = serveLog.loggerOn(terminal);

@@ -2,6 +2,7 @@
 import { uniform } from '../../../base/philox.js';
 import type { Logger } from 'pino';
 import { ConfigError } from '../../config/errors.js';
+import type { ModelSpec } from '../../model/spec/spec.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServerContext } from '../base/part.js';
 import { apiErrorOf, isFailure } from '../http/error_answers.js';
@@ -54,16 +55,28 @@ export type KeptRunsParts = Pick<ServerContext, 'engine' | 'ending'> & {
   readonly seed: number;
 };
 
+/** What can be told of `server.journal` before an engine is started. @throws ConfigError as {@link openKeptRuns} does */
+export async function checkKeptRuns(config: ServerContext['config'], spec: ModelSpec): Promise<void> {
+  const { journal: file } = config.server;
+  if (file === null) return;
+  checkRouting(config);
+  await Journal.check({ file, model: modelDigest(spec) });
+}
+
 /** Runs that are kept in a journal, which is read. @throws ConfigError where it can't be used */
 export async function openKeptRuns(file: string, context: ServerContext): Promise<KeptRuns> {
   const { engine, ending, log, config } = context;
-  if (config.experts.routing !== 'gate') {
-    const text =
-      '"server.journal" is set, but experts are chosen by "experts.routing", by the number of a request; leave one of them out';
-    throw new ConfigError('INVALID_VALUE', text, { key: 'server.journal' });
-  }
+  checkRouting(config);
   const journal = await Journal.open({ file, model: modelDigest(engine.spec), warn: (text) => log.warn(text) });
   return new KeptRuns({ engine, ending, log, journal, seed: config.engine.seed });
+}
+
+/** @throws ConfigError INVALID_VALUE */
+function checkRouting({ experts }: ServerContext['config']): void {
+  if (experts.routing === 'gate') return;
+  const text =
+    '"server.journal" is set, but experts are chosen by "experts.routing", by the number of a request; leave one of them out';
+  throw new ConfigError('INVALID_VALUE', text, { key: 'server.journal' });
 }
 
 /** In a journal. */

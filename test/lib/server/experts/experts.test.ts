@@ -187,7 +187,11 @@ describe('the endpoints about experts', () => {
         ['missing', 'NOT_FOUND'],
       ] as const) {
         const server = { ...DEFAULTS.server, record_dir: join(folder, name), port: 0 };
-        for (const check of [checkServer(server), TelemeteredApp.create({ server })]) {
+        const { spec } = new PlayedSource(1, { numLayers: 1, numExperts: 1 });
+        for (const check of [
+          checkServer({ ...DEFAULTS, model: 'm', server }, spec),
+          TelemeteredApp.create({ server }),
+        ]) {
           const error = await check.then(() => null).catch((thrown: unknown) => thrown);
           expect(error).to.be.instanceOf(ConfigError).and.include({ code, key: 'server.record_dir' });
         }

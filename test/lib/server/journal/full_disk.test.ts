@@ -1,5 +1,6 @@
 /** What requests notice of a journal whose disk is full. */
 import { expect } from 'chai';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { ApiError } from '../../../../lib/server/base/api_error.js';
@@ -9,6 +10,7 @@ import { KeptRuns } from '../../../../lib/server/journal/request_runs.js';
 import { wholeChoices } from '../../../../lib/server/openai/requests/choice_deltas.js';
 import type { Choice } from '../../../../lib/server/openai/requests/choices.js';
 import { errorOf } from '../../../kit/rejects.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 import { PlayedDisk } from '../../../kit/server/played_disk.js';
 import { finishedEvent, tokenEvent, type Play } from '../../../kit/server/played_engine.js';
 import { playedEngine } from '../../../kit/server/served_app.js';
@@ -34,37 +36,41 @@ const counting: Play = async function* (_request, signal) {
 
 describe('a journal on a full disk', () => {
   it('refuses new requests, lets those go on that run, and takes new ones when there is room', async () => {
-    const disk = new PlayedDisk();
-    const warnings: string[] = [];
-    const journal = await Journal.open({
-      ...{ file: '/not/there', model: 'm', openInstead: disk.openInstead },
-      warn: (text) => warnings.push(text),
+    await withTempFolder(async (dir) => {
+      const disk = new PlayedDisk();
+      const warnings: string[] = [];
+      const journal = await Journal.open({
+        ...{ file: join(dir, 'requests.jsonl'), model: 'm', openInstead: disk.openInstead },
+        warn: (text) => warnings.push(text),
+      });
+      const engine = await playedEngine(counting);
+      const ending = new AbortController();
+      const parts = { engine, journal, ending: ending.signal, log: pino({ level: 'silent' }), seed: 0 };
+      const runs = new KeptRuns(parts);
+      const { signal } = ending;
+      const { deltas } = await runs.start(asked('first'), CHOICES, signal);
+      let text = '';
+      for await (const delta of deltas) {
+        text += delta.map((each) => each.text).join('');
+        if (disk.roomBytes < Infinity) continue;
+        disk.roomBytes = 0;
+        const refused = await errorOf(ApiError, () => runs.start(asked('second'), CHOICES, signal));
+        expect([refused.code, refused.status]).to.deep.equal(['JOURNAL_FAILED', 503]);
+        await errorOf(ApiError, () => runs.start(asked('third'), CHOICES, signal));
+      }
+      expect(text).to.equal('012345');
+      while (engine.numRunning > 0) await new Promise(setImmediate);
+      expect(runs.find('second', '')).to.equal(undefined);
+      expect(warnings).to.have.length(1);
+      expect(warnings[0]).to.match(
+        /the journal \/\S+\/requests\.jsonl can't be written \(ENOSPC.*\): new requests are refused/,
+      );
+      disk.roomBytes = Infinity;
+      const { choices, deltas: later } = await runs.start(asked('fourth'), CHOICES, signal);
+      await wholeChoices(choices, later);
+      await runs.close();
+      expect(warnings.slice(1)).to.deep.equal(['the journal can be written again: new requests are taken']);
+      expect(disk.content).to.include('"name":"fourth"').and.not.include('"name":"second"');
     });
-    const engine = await playedEngine(counting);
-    const ending = new AbortController();
-    const parts = { engine, journal, ending: ending.signal, log: pino({ level: 'silent' }), seed: 0 };
-    const runs = new KeptRuns(parts);
-    const { signal } = ending;
-    const { deltas } = await runs.start(asked('first'), CHOICES, signal);
-    let text = '';
-    for await (const delta of deltas) {
-      text += delta.map((each) => each.text).join('');
-      if (disk.roomBytes < Infinity) continue;
-      disk.roomBytes = 0;
-      const refused = await errorOf(ApiError, () => runs.start(asked('second'), CHOICES, signal));
-      expect([refused.code, refused.status]).to.deep.equal(['JOURNAL_FAILED', 503]);
-      await errorOf(ApiError, () => runs.start(asked('third'), CHOICES, signal));
-    }
-    expect(text).to.equal('012345');
-    while (engine.numRunning > 0) await new Promise(setImmediate);
-    expect(runs.find('second', '')).to.equal(undefined);
-    expect(warnings).to.have.length(1);
-    expect(warnings[0]).to.match(/the journal \/not\/there can't be written \(ENOSPC.*\): new requests are refused/);
-    disk.roomBytes = Infinity;
-    const { choices, deltas: later } = await runs.start(asked('fourth'), CHOICES, signal);
-    await wholeChoices(choices, later);
-    await runs.close();
-    expect(warnings.slice(1)).to.deep.equal(['the journal can be written again: new requests are taken']);
-    expect(disk.content).to.include('"name":"fourth"').and.not.include('"name":"second"');
   });
 });

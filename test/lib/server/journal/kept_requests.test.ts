@@ -1,9 +1,15 @@
 /** Requests that are kept in a journal, and that another head goes on with. The engine is played. */
 import { expect } from 'chai';
-import { appendFile, readFile, stat, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFile, copyFile, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../../../../lib/config/errors.js';
+import { loadConfig } from '../../../../lib/config/load.js';
+import { DEMO_MODEL } from '../../../../lib/config/package_files.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
+import { checkServer } from '../../../../lib/server/create_server.js';
 import { errorOf as thrownBy } from '../../../kit/rejects.js';
 import { finishedEvent, logprobsOf, tokenEvent, type Play } from '../../../kit/server/played_engine.js';
 import { errorOf, framesOf, playedEngine, post, servedApp } from '../../../kit/server/served_app.js';
@@ -60,12 +66,20 @@ const plain = (answer: unknown): unknown =>
     ),
   );
 
-/** A head that dies: what it wrote stays, and nothing of it ends. */
-async function died(file: string, url: string, body: object, holdAt: number): Promise<Served> {
+/** A head that has told of some tokens, and is held up before the next. */
+async function begun(file: string, url: string, body: object, holdAt: number): Promise<Served> {
   const head = await serve(file, playRest(holdAt));
   void post(head.app, url, { ...body, request_id: 'mine' }).then(() => undefined);
   const isThere = async (): Promise<boolean> => (await readFile(file, 'utf8')).includes(`"tokenId":${holdAt - 1}`);
   while (!(await isThere())) await new Promise(setImmediate);
+  return head;
+}
+
+/** A head that dies: what it wrote stays, in a file that nobody has, and nothing of it ends. */
+async function died(file: string, url: string, body: object, holdAt: number): Promise<Served> {
+  const own = `${file}.of_dead`;
+  const head = await begun(own, url, body, holdAt);
+  await copyFile(own, file);
   return head;
 }
 
@@ -159,7 +173,7 @@ describe('requests in a journal', () => {
   it('that were broken off by the end of their server go on with the next one', async () => {
     await withTempFolder(async (dir) => {
       const file = join(dir, 'requests.jsonl');
-      const first = await died(file, '/v1/completions', { prompt: 'a' }, 2);
+      const first = await begun(file, '/v1/completions', { prompt: 'a' }, 2);
       await first.server.close();
       const next = await serve(file, playRest());
       expect((await get(next, 'mine')).json<{ choices: { text: string }[] }>().choices[0]!.text).to.equal(TEXT);
@@ -224,7 +238,7 @@ describe('a journal', () => {
   it('that ends in the middle of a line, or lost one, is gone on with from what it has', async () => {
     await withTempFolder(async (dir) => {
       const file = join(dir, 'requests.jsonl');
-      const head = await died(file, '/v1/completions', { prompt: 'a' }, 6);
+      const head = await begun(file, '/v1/completions', { prompt: 'a' }, 6);
       await head.server.close();
       const lines = (await readFile(file, 'utf8')).split('\n');
       const isThird = (line: string): boolean => line.includes('"tokenId":3');
@@ -243,22 +257,90 @@ describe('a journal', () => {
     ['is of another model', '{"kind":"journal","version":1,"model":"other"}\n'],
     ['is of another build', '{"kind":"journal","version":2,"model":"other"}\n'],
   ]) {
-    it(`that ${what} is refused, and stays as it is`, async () => {
+    it(`that ${what} is refused, before an engine starts and behind that, and stays as it is`, async () => {
       await withTempFolder(async (dir) => {
         const file = join(dir, 'file');
         await writeFile(file, content!);
-        const error = await thrownBy(ConfigError, () => serve(file, playRest()));
-        expect(error.message).to.match(/^INVALID_VALUE: "server.journal" is .*; give the path of another file/);
+        for (const { message } of await refusals(file)) {
+          expect(message).to.match(/^INVALID_VALUE: "server.journal" is .*; give the path of another file, or move/);
+        }
         expect(await readFile(file, 'utf8')).to.equal(content);
+        expect(await readdir(dir)).to.deep.equal(['file']);
       });
     });
   }
 
   it('in a folder that isn’t there is refused before anybody asks', async () => {
-    const error = await thrownBy(ConfigError, () => serve('/no/such/folder/requests.jsonl', playRest()));
-    expect(error.message).to.include("can't be written (ENOENT");
+    for (const { message } of await refusals('/no/such/folder/requests.jsonl')) {
+      expect(message).to.include("can't be written (ENOENT");
+    }
+  });
+
+  it('has one server at a time', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'requests.jsonl');
+      const head = await begun(file, '/v1/completions', { prompt: 'a' }, 3);
+      const before = await readFile(file, 'utf8');
+      for (const { message } of await refusals(file)) {
+        expect(message).to.include(`${file}, which another server of this process writes; give the path of another`);
+      }
+      expect(await readFile(file, 'utf8')).to.equal(before);
+      await head.server.close();
+      const next = await serve(file, playRest());
+      expect(next.server.numResumed).to.equal(1);
+      await next.server.close();
+      expect(await readdir(dir)).to.deep.equal(['requests.jsonl']);
+    });
+  });
+
+  it('is another process’s for as long as that runs', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'requests.jsonl');
+      const other = spawn(process.execPath, ['--eval', 'setInterval(() => undefined, 1000)']);
+      const ended = once(other, 'exit');
+      try {
+        await writeFile(`${file}.${other.pid}-0-${hostname()}.lock`, '');
+        for (const { message } of await refusals(file)) {
+          expect(message)
+            .to.include(`process ${other.pid} on ${hostname()} writes; `)
+            .and.match(/or end that one$/);
+        }
+      } finally {
+        other.kill('SIGKILL');
+      }
+      await ended;
+      const next = await serve(file, playRest());
+      expect((await readdir(dir)).filter((name) => name.includes(`.${other.pid}-`))).to.deep.equal([]);
+      await next.server.close();
+    });
+  });
+
+  it('is another machine’s for as long as that gives signs of life', async () => {
+    await withTempFolder(async (dir) => {
+      const file = join(dir, 'requests.jsonl');
+      const lock = `${file}.1-100-elsewhere.lock`;
+      await writeFile(lock, '');
+      for (const { message } of await refusals(file)) {
+        expect(message).to.include(`process 1 on elsewhere writes (if it no longer runs there, delete ${lock})`);
+      }
+      const earlier = new Date(Date.now() - 60_000);
+      await utimes(lock, earlier, earlier);
+      const next = await serve(file, playRest());
+      await next.server.close();
+      expect(await readdir(dir)).to.deep.equal(['requests.jsonl']);
+    });
   });
 });
+
+/** What is said of a journal that can't be used: before an engine starts, and when its server is made. */
+async function refusals(file: string): Promise<readonly ConfigError[]> {
+  const { spec } = await playedEngine(playRest());
+  const config = await loadConfig({ base: { model: DEMO_MODEL, server: { journal: file, port: 0 } } });
+  return [
+    await thrownBy(ConfigError, () => checkServer(config, spec)),
+    await thrownBy(ConfigError, () => serve(file, playRest())),
+  ];
+}
 
 /** How a stream ends: a completed response, or why its choice ended. */
 function lastOf(frames: readonly unknown[]): unknown {

@@ -1,0 +1,109 @@
+/**
+ * Which process has a journal: a file beside it, JOURNAL.PID-START-HOST.lock. Each process makes its own and only then looks for others, so that of two at once
+ * at most one goes on, and one that died holds nobody up. Why: docs/decisions/elastic.md#one-head-has-a-journal
+ */
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../config/process_owner.js';
+
+/** Somebody else has the journal. */
+export interface OtherHolder {
+  readonly owner: Owner;
+  /** Of its lock. */
+  readonly path: string;
+}
+
+/** So often a lock says that its process is there, for those who can't see it. */
+const SIGN_EVERY_MS = 5000;
+
+/** What another machine's process hasn't touched for so long it left behind: so do containers that are started again under other names. */
+const ABANDONED_MS = 20_000;
+
+/** One process's hold on a journal. */
+export class JournalLock {
+  private readonly signs: NodeJS.Timeout;
+
+  private constructor(
+    private readonly path: string,
+    private readonly owner: Owner,
+    onLost: () => void,
+  ) {
+    this.signs = setInterval(() => void this.sign(onLost), SIGN_EVERY_MS).unref();
+  }
+
+  /**
+   * Holds `journal`, or returns who does. Locks of processes that are no more are removed.
+   *
+   * @param onLost somebody removed the lock: others may write the journal from now on
+   * @throws what the file system throws
+   */
+  static async take(journal: string, onLost: () => void): Promise<JournalLock | OtherHolder> {
+    const owner = await thisOwner();
+    const path = `${journal}.${ownerText(owner)}${LOCK}`;
+    if (!(await isMade(path))) return { owner, path }; // another server of this process
+    try {
+      const other = await holderOf(journal, path);
+      if (other === null) return new JournalLock(path, owner, onLost);
+      await rm(path, { force: true });
+      return other;
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** Others may have it. Idempotent. */
+  async release(): Promise<void> {
+    clearInterval(this.signs);
+    await rm(this.path, { force: true });
+  }
+
+  private async sign(onLost: () => void): Promise<void> {
+    await writeFile(this.path, ownerText(this.owner), { flag: 'r+' }).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return; // a full disk is told by who writes
+      clearInterval(this.signs);
+      onLost();
+    });
+  }
+}
+
+const LOCK = '.lock';
+
+/** Who has a journal; null: nobody. `own`: a lock that is passed over. @throws what the file system throws */
+export async function holderOf(journal: string, own?: string): Promise<OtherHolder | null> {
+  const begin = `${basename(journal)}.`;
+  for (const name of await readdir(dirname(journal))) {
+    if (!name.startsWith(begin) || !name.endsWith(LOCK)) continue;
+    const owner = ownerOf(name.slice(begin.length, -LOCK.length));
+    const path = join(dirname(journal), name);
+    if (owner === null || path === own) continue;
+    if (await isHeld(owner, path)) return { owner, path };
+    await rm(path, { force: true });
+  }
+  return null;
+}
+
+/** Says who has it, and what to do. */
+export function heldText({ owner: { pid, host }, path }: OtherHolder): string {
+  if (pid === process.pid && host === hostname()) return 'another server of this process writes';
+  const who = `process ${pid} on ${host} writes`;
+  return host === hostname() ? who : `${who} (if it no longer runs there, delete ${path})`;
+}
+
+/** False: it was there. */
+async function isMade(path: string): Promise<boolean> {
+  try {
+    await writeFile(path, '', { flag: 'wx', mode: 0o600 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function isHeld(owner: Owner, path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  const isFresh = found !== null && Date.now() - found.mtimeMs < ABANDONED_MS;
+  return (await isRunning(owner)) ?? isFresh;
+}
