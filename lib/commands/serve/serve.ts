@@ -21,13 +21,15 @@ import type { ServeArgs } from './serve_options.js';
  */
 export async function serve(args: ServeArgs, start: EngineStart, context: CommandContext): Promise<void> {
   const { config } = start;
-  const jobFile = JobFile.of(config);
+  const jobFile = await JobFile.of(config);
   const before = args.resume === true ? await headBefore(jobFile) : null;
   const apiKeys = await readApiKeys(args.apiKeyFile, context.env);
   const model = await openModel(config);
   await checkServer(config, model.spec);
   const serveLog = new ServeLog(context.stderr, config.server.log_level);
+  let mayWait = before !== null; // ranks, for another head than this one
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
+    mayWait = false;
     const log = serveLog.loggerOn(terminal);
     const server = await createServer(engine, { config, apiKeys, log, env: context.env });
     await closing(
@@ -41,7 +43,8 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
         terminal.text(greeting({ url, model, hasTokenizer: engine.tokenizer !== undefined, certFile, ...keys }));
         if (server.numResumed > 0) terminal.line(goingOn(server.numResumed, config.server.journal!));
         await untilEnd(engine, context.signal);
-        engine.endGrace(); // a second Ctrl-C leaves no ranks behind
+        engine.endGrace(); // a second Ctrl-C leaves no ranks behind, and no secret of theirs
+        await jobFile?.remove().catch(() => undefined); // which is told below
         await drain(server, engine, terminal, context);
       },
     );
@@ -49,8 +52,10 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
   const { stderr } = serveLog;
   const inputs = { '--api-key-file': args.apiKeyFile };
   const heads = { before, remember: async (place: HeadPlace) => jobFile?.write(place) };
-  await withEngine(args, start, model, { ...context, stderr }, work, { inputs, hasLog: true, heads });
-  await jobFile?.remove(); // who ended well left no ranks behind
+  await closing(
+    async () => (mayWait ? undefined : jobFile?.remove()), // who ends by itself leaves no ranks behind
+    () => withEngine(args, start, model, { ...context, stderr }, work, { inputs, hasLog: true, heads }),
+  );
 }
 
 /** @throws UsageError */
