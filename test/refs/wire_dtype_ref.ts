@@ -135,7 +135,9 @@ export function decodeRef(dtype: WireDtype, bytes: Uint8Array, numRows: number, 
 }
 
 function littleEndian(numbers: readonly number[], bytesEach: number): Uint8Array {
-  return Uint8Array.from(
-    numbers.flatMap((n) => Array.from({ length: bytesEach }, (_, i) => Math.floor(n / 256 ** i) % 256)),
-  );
+  const bytes = new Uint8Array(numbers.length * bytesEach);
+  for (const [at, n] of numbers.entries()) {
+    for (let i = 0; i < bytesEach; i++) bytes[at * bytesEach + i] = Math.floor(n / 256 ** i) % 256;
+  }
+  return bytes;
 }
