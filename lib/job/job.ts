@@ -187,6 +187,11 @@ export class Job implements StepRunner {
     return this.wish(isLeaving ? 'leaving' : 'staying', rank);
   }
 
+  /** Tells a member that asked to leave why it has to stay. */
+  keep(rank: number, reason: string): void {
+    if (this.members.present.has(rank)) this.send(rank, { kind: 'stay', reason });
+  }
+
   /** Whether a member holds no experts, because it fell behind. As {@link setLeaving}. */
   setDemoted(rank: number, isDemoted: boolean): Promise<void> {
     return this.wish(isDemoted ? 'demoted' : 'promoted', rank);

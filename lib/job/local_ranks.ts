@@ -4,8 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PlaceOrder } from '../rank/rank_place.js';
-import type { SpawnOrder } from '../rank/spawned_rank.js';
-import { RankProcess, type JoinedNews, type RankExit } from './rank_process.js';
+import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
+import { RankProcess, type RankExit } from './rank_process.js';
 
 /** What ranks are told, and who hears of them. */
 export interface LocalRanksOrders {
@@ -15,8 +15,8 @@ export interface LocalRanksOrders {
   readonly places: readonly PlaceOrder[];
   /** A line that a rank wrote to its standard output or error. */
   readonly onLog?: (rank: number | null, line: string) => void;
-  /** A rank has joined the job. */
-  readonly onJoined?: (news: JoinedNews) => void;
+  /** What a rank is to the job, as it tells it. */
+  readonly onNews?: (news: SpawnedRankNews, who: Pick<RankExit, 'rank' | 'pid'>) => void;
 }
 
 /** A rank that was told to shut down over its control link normally takes a few milliseconds; one that is stopped or blocked in compute is killed. */
@@ -99,13 +99,13 @@ export class LocalRanks {
   }
 
   private tell(told: RankProcess, place: number): void {
-    const { order, places, onLog, onJoined } = this.orders!;
+    const { order, places, onLog, onNews } = this.orders!;
     const { rank } = told;
     const who = { ...(rank !== null && { rank }), ...(this.asThreads && { numThreads: this.ranks.length }) };
     told.begin({
       order: { ...order, place: places[place]!, ...who },
       onLine: (line) => onLog?.(told.rank, line),
-      onJoined,
+      onNews: (news, pid) => onNews?.(news, { rank: told.rank, pid }),
     });
   }
 

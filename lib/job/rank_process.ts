@@ -14,15 +14,13 @@ export interface RankExit {
   readonly hasLeft?: boolean;
 }
 
-/** A rank has joined its job. */
-export type JoinedNews = Extract<SpawnedRankNews, { kind: 'joined' }>;
-
 /** What a rank's process is told, and who hears of it. */
 export interface RankProcessOrders {
   readonly order: SpawnOrder;
   /** A line that it wrote to its standard output or error, before or after it was told. */
   readonly onLine?: ((line: string) => void) | undefined;
-  readonly onJoined?: ((news: JoinedNews) => void) | undefined;
+  /** `pid`: of its process. */
+  readonly onNews?: ((news: SpawnedRankNews, pid: number | undefined) => void) | undefined;
 }
 
 /** What its process runs. */
@@ -67,16 +65,14 @@ export class RankProcess {
   }
 
   /** Tells it what to do. Once. */
-  begin({ order, onLine, onJoined }: RankProcessOrders): void {
+  begin({ order, onLine, onNews }: RankProcessOrders): void {
     this.onLine = onLine ?? ((): void => undefined);
     for (const line of this.kept.splice(0)) this.hear(line);
     this.child?.on('message', (message) => {
       const news = message as SpawnedRankNews;
       if (news.kind === 'left') this.hasLeft = true;
-      else {
-        this.rank = news.rank;
-        onJoined?.(news);
-      }
+      if (news.kind === 'joined') this.rank = news.rank;
+      onNews?.(news, this.child?.pid);
     });
     this.child?.stdin?.write(`${JSON.stringify(order)}\n`);
   }

@@ -228,13 +228,15 @@ export type HeadToRank =
   | { readonly kind: 'gather'; readonly version: number }
   /** Nobody needs this rank any more: it ends well. */
   | { readonly kind: 'leave' }
+  /** It asked to leave, and the job can't let it go: it stays. */
+  | { readonly kind: 'stay'; readonly reason: string }
   /** No head comes after this one: a rank that has grace ends with it all the same. */
   | { readonly kind: 'end_grace' }
   /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
   | ({ readonly kind: 'epoch' } & EpochOrder);
 
 /** What a rank does in the order in which it hears of it. */
-export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'end_grace' }>;
+export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' }>;
 
 /** What a rank tells the head. */
 export type RankToHead =

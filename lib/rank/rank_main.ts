@@ -15,7 +15,7 @@ import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
-import { headLost, serveHead, type RankOutcome, type StopHandler } from './rank_service.js';
+import { headLost, serveHead, type RankOutcome, type Standing, type StopHandler } from './rank_service.js';
 import type { EpochOrder, RankToHead } from '../protocol/step_plan.js';
 
 /** Where a rank's head is, what it may use, and who is told of what. */
@@ -33,6 +33,8 @@ export interface RankOptions extends LoadChoices {
   readonly onJoined?: (job: RankJob, rank: number) => void;
   /** Has the handler asked first when this process is told to stop. Default: it ends then. */
   readonly takeTermination?: (handler: StopHandler) => void;
+  /** Told when it is a member, and when it asked to leave in vain. */
+  readonly onStanding?: (standing: Standing) => void;
   /** Told of a connection to this rank's data port that was turned away. */
   readonly onRefused?: (error: Error) => void;
   /** Where all ranks are threads of this process: this one's place among them. */
@@ -111,8 +113,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, room, countGather, ...meters });
     executor.enterEpoch(firstEpoch(joined));
     tell(joined, { kind: 'loaded', report });
-    const asked = { signal: options.signal, takeTermination: options.takeTermination };
-    const outcome = await serveHead({ joined, mesh, executor, crew: loaded.crew, report }, asked);
+    const outcome = await serveHead({ joined, mesh, executor, crew: loaded.crew, report }, options);
     if (outcome.kind !== 'failed') executor.dispose();
     return outcome;
   } finally {

@@ -37,7 +37,11 @@ export interface Endings {
   readonly signal: AbortSignal;
   /** Has the handler asked first when this process is told to stop. Default: it ends then. */
   readonly takeTermination?: ((handler: StopHandler) => void) | undefined;
+  readonly onStanding?: ((standing: Standing) => void) | undefined;
 }
+
+/** What a rank is to its job: it takes part from now on; it asked to leave and has to stay, with the head's reason. */
+export type Standing = { readonly kind: 'member' } | { readonly kind: 'stays'; readonly reason: string };
 
 /** What a rank serves with. */
 export interface RankServiceParts {
@@ -61,10 +65,10 @@ export const headLost = (): EngineError =>
   new EngineError('HEAD_LOST', 'the connection to the head closed; its log says why, start the job again');
 
 /** Plans in the order in which they come, one at a time, until a head shuts the job down or this rank fails. */
-export function serveHead(parts: RankServiceParts, { signal, takeTermination }: Endings): Promise<RankOutcome> {
+export function serveHead(parts: RankServiceParts, endings: Endings): Promise<RankOutcome> {
   return new Promise((resolve) => {
-    const service = new RankService(parts, signal, resolve);
-    takeTermination?.((teller) => service.askToLeave(teller));
+    const service = new RankService(parts, endings, resolve);
+    endings.takeTermination?.((teller) => service.askToLeave(teller));
     service.attend();
   });
 }
@@ -75,15 +79,16 @@ class RankService {
   private hasAsked = false;
   private wasSignalled = false;
   private isLastHead = false;
-  private isMember: boolean;
+  private isMember = false;
 
   constructor(
     private readonly parts: RankServiceParts,
-    private readonly signal: AbortSignal,
+    private readonly endings: Endings,
     private readonly onOver: (outcome: RankOutcome) => void,
   ) {
     const { joined, executor, crew } = parts;
-    this.isMember = !joined.isNewcomer;
+    const { signal } = endings;
+    if (!joined.isNewcomer) this.takePart();
     this.steps = new RankSteps({
       rank: joined.rank,
       executor,
@@ -110,9 +115,10 @@ class RankService {
       if (message.type !== 'job') return;
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.end({ kind: 'left' });
+      else if (body.kind === 'stay') this.endings.onStanding?.({ kind: 'stays', reason: body.reason });
       else if (body.kind === 'end_grace') this.isLastHead = true;
       else {
-        if (body.kind === 'epoch') this.isMember = true;
+        if (body.kind === 'epoch') this.takePart();
         this.steps.take(body);
       }
     });
@@ -144,6 +150,11 @@ class RankService {
     if (this.hasAsked || this.isLastHead) return;
     this.hasAsked = true;
     this.tell({ kind: 'leave' });
+  }
+
+  private takePart(): void {
+    if (!this.isMember) this.endings.onStanding?.({ kind: 'member' });
+    this.isMember = true;
   }
 
   private tell(body: RankToHead): void {
@@ -178,7 +189,7 @@ class RankService {
     await this.steps.pause();
     executor.forget([...Array(numKvBlocks).keys()]);
     const said: ReturningRank = { digest, report, ...executor.standing };
-    const signal = AbortSignal.any([this.signal, this.ending.signal]);
+    const signal = AbortSignal.any([this.endings.signal, this.ending.signal]);
     for (;;) {
       const timeoutMs = Math.max(1, untilMs - performance.now());
       try {

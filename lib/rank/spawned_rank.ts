@@ -8,7 +8,7 @@ import { remoteErrorOf, remoteMessage } from '../../comm/base/errors.js';
 import { hubCacheFolder } from '../hub/cache/hub_cache.js';
 import { strayError } from '../plugins/stray_error.js';
 import { runRank, type RankOptions } from './rank_main.js';
-import type { RankFailure } from './rank_service.js';
+import type { RankFailure, Standing } from './rank_service.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import { takePlace, type PlaceOrder } from './rank_place.js';
 import { runRankThreads } from './rank_threads.js';
@@ -21,6 +21,7 @@ export interface SpawnOrder extends Omit<
   | 'place'
   | 'stopwatch'
   | 'takeTermination'
+  | 'onStanding'
   | 'onRefused'
   | 'onJoined'
   | 'readsHeadsFolder'
@@ -34,8 +35,9 @@ export interface SpawnOrder extends Omit<
   readonly isHeads?: boolean;
 }
 
-/** What a rank tells the process that started it: it has joined a job; it left one that goes on. */
+/** What a rank tells the process that started it: it has joined a job, and what it is to it; it left one that goes on. */
 export type SpawnedRankNews =
+  | Standing
   | { readonly kind: 'joined'; readonly rank: number; readonly onPeerLoss: RankJob['onPeerLoss'] }
   | { readonly kind: 'left' };
 
@@ -102,7 +104,7 @@ export async function runSpawnedRank({
       if (!isTold(failure)) stderr.write(`${remoteMessage(remoteErrorOf(failure.error))}\n`);
     };
     const outcome = await (numThreads === undefined
-      ? runRank({ ...told, onRefused, onJoined, takeTermination })
+      ? runRank({ ...told, onRefused, onJoined, takeTermination, onStanding: tell })
       : runRankThreads(numThreads, { ...told, onFailed }));
     if (outcome.kind === 'left') tell({ kind: 'left' });
     if (outcome.kind !== 'failed') return true;

@@ -171,6 +171,8 @@ async function startEngine(
       },
       onListening: (address) => {
         if (hasGrace) remember({ ...address, secret: secret! });
+        if (numExternalRanks === 0 && args.listen !== undefined)
+          terminal.line(`ranks join at ${formatAddress(address)}`);
         if (numExternalRanks === 0) return;
         const who = `${numExternalRanks} ${numExternalRanks === 1 ? 'rank' : 'ranks'}`;
         terminal.line(`waiting at ${formatAddress(address)} for ${who} of other machines`);

@@ -4,6 +4,7 @@ import { LocalRanks, type LocalRanksOrders } from '../../job/local_ranks.js';
 import type { RankExit } from '../../job/rank_process.js';
 import type { LossPolicy } from '../../config/loss_policy.js';
 import type { PlaceOrder } from '../../rank/rank_place.js';
+import type { SpawnedRankNews } from '../../rank/spawned_rank.js';
 import { ToldError, type CommandContext } from '../base/context.js';
 import { SharedTerminal } from '../base/shared_terminal.js';
 
@@ -42,9 +43,11 @@ export async function superviseRanks(
   ranks.begin({
     order,
     places,
-    onJoined: (news) => {
-      ({ onPeerLoss } = news);
-      joined.add(news.rank);
+    onNews: (news, who) => {
+      if (news.kind === 'joined') {
+        ({ onPeerLoss } = news);
+        joined.add(news.rank);
+      } else terminal.line(newsOf(news, nameOf(who)));
     },
     onLog: (number, line) => {
       if (!signal.aborted) terminal.line(isAlone ? line : `[rank ${number ?? '?'}] ${line}`);
@@ -110,9 +113,22 @@ class Ends {
   }
 }
 
-function howOf({ rank, pid, code, signal }: RankExit): string {
+function howOf({ code, signal, ...who }: RankExit): string {
   const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-  return `rank ${rank ?? '?'} (process ${pid ?? '?'}) ${how}`;
+  return `${nameOf(who)} ${how}`;
+}
+
+const nameOf = ({ rank, pid }: Pick<RankExit, 'rank' | 'pid'>): string => `rank ${rank ?? '?'} (process ${pid ?? '?'})`;
+
+function newsOf(news: Exclude<SpawnedRankNews, { kind: 'joined' }>, name: string): string {
+  switch (news.kind) {
+    case 'member':
+      return `joined as ${name}`;
+    case 'left':
+      return `${name} has left the job`;
+    case 'stays':
+      return `${name} stays, the job can't let it go: ${news.reason}; another SIGTERM ends it at once`;
+  }
 }
 
 const exitError = (exit: RankExit): EngineError =>

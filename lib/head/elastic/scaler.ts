@@ -4,6 +4,8 @@ import type { EpochChange } from '../../job/step_runner.js';
 import type { RequestNews } from '../observing/request_news.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
 import type { SchedulerLoad } from '../scheduling/scheduler_load.js';
+import { causeText } from '../../../base/foreign_text.js';
+import { EngineError } from '../../protocol/errors.js';
 import { Elastic, type ElasticJob, type ElasticWork } from './elastic.js';
 import { ElasticPolicy, type LoadSample } from './elastic_policy.js';
 import { EpochGate } from './epoch_gate.js';
@@ -15,6 +17,8 @@ export interface ScaledJob extends ElasticJob {
   readonly members: RanksView & { readonly epoch: number };
   /** Ranks that have started already, and wait. */
   readonly spares: readonly number[];
+  /** Tells a member that asked to leave why it has to stay. */
+  keep(rank: number, reason: string): void;
 }
 
 /** Whose ranks come and go. */
@@ -78,9 +82,12 @@ export class Scaler implements StepObserver {
     return scaled;
   }
 
-  /** As {@link Elastic.leave}; what comes of it is told to who follows. */
+  /** As {@link Elastic.leave}; what comes of it is told to who follows, and why it can't to the rank. */
   leave(rank: number): void {
-    this.elastic.leave(rank).catch(() => undefined);
+    this.elastic.leave(rank).catch((error: unknown) => {
+      const cause = error instanceof EngineError && error.cause instanceof EngineError ? error.cause : null;
+      this.options.job.keep(rank, cause?.reason ?? causeText(error));
+    });
   }
 
   /** Nothing comes or goes any more but what a caller orders: what the policy or a rank wanted is given up. Ranks that are there stay. */

@@ -65,6 +65,10 @@ export class PlayedElasticJob implements ElasticJob, ElasticWork {
     this.moved = { ...this.moved, numMovedSequences: numMovedSequences + 2, numRecomputed: numRecomputed + 1 };
   }
 
+  keep(rank: number, reason: string): void {
+    this.story.push(`keep ${rank}: ${reason}`);
+  }
+
   lose(rank: number): void {
     this.present.delete(rank);
     this.leaving.delete(rank);

@@ -211,4 +211,7 @@ function procFile(pid: number, name: 'environ' | 'cmdline'): string[] {
 
 /** What a head that waits for ranks elsewhere, a rank that joins one, and whoever tries the kernels of a busy machine say first: no more than that is expected of any. */
 export const withoutNews = (stderr: string): string =>
-  stderr.replace(/^(?:waiting at|joining the job at|(?:warning: )?trying the kernels,) .*\n/gm, '');
+  stderr.replace(
+    /^(?:waiting at|ranks join at|joining the job at|joined as rank|(?:warning: )?trying the kernels,) .*\n/gm,
+    '',
+  );

@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import { Interruption } from '../../../../lib/commands/base/context.js';
 import { superviseRanks, type SupervisedRanks } from '../../../../lib/commands/rank/supervision.js';
 import type { LocalNewcomer, LocalRanksOrders } from '../../../../lib/job/local_ranks.js';
-import type { JoinedNews, RankExit } from '../../../../lib/job/rank_process.js';
+import type { RankExit } from '../../../../lib/job/rank_process.js';
+import type { RankJob } from '../../../../lib/protocol/rank_job.js';
+import type { SpawnedRankNews } from '../../../../lib/rank/spawned_rank.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -36,8 +38,12 @@ class PlayedRanks implements SupervisedRanks {
     return Promise.resolve();
   }
 
-  join(rank: number, onPeerLoss: JoinedNews['onPeerLoss'] = 'recover'): void {
-    this.orders.onJoined?.({ kind: 'joined', rank, onPeerLoss });
+  join(rank: number, onPeerLoss: RankJob['onPeerLoss'] = 'recover'): void {
+    this.tell(rank, { kind: 'joined', rank, onPeerLoss });
+  }
+
+  tell(rank: number, news: SpawnedRankNews): void {
+    this.orders.onNews?.(news, { rank, pid: 50 + rank });
   }
 
   /** The process that was started so many others ago. */
@@ -104,6 +110,26 @@ describe('the ranks of one command', () => {
     for (const rank of [1, 0]) await ranks.end(rank, { rank, code: 0, hasLeft: true });
     await over;
     expect(ranks.story).to.deep.equal(['ask to leave', 'close']);
+  });
+
+  it('tell who they are, who left, and who has to stay', async () => {
+    const ranks = new PlayedRanks(2);
+    const { over, context, terminate } = supervised(ranks);
+    for (const rank of [0, 1]) {
+      ranks.join(rank);
+      ranks.tell(rank, { kind: 'member' });
+    }
+    terminate();
+    ranks.tell(1, { kind: 'left' });
+    ranks.tell(0, { kind: 'stays', reason: 'no rank would stay but rank 0' });
+    for (const rank of [1, 0]) await ranks.end(rank, { rank, code: 0, hasLeft: rank === 1 });
+    await over;
+    expect(context.told().trimEnd().split('\n')).to.deep.equal([
+      'joined as rank 0 (process 50)',
+      'joined as rank 1 (process 51)',
+      'rank 1 (process 51) has left the job',
+      "rank 0 (process 50) stays, the job can't let it go: no rank would stay but rank 0; another SIGTERM ends it at once",
+    ]);
   });
 
   it('of a job that ends with any of them are ended at SIGTERM', () => {

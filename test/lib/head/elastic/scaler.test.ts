@@ -118,6 +118,14 @@ describe('the scaler of an engine', () => {
     stop();
   });
 
+  it('tells the last rank why it has to stay', async () => {
+    const { job, scaler, stop } = played(1);
+    scaler.leave(0);
+    while (scaler.isScaling) await new Promise(setImmediate);
+    expect(job.story).to.include('keep 0: no rank would stay but rank 0');
+    stop();
+  });
+
   it('decides nothing by itself unless it is told to', () => {
     const { scaler, events, stop } = played(2);
     for (let i = 0; i < 8; i++) scaler.observe(STEP);
