@@ -50,6 +50,8 @@ const MAX_ROUNDS = 16;
 interface Asker {
   readonly rank: number;
   isLost: boolean;
+  /** All is to end. */
+  isToStay: boolean;
 }
 
 /** Carries out orders to scale. */
@@ -105,7 +107,7 @@ export class Elastic {
 
   /** A rank asks to leave. @throws EngineError SCALE_FAILED: it can't, and stays, or it was lost before it had left; CLOSED */
   leave(rank: number): Promise<Scaled> {
-    const asker: Asker = { rank, isLost: false };
+    const asker: Asker = { rank, isLost: false, isToStay: false };
     this.askers.add(asker);
     return this.orders.take({
       ...{ cause: { kind: 'leave', rank }, wanted: (numRanks) => numRanks - 1 },
@@ -114,7 +116,7 @@ export class Elastic {
         const lost = new EngineError('RANK_LOST', `rank ${rank} was lost before it had left`);
         if (asker.isLost) throw lost;
         const { members } = this.parts.job;
-        if (!members.present.has(rank) || members.leaving.has(rank)) return;
+        if (asker.isToStay || !members.present.has(rank) || members.leaving.has(rank)) return;
         await this.letGo(rank, tally, signal);
         if (!tally.left.includes(rank)) throw lost;
         if (this.numRanks === wanted) tally.firstMs = sinceMs();
@@ -131,7 +133,7 @@ export class Elastic {
 
   /** Whoever asked to leave and is still there stays, and so is it with what the policy began. */
   settle(): void {
-    this.askers.clear();
+    for (const asker of this.askers) asker.isToStay = true;
     this.orders.giveUp((cause) => cause.kind !== 'asked');
   }
 
