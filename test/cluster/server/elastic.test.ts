@@ -53,7 +53,7 @@ describe('a server whose ranks come and go', function () {
       const texts = textsOf(job, 120);
       await job.until(({ numRunning }) => numRunning === PROMPTS.length);
       expect(await scaleTo(job, 3)).to.match(/^2 → 3 ranks · joined: 2 · moved: \d+ experts, 0 sequences · /);
-      expect(await scaleTo(job, 1)).to.match(/^3 → 1 ranks · left: 2, 1 · moved: \d+ experts, \d+ sequences · /);
+      expect(await scaleTo(job, 1)).to.match(/^3 → 1 rank · left: 2, 1 · moved: \d+ experts, \d+ sequences · /);
       expect(await texts).to.deep.equal(wanted);
       job.expectIdle();
       expect(await scaleTo(job, 2)).to.match(/^1 → 2 ranks · joined: 1 · /); // while nothing runs
