@@ -1,7 +1,7 @@
 /** `expertwire bench chaos`: a job under load with random faults, and what anybody notices of them. */
-import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
+import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
 import { runChaos } from './run_chaos.js';
 import { parseOptions } from './options.js';
@@ -20,11 +20,7 @@ export async function benchChaos(
   stdout.write(header(machine, options));
   const { rows, totals } = await runChaos(options, { env, signal, onNotice: (line) => void stderr.write(`${line}\n`) });
   stdout.write(`\n${faultTable(rows)}\n\n${summary(totals, rows)}\n`);
-  if (json !== undefined) {
-    await writeFile(json, `${JSON.stringify({ machine, ...settings, rows, totals })}\n`).catch((cause: unknown) => {
-      throw outputFailed('--json', json, cause);
-    });
-  }
+  await writeFigures(json, { machine, ...settings, rows, totals });
   const failure = verdict(options, rows, totals);
   if (failure !== null) throw failure;
 }

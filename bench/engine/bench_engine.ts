@@ -1,13 +1,14 @@
 /** `expertwire bench engine`: what the engine makes of its model, each figure against a baseline of the same run. */
 import { setMaxListeners } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { closing } from '../../lib/commands/base/closing.js';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { makeRandomCheckpoint } from '../../lib/model/random_checkpoint.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
+import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
 import { measureAlone } from './measure_alone.js';
 import { measureBatching } from './measure_batching.js';
@@ -49,10 +50,7 @@ export async function benchEngine(args: readonly string[], { stdout, signal: giv
       stdout.write(section(name, results[name]));
     }
   });
-  if (json === undefined) return;
-  await writeFile(json, `${JSON.stringify({ machine, ...settings, results })}\n`).catch((cause: unknown) => {
-    throw outputFailed('--json', json, cause);
-  });
+  await writeFigures(json, { machine, ...settings, results });
 }
 
 /** Positions of the model for long prompts. */

@@ -1,8 +1,9 @@
 /** `expertwire bench peers`: what other engines reach on the same checkpoint and cores. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
+import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
 import { openPin } from './engines/cores.js';
 import { findPeers } from './found_peers.js';
@@ -66,9 +67,6 @@ export async function benchPeers(
   }
   loads.push(loadavg()[0]!);
   stdout.write(`\nat the end: ${loadText(loads[1]!, machine.cores)}\n`);
-  if (json === undefined) return;
   const all = { machine, load_average: loads, settings, missing: found.missing, ...results };
-  await writeFile(json, `${JSON.stringify(all)}\n`).catch((cause: unknown) => {
-    throw outputFailed('--json', json, cause);
-  });
+  await writeFigures(json, all);
 }

@@ -1,8 +1,8 @@
 /** `expertwire bench scale`: what it takes to have more or fewer ranks while tokens are generated. */
 import { setMaxListeners } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
+import { writeFigures } from '../base/figures_file.js';
 import { BenchError } from '../base/errors.js';
 import { thisMachine } from '../base/machine.js';
 import { parseOptions } from './options.js';
@@ -23,11 +23,7 @@ export async function benchScale(
   stdout.write(header(machine, options));
   const { rows, totals } = await runScale(options, { env, signal, onNotice: (line) => void stderr.write(`${line}\n`) });
   stdout.write(`\n${changeTable(rows)}\n\n${summary(totals)}\n`);
-  if (json !== undefined) {
-    await writeFile(json, `${JSON.stringify({ machine, ...settings, rows, totals })}\n`).catch((cause: unknown) => {
-      throw outputFailed('--json', json, cause);
-    });
-  }
+  await writeFigures(json, { machine, ...settings, rows, totals });
   const numLost = totals.requests - totals.identical;
   if (numLost === 0) return;
   const text = `${numLost} of ${totals.requests} requests failed or aren't what they would have been; run --seed ${options.seed} again and report it`;

@@ -1,9 +1,9 @@
 /** `expertwire bench scenarios`: every scenario's load against every scenario's configuration, in one table. */
-import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import { list, seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { SCENARIOS, scenarioConfig } from '../../lib/config/package_files.js';
+import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
 import { benchParser } from '../base/options.js';
 import { measureServe } from '../serve/bench_serve.js';
@@ -27,12 +27,7 @@ export async function benchScenarios(args: readonly string[], context: CommandCo
     });
   }
   context.stdout.write(`${header(thisMachine(), seed, scenarios)}\n\n${scenarioTable(rows)}\n`);
-  if (json === undefined) return;
-  await writeFile(json, `${JSON.stringify({ machine: thisMachine(), seed, scenarios, rows })}\n`).catch(
-    (cause: unknown) => {
-      throw outputFailed('--json', json, cause);
-    },
-  );
+  await writeFigures(json, { machine: thisMachine(), seed, scenarios, rows });
 }
 
 function parse(args: readonly string[]) {

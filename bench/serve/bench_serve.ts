@@ -1,9 +1,9 @@
 /** `expertwire bench serve`: load on a server of the OpenAI API, and what it came to. */
-import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { writePlotSpec } from '../../lib/commands/base/plot_file.js';
 import { ProgressBar } from '../../lib/commands/base/progress_bar.js';
+import { writeFigures } from '../base/figures_file.js';
 import { OpenAiClient } from './client/openai_client.js';
 import { parseOptions, type ServeOptions } from './options.js';
 import { serveSpec } from './plot.js';
@@ -20,12 +20,7 @@ export async function benchServe(args: readonly string[], context: CommandContex
   await checkOutputs({ '--json': json, '--plot': plot }, 'file' in dataset ? { '--file': dataset.file } : {});
   const result = await measureServe(options, context);
   context.stdout.write(report(result, options));
-  if (json !== undefined) {
-    const text = `${JSON.stringify(resultJson(result, options))}\n`;
-    await writeFile(json, text).catch((cause: unknown) => {
-      throw outputFailed('--json', json, cause);
-    });
-  }
+  await writeFigures(json, resultJson(result, options));
   if (plot !== undefined) {
     const title = `${result.model}: ${options.numPrompts} × ${dataset.kind} over ${options.endpoint}`;
     await writePlotSpec(plot, title, serveSpec(title, result));

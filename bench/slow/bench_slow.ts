@@ -1,8 +1,8 @@
 /** `expertwire bench slow`: what one slow rank costs its job, and what is left of that when every rank gets what it can compute. */
 import { setMaxListeners } from 'node:events';
-import { writeFile } from 'node:fs/promises';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs, outputFailed } from '../../lib/commands/base/output_file.js';
+import { checkOutputs } from '../../lib/commands/base/output_file.js';
+import { writeFigures } from '../base/figures_file.js';
 import { BenchError } from '../base/errors.js';
 import { thisMachine } from '../base/machine.js';
 import { parseOptions } from './options.js';
@@ -23,11 +23,7 @@ export async function benchSlow(
   stdout.write(header(machine, options));
   const run = await runSlow(options, { signal, onNotice: (line) => void stderr.write(`${line}\n`) });
   stdout.write(`\n${slowTable(run)}\n\n${summary(run)}\n`);
-  if (json !== undefined) {
-    await writeFile(json, `${JSON.stringify({ machine, ...settings, ...run })}\n`).catch((cause: unknown) => {
-      throw outputFailed('--json', json, cause);
-    });
-  }
+  await writeFigures(json, { machine, ...settings, ...run });
   if (run.identical === run.answers) return;
   const text = `${run.answers - run.identical} of ${run.answers} answers aren't what they would have been; run --seed ${options.seed} again and report it`;
   throw new BenchError('TOKENS_DIFFER', text);
