@@ -1,0 +1,69 @@
+/**
+ * A sequence goes on in another instance: a rank there reads its keys and values from the rank here that computes it, or did.
+ * Why: docs/decisions/handover.md#one-way-for-all-that-moves-between-instances
+ */
+import type { Address } from '../../comm/ws/door/dial.js';
+import type { RemoteError } from '../../comm/base/errors.js';
+
+/** Lets who knows its token read one sequence's keys and values, and nothing else. Why: docs/decisions/handover.md#a-token-for-each-lease */
+export interface KvLease {
+  /** 32 hexadecimal digits: it may be logged. */
+  readonly id: string;
+  /** 64 hexadecimal digits: what both ends of the link prove to each other that they know. */
+  readonly token: string;
+}
+
+/** Values as they travel: bf16 is half as long, and rounds. */
+export type KvWire = 'f32' | 'bf16';
+
+/** Between source and target these must be equal: rows have as many floats, and mean the same. */
+export interface KvShape {
+  /** Attention layers. */
+  readonly numLayers: number;
+  /** Of one token in one layer: all lanes, one behind the other (cache_layout.ts). */
+  readonly rowFloats: number;
+}
+
+/** To the rank that has a sequence: its rows may be read from now on, those that are there and those that its steps will write. */
+export interface LeaseOrder extends KvLease {
+  readonly sequence: number;
+  /** KV blocks of the tokens that are computed already, in order of position; steps that are planned append to them. */
+  readonly blocks: readonly number[];
+  /** Tokens that are computed already. */
+  readonly numTokens: number;
+}
+
+/**
+ * To the rank where a sequence is to go on: read rows of its tokens `from` … `to` − 1, all layers, into these blocks.
+ * Why: docs/decisions/handover.md#who-asks-pulls
+ */
+export interface PullOrder {
+  /** Of this job; reports name it. */
+  readonly pull: number;
+  readonly lease: KvLease;
+  /** Where the source's rank listens. */
+  readonly place: Address;
+  readonly wire: KvWire;
+  readonly from: number;
+  /** Tokens that aren't computed yet come as soon as they are, layer by layer. */
+  readonly to: number;
+  /** Of the sequence here, in order of position from its first token on: enough for `to` tokens. */
+  readonly blocks: readonly number[];
+}
+
+/** What came of a {@link PullOrder}: all of it, or why not. */
+export interface PullReport {
+  readonly pull: number;
+  /** On the wire, without headers. */
+  readonly payloadBytes: number;
+  /** Since the order came. */
+  readonly tookMs: number;
+  readonly error?: RemoteError;
+}
+
+/** Orders that a rank obeys at once, beside its steps. Nothing is written any more once a pull is cancelled, nothing read once a lease is released. */
+export type HandoverOrder =
+  | { readonly kind: 'lease'; readonly lease: LeaseOrder }
+  | { readonly kind: 'release'; readonly lease: string }
+  | { readonly kind: 'pull'; readonly order: PullOrder }
+  | { readonly kind: 'cancel_pull'; readonly pull: number };
