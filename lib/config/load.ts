@@ -12,7 +12,8 @@ import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } f
 import { modelFolder } from './model_folder.js';
 import { checkNames } from './name_check.js';
 import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
-import { configSchema, keyInfoOf, type ConfigPlugin, type ExpertwireConfig, type ValueType } from './schema.js';
+import type { ValueType } from './key_types.js';
+import { configSchema, keyInfoOf, type ConfigPlugin, type ExpertwireConfig } from './schema.js';
 
 /** A configuration of which any key may be absent. */
 export type PartialConfig = {

@@ -2,29 +2,27 @@ import * as z from 'zod';
 import { MAX_RANKS } from '../../base/ids.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
-import { OWN_GATE, PLUGIN_NAMES } from './plugin_names.js';
+import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
+import {
+  auto,
+  autoOrInteger,
+  boolean,
+  choice,
+  infoOf,
+  integer,
+  key,
+  named,
+  pemFile,
+  type KeyInfo,
+} from './key_types.js';
+import { OWN_GATE } from './plugin_names.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
-
-/** A JavaScript type that a key's value may have. */
-export type ValueType = 'string' | 'number' | 'boolean' | 'list' | 'mapping' | 'null';
-
-/** What the messages say about a key. */
-export interface KeyInfo {
-  /** What is allowed, to follow "allowed is". */
-  readonly allowed: string;
-  readonly types: readonly ValueType[];
-}
-
-const keyInfos = z.registry<KeyInfo>();
 
 /** Of things that arrays are made of; more is a slip. */
 const MAX_COUNT = 2 ** 24;
 const MAX_STEPS = 2 ** 31 - 1;
 
-const auto = z.literal('auto');
-const boolean = key(z.boolean(), 'true or false', 'boolean');
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
-const pemFile = key(z.string().min(1).nullable(), 'the path of a PEM file, or null', 'string', 'null');
 const pluginFile = z.string().min(1);
 const pluginEntry = z
   .union([
@@ -133,6 +131,7 @@ export const configSchema = z.strictObject({
       seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
     .readonly(),
+  cluster: clusterSection,
   generate: z
     .strictObject({
       prompts: key(z.array(prompt).readonly(), 'a list of strings or of { label, text }', 'list'),
@@ -285,6 +284,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     mla: 'auto',
     seed: 0,
   },
+  cluster: CLUSTER_DEFAULTS,
   generate: {
     prompts: [],
     max_new_tokens: 64,
@@ -335,35 +335,8 @@ export function keyInfoOf(path: readonly PropertyKey[]): KeyInfo | undefined {
     if (node instanceof z.ZodReadonly) node = node.unwrap();
     if (!(node instanceof z.ZodObject)) break;
     node = (node.shape as Readonly<Record<PropertyKey, unknown>>)[part];
-    const info = node instanceof z.ZodType ? keyInfos.get(node) : undefined;
+    const info = infoOf(node);
     if (info !== undefined) return info;
   }
   return undefined;
-}
-
-/** Attaches what the messages say. */
-function key<T extends z.ZodType>(type: T, allowed: string, ...types: readonly ValueType[]): T {
-  keyInfos.add(type, { allowed, types });
-  return type;
-}
-
-function rangeText(min: number, max: number): string {
-  return max === Number.MAX_SAFE_INTEGER ? `an integer ≥ ${min}` : `an integer from ${min} to ${max}`;
-}
-
-function integer(min: number, max: number) {
-  return key(z.int().min(min).max(max), rangeText(min, max), 'number');
-}
-
-function autoOrInteger(min: number, max: number) {
-  return key(z.union([auto, z.int().min(min).max(max)]), `auto or ${rangeText(min, max)}`, 'string', 'number');
-}
-
-/** The name of something that plug-ins may bring. */
-function named(path: keyof typeof PLUGIN_NAMES) {
-  return key(z.string().min(1), `${PLUGIN_NAMES[path].builtIn.join(', ')}, or what a plug-in brings`, 'string');
-}
-
-function choice<const T extends readonly string[]>(...values: T) {
-  return key(z.enum(values), values.join(', '), 'string');
 }

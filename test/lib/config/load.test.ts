@@ -85,6 +85,12 @@ describe('configuration', () => {
     expect((await loadSet('server.host=LOCALHOST')).server.host).to.equal('localhost');
   });
 
+  it('instances meet at one server of NATS, or at several', async () => {
+    for (const bus of ['local', 'nats://10.0.0.1:4222', 'tls://a:4222,tls://b:4222']) {
+      expect((await loadSet(`cluster.bus=${bus}`)).cluster.bus).to.equal(bus);
+    }
+  });
+
   it('the result cannot be changed', async () => {
     const config = await loadText('model: m\ngenerate: { prompts: [a] }');
     for (const part of [config, config.engine, config.generate, config.generate.prompts]) {
@@ -226,6 +232,21 @@ describe('configuration', () => {
       2,
       /"generate.prompts" is "a"; allowed is a list/,
     ],
+    [
+      'a role that there is not',
+      'model: m\ncluster: { role: prefil }',
+      'INVALID_VALUE',
+      2,
+      /"prefil" \(did you mean "prefill"\?\); allowed is mixed, prefill, decode/,
+    ],
+    [
+      'a bus of another kind',
+      'model: m\ncluster: { bus: kafka }',
+      'INVALID_VALUE',
+      2,
+      /"cluster.bus" is "kafka"; allowed is local, or nats:\/\/HOST:PORT/,
+    ],
+    ['a name with a dot', 'model: m\ncluster: { name: a.b }', 'INVALID_VALUE', 2, /up to 64 letters, digits, - or _/],
     ['an empty stop string', 'model: m\ngenerate: { stop: [""] }', 'INVALID_VALUE', 2, /non-empty/],
     ['a key that occurs twice', 'model: m\nmodel: m', 'INVALID_YAML', 2, /run\.yaml:2: .*unique/],
     ['a bracket that is not closed', 'model: m\nengine: { seed: 1', 'INVALID_YAML', 2, /correct the YAML$/],
