@@ -7,8 +7,8 @@ export const ROLES = ['mixed', 'prefill', 'decode'] as const;
 /** One of {@link ROLES}. */
 export type Role = (typeof ROLES)[number];
 
-/** Of names in subjects and buckets of NATS, and of URLs. */
-const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+/** Of names of clusters and instances, which stand in subjects of NATS, logs and metrics. */
+export const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const DAY_MS = 86_400_000;
 const name = z.string().regex(NAME);
 

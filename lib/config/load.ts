@@ -8,12 +8,13 @@ import { valueAt } from '../../base/foreign_value.js';
 import { PLACEMENT_STRATEGIES } from '../../experts/placement/placement.js';
 import type { Environment } from '../hub/cache/hub_cache.js';
 import { ConfigError } from './errors.js';
+import { instanceLayer, placedInstances } from './instances.js';
 import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } from './layers.js';
 import { modelFolder } from './model_folder.js';
 import { checkNames } from './name_check.js';
 import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
-import type { ValueType } from './key_types.js';
-import { configSchema, keyInfoOf, type ConfigPlugin, type ExpertwireConfig } from './schema.js';
+import { errorOfIssue } from './schema_error.js';
+import { configSchema, type ConfigPlugin, type ExpertwireConfig } from './schema.js';
 
 /** A configuration of which any key may be absent. */
 export type PartialConfig = {
@@ -33,6 +34,8 @@ export interface LoadConfigOptions {
   readonly defaults?: PartialConfig | undefined;
   /** Path of a YAML file. Default: none, defaults only. */
   readonly file?: string | undefined;
+  /** The name of one of the file's `instances`: its settings are wanted. Default: those of the file as a whole. */
+  readonly instance?: string | undefined;
   /** Values that a program gives; `undefined` means that it doesn't. */
   readonly base?: PartialConfig | undefined;
   /** Values of command-line flags; `undefined` means that the flag was not given. */
@@ -46,7 +49,7 @@ export interface LoadConfigOptions {
 }
 
 /**
- * Puts a configuration together: defaults of its own < `defaults` < file < base < flags < `--set`, and checks the whole.
+ * Puts a configuration together: defaults of its own < `defaults` < file < its `instance` < base < flags < `--set`, and checks the whole.
  *
  * `model` comes back as an absolute path of an existing folder. A relative one is looked for in the current working
  * directory and, when it stands in a file, then in the file's folder and each folder above it: so a file in `configs/`
@@ -61,21 +64,23 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   const cwd = options.cwd ?? process.cwd();
   const layers: Layer[] = [{ values: options.defaults, originOf: () => ({ where: 'loadConfig({ defaults })' }) }];
   if (options.file !== undefined) layers.push(await readFileLayer(options.file, cwd));
+  const numOfFile = layers.length;
   layers.push({ values: options.base, originOf: () => ({ where: 'loadConfig({ base })' }) });
   layers.push({ values: options.flags, originOf: () => ({ where: 'command line' }) });
   layers.push(...(await overrideLayers(options.overrides ?? [])));
 
-  const merged = mergeLayers(layers);
-  const checked = configSchema.safeParse(merged.tree);
-  if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged, options.flags !== undefined);
-  const { model, experts } = checked.data;
+  const isCommandLine = options.flags !== undefined;
+  const { config, merged } = ofInstance(checkedLayers(layers, isCommandLine), options.instance, (layer) =>
+    checkedLayers(layers.toSpliced(numOfFile, 0, layer), isCommandLine),
+  );
+  const { model, experts } = config;
   const placement = findPlacement(experts.placement, merged.originOf(['experts', 'placement']), cwd);
   const routing = findRouting(experts.routing, merged.originOf(['experts', 'routing']), cwd);
-  const plugins = findPlugins(checked.data.plugins, merged, cwd);
-  if (plugins.length === 0) checkNames(checked.data, new Map(), (path) => merged.originOf(path));
+  const plugins = findPlugins(config.plugins, merged, cwd);
+  if (plugins.length === 0) checkNames(config, new Map(), (path) => merged.originOf(path));
   const modelOrigin = merged.originOf(['model']);
   return Object.freeze({
-    ...checked.data,
+    ...config,
     plugins,
     model: modelFolder(model, {
       env: options.env ?? {},
@@ -86,11 +91,38 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   });
 }
 
+interface Checked {
+  readonly config: z.infer<typeof configSchema>;
+  readonly merged: Merged;
+}
+
+/** @throws ConfigError */
+function checkedLayers(layers: readonly Layer[], isCommandLine: boolean): Checked {
+  const merged = mergeLayers(layers);
+  const checked = configSchema.safeParse(merged.tree);
+  if (!checked.success) throw errorOfIssue(checked.error.issues[0]!, merged, isCommandLine);
+  return { config: checked.data, merged };
+}
+
+/** The whole file's settings, of which all that `instances` change is checked too; or those of one instance. @throws ConfigError */
+function ofInstance(whole: Checked, instance: string | undefined, checkedWith: (layer: Layer) => Checked): Checked {
+  const { config, merged } = whole;
+  const originOf = (path: readonly PropertyKey[]): Origin | undefined => merged.originOf(path);
+  const checkedOf = (name: string): Checked => checkedWith(instanceLayer(config, name, originOf));
+  if (instance !== undefined) return checkedOf(instance);
+  const ownSettings = placedInstances(config, originOf).filter(
+    ({ index }, i, all) => Object.keys(config.instances[index]!.set).length > 0 && all[i - 1]?.index !== index,
+  );
+  for (const { name } of ownSettings) checkedOf(name);
+  return whole;
+}
+
 const values = z.looseObject({}, { error: 'an object with keys of the configuration' }).optional();
 const optionsSchema = z.strictObject(
   {
     file: z.string({ error: 'the path of a YAML file' }).optional(),
     base: values,
+    instance: z.string({ error: 'the name of an instance' }).optional(),
     flags: values,
     overrides: z.array(z.string({ error: 'a text' }), { error: "a list of 'key=value'" }).optional(),
     cwd: z.string({ error: 'the path of a folder' }).optional(),
@@ -141,64 +173,6 @@ async function overrideLayers(overrides: readonly string[]): Promise<Layer[]> {
   if (overrides.length === 0) return [];
   const { overrideLayer } = await import('./yaml_source.js');
   return overrides.map(overrideLayer);
-}
-
-/** The first problem that the schema found, in the words of this layer. */
-function errorOfIssue(issue: z.core.$ZodIssue, merged: Merged, isCommandLine: boolean): ConfigError {
-  const key = pathText(issue.path);
-  const got = valueAt(merged.tree, issue.path);
-  const origin = merged.originOf(issue.path);
-  const { allowed, types } = keyInfoOf(issue.path) ?? { allowed: 'a mapping', types: [] };
-  const context = { key, file: origin?.file, line: origin?.line };
-  if (origin === undefined) {
-    const how = isCommandLine
-      ? '--model DIR, or a configuration that has it (--config FILE)'
-      : 'base.model, or a file that has it';
-    return new ConfigError('MISSING_KEY', `"${key}" was not given; give ${how}: ${allowed}`, context);
-  }
-  const wrong = issue.path[0] === 'plugins' ? placeOfNoJson(got) : null;
-  if (wrong?.path[0] === 'options') {
-    const text = `${origin.where}: "${pathText([...issue.path, ...wrong.path])}" is ${shown(wrong.value)}; allowed is what JSON has, with finite numbers`;
-    return new ConfigError('INVALID_VALUE', text, context);
-  }
-  const isInList = typeof issue.path.at(-1) === 'number';
-  const isRightType = isInList || types.some((type) => type === typeOf(got));
-  return new ConfigError(
-    isRightType ? 'INVALID_VALUE' : 'WRONG_TYPE',
-    `${origin.where}: "${key}" is ${shown(got)}${nearestChoice(issue, got)}; allowed is ${allowed}`,
-    context,
-  );
-}
-
-interface Place {
-  readonly path: readonly PropertyKey[];
-  readonly value: unknown;
-}
-
-/** The first thing in a value that JSON can't hold. */
-function placeOfNoJson(value: unknown, path: readonly PropertyKey[] = []): Place | null {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return null;
-  if (typeof value !== 'object' || !(Array.isArray(value) || z.core.util.isPlainObject(value))) return { path, value };
-  const entries = Array.isArray(value) ? value.map((each, i) => [i, each] as const) : Object.entries(value);
-  for (const [key, each] of entries) {
-    const place = placeOfNoJson(each, [...path, key]);
-    if (place !== null) return place;
-  }
-  return null;
-}
-
-function typeOf(value: unknown): ValueType | undefined {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'list';
-  if (typeof value === 'object') return 'mapping';
-  const type = typeof value;
-  return type === 'string' || type === 'number' || type === 'boolean' ? type : undefined;
-}
-
-function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
-  if (issue.code !== 'invalid_value' || typeof got !== 'string') return '';
-  const nearest = closest(got, issue.values.map(String));
-  return isNear(got, nearest) ? ` (did you mean "${nearest}"?)` : '';
 }
 
 /** A strategy's name as it is, or the absolute path of a file. */

@@ -11,6 +11,7 @@ interface NamingConfig {
   readonly experts: { readonly gate: string; readonly replica_choice: string };
   readonly load_balance: { readonly planner: string };
   readonly comm: { readonly wire: { readonly dispatch: string; readonly combine: string } };
+  readonly router: { readonly policy: string };
 }
 
 /**

@@ -6,8 +6,20 @@ import { REPLICA_CHOICES } from '../../experts/placement/replica_choice.js';
 /** The value of `experts.gate` that asks for no plug-in. */
 export const OWN_GATE = 'model';
 
+/** Ways to choose an instance for a request (lib/cluster/routing). */
+export const ROUTING_POLICIES = [
+  'kv',
+  'round_robin',
+  'random',
+  'least_load',
+  'min_expected_latency',
+  'min_observed_latency',
+  'length',
+  'slo',
+] as const;
+
 /** What plug-ins bring that a configuration chooses by name. */
-export type PluginKind = 'gate' | 'planner' | 'replica choice' | 'codec';
+export type PluginKind = 'gate' | 'planner' | 'replica choice' | 'codec' | 'routing policy';
 
 /** By key: what plug-ins may bring there, and what is there without any. */
 export const PLUGIN_NAMES = {
@@ -16,6 +28,7 @@ export const PLUGIN_NAMES = {
   'load_balance.planner': { kind: 'planner', builtIn: PLANNERS },
   'comm.wire.dispatch': { kind: 'codec', builtIn: WIRE_DTYPES },
   'comm.wire.combine': { kind: 'codec', builtIn: WIRE_DTYPES },
+  'router.policy': { kind: 'routing policy', builtIn: ROUTING_POLICIES },
 } as const satisfies Readonly<Record<string, { readonly kind: PluginKind; readonly builtIn: readonly string[] }>>;
 
 /** Names of a kind that plug-ins brought. */

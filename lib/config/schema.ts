@@ -3,6 +3,7 @@ import { MAX_RANKS } from '../../base/ids.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
+import { instancesSection } from './instances_schema.js';
 import {
   auto,
   autoOrInteger,
@@ -16,6 +17,7 @@ import {
   type KeyInfo,
 } from './key_types.js';
 import { OWN_GATE } from './plugin_names.js';
+import { ROUTER_DEFAULTS, routerSection } from './router_schema.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** Of things that arrays are made of; more is a slip. */
@@ -132,6 +134,8 @@ export const configSchema = z.strictObject({
     })
     .readonly(),
   cluster: clusterSection,
+  router: routerSection,
+  instances: instancesSection,
   generate: z
     .strictObject({
       prompts: key(z.array(prompt).readonly(), 'a list of strings or of { label, text }', 'list'),
@@ -285,6 +289,8 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     seed: 0,
   },
   cluster: CLUSTER_DEFAULTS,
+  router: ROUTER_DEFAULTS,
+  instances: [], // a router asks the bus
   generate: {
     prompts: [],
     max_new_tokens: 64,
@@ -331,12 +337,25 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
 /** What a key takes, by its path, or by the path of something inside its value; undefined for a section. */
 export function keyInfoOf(path: readonly PropertyKey[]): KeyInfo | undefined {
   let node: unknown = configSchema;
+  let info: KeyInfo | undefined;
   for (const part of path) {
-    if (node instanceof z.ZodReadonly) node = node.unwrap();
-    if (!(node instanceof z.ZodObject)) break;
-    node = (node.shape as Readonly<Record<PropertyKey, unknown>>)[part];
-    const info = infoOf(node);
-    if (info !== undefined) return info;
+    node = partOf(bare(node), part);
+    info = infoOf(node) ?? infoOf(bare(node)) ?? info;
   }
-  return undefined;
+  return info;
+}
+
+/** Keys of the mapping at a path; empty where none is. */
+export function keysAt(path: readonly PropertyKey[]): readonly string[] {
+  const node = bare(path.reduce((above: unknown, part) => partOf(bare(above), part), configSchema));
+  return node instanceof z.ZodObject ? Object.keys(node.shape) : [];
+}
+
+/** Without what only says how the value comes out. */
+const bare = (node: unknown): unknown =>
+  node instanceof z.ZodReadonly || node instanceof z.ZodDefault ? bare(node.unwrap()) : node;
+
+function partOf(node: unknown, part: PropertyKey): unknown {
+  if (node instanceof z.ZodArray) return node.element;
+  return node instanceof z.ZodObject ? (node.shape as Readonly<Record<PropertyKey, unknown>>)[part] : undefined;
 }

@@ -1,0 +1,107 @@
+/** The section `router` of the configuration: what stands before many instances. */
+import * as z from 'zod';
+import { boolean, choice, integer, key, named } from './key_types.js';
+
+/** Which of its requests an instance gives away, as Llumnix calls them: last come, shortest, longest, first come. */
+export const MOVE_CHOICES = ['LCR', 'SR', 'LR', 'FCW'] as const;
+/** One of {@link MOVE_CHOICES}. */
+export type MoveChoice = (typeof MOVE_CHOICES)[number];
+/** Why a request may move although its instance lives. */
+export const MOVE_REASONS = ['balance', 'defragment', 'priority'] as const;
+/** One of {@link MOVE_REASONS}. */
+export type MoveReason = (typeof MOVE_REASONS)[number];
+
+const DAY_MS = 86_400_000;
+const MAX_COUNT = 2 ** 24;
+const ms = integer(1, DAY_MS);
+const target = key(z.number().gt(0).max(DAY_MS).nullable(), 'a number of ms > 0, or null', 'number', 'null');
+const ascending = z
+  .array(z.int().min(1).max(MAX_COUNT))
+  .min(1)
+  .max(16)
+  .refine((bounds) => bounds.every((bound, i) => i === 0 || bound > bounds[i - 1]!));
+
+/** Settings of a router; pure schema, {@link ROUTER_DEFAULTS} are its defaults. */
+export const routerSection = z
+  .strictObject({
+    host: key(z.string().min(1).toLowerCase(), 'a name or an IP address', 'string'),
+    port: integer(0, 65_535),
+    policy: named('router.policy'),
+    seed: integer(0, Number.MAX_SAFE_INTEGER),
+    kv_overlap_weight: key(z.number().min(0).max(1e6), 'a number ≥ 0', 'number'),
+    temperature: key(z.number().min(0).max(1e6), 'a number ≥ 0 (0 = the best)', 'number'),
+    kv_events: boolean,
+    kv_ttl_ms: ms,
+    max_index_blocks: integer(1, 2 ** 28),
+    length_buckets: key(ascending.readonly(), 'a list of 1 to 16 growing numbers of tokens', 'list'),
+    slo: z.strictObject({ ttft_ms: target, tbt_ms: target }).readonly(),
+    session_header: key(
+      z
+        .string()
+        .regex(/^[a-z0-9-]{1,64}$/i)
+        .toLowerCase()
+        .nullable(),
+      'the name of a header, or null',
+      'string',
+      'null',
+    ),
+    session_ttl_ms: ms,
+    max_sessions: integer(1, MAX_COUNT),
+    local_prefill_tokens: integer(0, MAX_COUNT),
+    retries: integer(0, 64),
+    resumes: integer(0, 1024),
+    connect_timeout_ms: ms,
+    health_interval_ms: ms,
+    health_timeout_ms: ms,
+    circuit_failures: integer(1, 1024),
+    circuit_open_ms: ms,
+    migration: z
+      .strictObject({
+        enabled: boolean,
+        reasons: key(z.array(z.enum(MOVE_REASONS)).readonly(), `a list of ${MOVE_REASONS.join(', ')}`, 'list'),
+        interval_ms: ms,
+        request: choice(...MOVE_CHOICES),
+        out_below: key(z.number().min(0).max(1e9), 'a number of KV blocks ≥ 0', 'number'),
+        max_at_once: integer(1, 1024),
+      })
+      .readonly(),
+    roles: z
+      .strictObject({ policy: choice('fixed', 'auto'), interval_ms: ms, cool_down_ms: integer(0, DAY_MS) })
+      .readonly(),
+  })
+  .readonly();
+
+/** A router that is given no settings; those of Dynamo and Llumnix have their values. */
+export const ROUTER_DEFAULTS: z.infer<typeof routerSection> = {
+  host: '127.0.0.1',
+  port: 8000,
+  policy: 'kv',
+  seed: 0, // of what policies leave to chance
+  kv_overlap_weight: 1, // of a block that would be computed, against one that is held
+  temperature: 0, // the lowest cost wins
+  kv_events: true,
+  kv_ttl_ms: 120_000, // without events
+  max_index_blocks: 2 ** 20, // of all instances together
+  length_buckets: [64, 256, 1024],
+  slo: { ttft_ms: null, tbt_ms: null }, // no limits
+  session_header: null, // no sessions
+  session_ttl_ms: 600_000,
+  max_sessions: 65_536,
+  local_prefill_tokens: 0, // every prompt goes to a prefill instance, where there are some
+  retries: 2, // of a request without a token yet
+  resumes: 8, // of a request behind its first token
+  connect_timeout_ms: 2000,
+  health_interval_ms: 1000,
+  health_timeout_ms: 2000,
+  circuit_failures: 3, // in a row
+  circuit_open_ms: 5000,
+  migration: {
+    enabled: false,
+    reasons: [...MOVE_REASONS],
+    interval_ms: 1000,
+    request: 'SR',
+    out_below: 3, // free blocks per running request
+    max_at_once: 4,
+  },
+  roles: { policy: 'fixed', interval_ms: 1000, cool_down_ms: 10_000 },
+};
