@@ -1,5 +1,6 @@
 /** The ranks of one job as the head sees them: fed with steps, watched, and ended. */
 import type { ControlLink } from '../../comm/job/control_link.js';
+import type { Address } from '../../comm/ws/door/dial.js';
 import type { Candidate } from '../../comm/job/door.js';
 import { remoteErrorOf, type RemoteError } from '../../comm/base/errors.js';
 import type { ControlMessage } from '../../comm/job/messages.js';
@@ -8,6 +9,7 @@ import { causeText } from '../../base/foreign_text.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
+import type { HandoverOrder } from '../protocol/handover.js';
 import { Gathering, type GatherOutcome } from './gathering.js';
 import { accusation, disconnect, lateRanks, ownFailure, processExit } from './failure_report.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
@@ -17,7 +19,7 @@ import type { Decision } from './losses.js';
 import type { LostRank, Members } from './members.js';
 import { Newcomers, type NewcomersParts } from './newcomers.js';
 import { RunningSteps, type LateStep } from './running_steps.js';
-import type { EpochChange, StepOutcome, StepRunner } from './step_runner.js';
+import type { EpochChange, HandoverRunner, OnPulled, StepOutcome, StepRunner } from './step_runner.js';
 import type { RankExit } from './rank_process.js';
 import { Wishes, type Wish } from './wishes.js';
 import type {
@@ -74,7 +76,7 @@ export interface JobParts {
 }
 
 /** Runs steps on all members, hears of losses, lets others come and go, and ends the ranks in the end. */
-export class Job implements StepRunner {
+export class Job implements StepRunner, HandoverRunner {
   readonly numSeats: number;
   readonly expertDigests: ExpertDigests;
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
@@ -88,6 +90,7 @@ export class Job implements StepRunner {
   /** Null: nobody comes later. */
   private readonly newcomers: Newcomers | null;
   private onNews: () => void = () => undefined;
+  private onPulled: OnPulled = () => undefined;
   private onLeave: (rank: number) => void = (rank) => void this.askedToLeave.push(rank);
   /** What nobody was told of yet. */
   private changes: readonly EpochChange[] = [];
@@ -269,6 +272,23 @@ export class Job implements StepRunner {
     return this.gathering.outcome;
   }
 
+  /** Where a member lets ranks of other instances read; null: nobody sits there, or it has no door. */
+  kvDoorOf(rank: number): Address | null {
+    return this.members.present.has(rank) ? (this.loaded[rank]?.kvDoor ?? null) : null;
+  }
+
+  /** Tells a member what it does at once, beside its steps; false where it is none, or nothing runs any more. */
+  handover(rank: number, order: HandoverOrder): boolean {
+    if (this.ended !== null || !this.members.present.has(rank)) return false;
+    this.send(rank, { kind: 'handover', order });
+    return true;
+  }
+
+  /** Calls `onPulled` with what came of each pull that wasn't cancelled, while its rank lives. */
+  watchPulls(onPulled: OnPulled): void {
+    this.onPulled = onPulled;
+  }
+
   /** What nobody holds any more on a rank. */
   free(rank: number, order: FreeOrder): void {
     if (this.members.present.has(rank)) this.send(rank, { kind: 'free', ...order });
@@ -319,7 +339,8 @@ export class Job implements StepRunner {
     newcomer: LocalNewcomer | null,
   ): void {
     // Where nobody ever sat, nothing was read.
-    while (this.loaded.length < rank) this.loaded.push({ ...report, bytesRead: 0, headerBytesRead: 0, pid: 0 });
+    while (this.loaded.length < rank)
+      this.loaded.push({ ...report, bytesRead: 0, headerBytesRead: 0, pid: 0, kvDoor: null });
     this.loaded[rank] = report;
     this.seat(rank, { link, process: newcomer });
     if (newcomer !== null) this.listenToExit(newcomer.exit);
@@ -430,6 +451,7 @@ export class Job implements StepRunner {
     if (body.kind === 'result') this.onResult(rank, body.result);
     else if (body.kind === 'entered') this.losses.entered(rank, body.epoch);
     else if (body.kind === 'gathered') this.gathering?.hear(rank, body);
+    else if (body.kind === 'pulled' && isMember) this.onPulled(rank, body);
     else if (body.kind === 'leave') this.onLeaveAsked(rank, isMember);
     else if (body.kind === 'stuck' && body.epoch === this.members.epoch) this.accuse(rank, body.error);
   }

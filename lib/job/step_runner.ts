@@ -1,4 +1,6 @@
 /** What steps run on, as the head's loop sees it. */
+import type { Address } from '../../comm/ws/door/dial.js';
+import type { HandoverOrder, PullReport } from '../protocol/handover.js';
 import type { FreeOrder, MoveOrder, StepPlan, StepResult, ToldPlacement } from '../protocol/step_plan.js';
 import type { GatherOutcome } from './gathering.js';
 import type { LostRank, Members } from './members.js';
@@ -57,3 +59,16 @@ export interface StepRunner {
   /** Calls `onNews` whenever there is something to settle or to change, also while no step runs. */
   watch(onNews: () => void): void;
 }
+
+/** Ranks whose sequences go on in other instances, and the other way. */
+export interface HandoverRunner {
+  /** Where a rank lets others read; null: nobody sits there, or it has no door. */
+  kvDoorOf(rank: number): Address | null;
+  /** Tells a rank what it does at once, beside its steps; false where it is no member, or nothing runs any more. Of one that is lost nobody hears again. */
+  handover(rank: number, order: HandoverOrder): boolean;
+  /** Calls `onPulled` with what came of each pull that wasn't cancelled, while its rank lives. */
+  watchPulls(onPulled: OnPulled): void;
+}
+
+/** Told what came of a pull on a rank. */
+export type OnPulled = (rank: number, report: PullReport) => void;

@@ -79,6 +79,8 @@ export interface RankJob {
   readonly moves: MoveLimits | null;
   /** Bytes of sequences that move which a rank sends, and gets, beside one step at most; 0: sequences stay. */
   readonly kvBytesPerStep: number;
+  /** Where ranks of other instances read keys and values: at this port and a rank's seat, 0: at any that is free; null: nowhere. */
+  readonly kvPort: number | null;
 }
 
 /** What moving experts may take of a rank. */

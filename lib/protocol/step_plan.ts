@@ -1,9 +1,11 @@
 /** What head and ranks say to each other about one step. Sent as msgpack over the control link. */
 import type { RemoteError } from '../../comm/base/errors.js';
+import type { Address } from '../../comm/ws/door/dial.js';
 import type { MigrationOrder, MigrationProgress } from '../../experts/layer/migration.js';
 import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { KernelChoice } from '../kernels/kernel_choice.js';
+import type { HandoverOrder, PullReport } from './handover.js';
 import type { KvReport, KvTransfer } from './kv_transfer.js';
 import type { Residence } from '../model/weights/residence.js';
 import type { Look, LookTable } from './look.js';
@@ -232,11 +234,13 @@ export type HeadToRank =
   | { readonly kind: 'stay'; readonly reason: string }
   /** No head comes after this one: a rank that has grace ends with it all the same. */
   | { readonly kind: 'end_grace' }
+  /** Obeyed at once, beside the steps. */
+  | { readonly kind: 'handover'; readonly order: HandoverOrder }
   /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
   | ({ readonly kind: 'epoch' } & EpochOrder);
 
 /** What a rank does in the order in which it hears of it. */
-export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' }>;
+export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' | 'handover' }>;
 
 /** What a rank tells the head. */
 export type RankToHead =
@@ -247,6 +251,7 @@ export type RankToHead =
   /** This rank has left the abandoned step and its epoch behind. */
   | { readonly kind: 'entered'; readonly epoch: number }
   | ({ readonly kind: 'gathered' } & GatherReport)
+  | ({ readonly kind: 'pulled' } & PullReport)
   /** This rank was told to stop: it goes as soon as nobody needs it, and stays until then. */
   | { readonly kind: 'leave' };
 
@@ -279,6 +284,8 @@ export interface LoadReport {
   readonly headerBytesRead: number;
   readonly loadMs: number;
   readonly pid: number;
+  /** Where ranks of other instances read keys and values of sequences that this one leases; null: nowhere. */
+  readonly kvDoor: Address | null;
   /** Of the experts that this rank read, by expertKey; absent where it reads the head's own folder. */
   readonly expertDigests?: Readonly<Record<string, string>>;
   /**

@@ -155,6 +155,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       headerBytesRead: checkpoint.headerBytesRead,
       loadMs: performance.now() - startMs,
       pid: process.pid,
+      kvDoor: null,
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unknown.length, names: unknown.slice(0, 5), skipped }, // names that a message has room for
     };

@@ -117,7 +117,7 @@ class RankService {
       if (body.kind === 'leave') this.end({ kind: 'left' });
       else if (body.kind === 'stay') this.endings.onStanding?.({ kind: 'stays', reason: body.reason });
       else if (body.kind === 'end_grace') this.isLastHead = true;
-      else {
+      else if (body.kind !== 'handover') {
         if (body.kind === 'epoch') this.takePart();
         this.steps.take(body);
       }

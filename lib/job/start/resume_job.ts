@@ -159,6 +159,6 @@ function seatedReports({ ranks }: Back): LoadReport[] {
   const [first] = ranks;
   return Array.from({ length: highest + 1 }, (_, rank) => {
     const own = ranks.find((each) => each.rank === rank);
-    return own?.said.report ?? { ...first!.said.report, bytesRead: 0, headerBytesRead: 0, pid: 0 };
+    return own?.said.report ?? { ...first!.said.report, bytesRead: 0, headerBytesRead: 0, pid: 0, kvDoor: null };
   });
 }

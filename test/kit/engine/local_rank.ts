@@ -79,7 +79,7 @@ export class LocalRank {
       if (message.type !== 'job') return;
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.leave();
-      else if (body.kind !== 'end_grace' && body.kind !== 'stay') this.take(body);
+      else if (body.kind !== 'end_grace' && body.kind !== 'stay' && body.kind !== 'handover') this.take(body);
     });
   }
 

@@ -209,5 +209,6 @@ export const reportOf = (rank: number): LoadReport => ({
   headerBytesRead: 0,
   loadMs: 0,
   pid: rank,
+  kvDoor: null,
   unused: { count: 0, names: [], skipped: [] },
 });
