@@ -9,6 +9,7 @@ import { valueAt } from '../../base/foreign_value.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
+import type { KvSource } from '../protocol/kv_source.js';
 import { MAX_LOGPROBS, MAX_STOP_CHARS, type GenerationRequest, type ScoreRequest } from '../protocol/request.js';
 import type { SamplingParams } from '../protocol/sampling.js';
 
@@ -39,6 +40,8 @@ const generation = z.strictObject({
   promptTokenIds: tokenIds,
   maxNewTokens: number,
   outputTokenIds: tokenIds.optional(),
+  source: z.custom<KvSource>(isSource, 'a KvSource').optional(),
+  tellAgain: boolean.optional(),
   sampling: z
     .strictObject({
       temperature: number,
@@ -139,12 +142,21 @@ const expectedOf = (issue: z.core.$ZodIssue): string =>
 
 const SAMPLING_KEYS = Object.keys(generation.shape.sampling.unwrap().shape);
 
+const SOURCE_CALLS = ['open', 'more', 'finish', 'commit', 'rollback'] as const;
+
 const INTEGER_ARRAYS = [Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array];
 
 function isTokenList(value: unknown): value is readonly number[] {
   // Array.from fills the holes of a list, which `every` would skip.
   if (Array.isArray(value)) return Array.from(value as readonly unknown[]).every((id) => typeof id === 'number');
   return INTEGER_ARRAYS.some((kind) => value instanceof kind && value.length > 0); // 0: also where its memory was given away
+}
+
+function isSource(value: unknown): value is KvSource {
+  const source = value as Partial<Record<keyof KvSource, unknown>> | null;
+  return (
+    typeof source === 'object' && source !== null && SOURCE_CALLS.every((call) => typeof source[call] === 'function')
+  );
 }
 
 function isBiasList(value: unknown): value is SamplingParams['logitBias'] {

@@ -17,6 +17,7 @@ export type EngineErrorCode =
   | 'EXPERTS_LOST' // the ranks that are left can't read experts of lost ones
   | 'REBALANCE_FAILED' // experts could not be moved; the placement is what it was
   | 'SCALE_FAILED' // the job has another number of ranks than it was to have, and goes on with them
+  | 'SOURCE_LOST' // a request that was to go on here, and what came of it before isn't known
   | 'CLOSED'; // the engine was closed
 
 /** The only error class that the engine and its ranks throw. */

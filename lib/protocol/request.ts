@@ -1,5 +1,6 @@
 /** What callers ask of the engine and what they get back. */
 import type { Hook } from './hook.js';
+import type { KvSource } from './kv_source.js';
 import type { SamplingParams } from './sampling.js';
 
 /** Typed arrays that token ids may come in. */
@@ -16,6 +17,13 @@ export interface GenerationRequest {
    * would have had, and tells nothing of them again. Such a request never finds the queue full. Default: it begins.
    */
   readonly outputTokenIds?: readonly number[];
+  /**
+   * Another instance has it, or had it: it goes on here behind all that came of it there, beginning with `outputTokenIds`, with the keys and values that are
+   * there, or computed anew where those can't be had; its seed is the other one's. A `resumed` event comes first. Default: it begins here.
+   */
+  readonly source?: KvSource;
+  /** Tokens that came of it earlier are told once more. Default false. */
+  readonly tellAgain?: boolean;
   /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */
   readonly sampling?: Partial<SamplingParams>;
   /** Output ends before the first of these, of {@link MAX_STOP_CHARS} characters together; needs a tokenizer. */
@@ -72,6 +80,13 @@ export type FinishReason =
 
 /** What becomes of a request: a `token` event for each token, then one `finished`. */
 export type TokenEvent =
+  | {
+      /** First of all, where the request has a source: it goes on behind so many tokens of its output, as it would have there. */
+      readonly kind: 'resumed';
+      readonly text: '';
+      readonly numTokens: number;
+      readonly seed: number;
+    }
   | {
       /** First of all, where `promptLogprobs` were asked for. */
       readonly kind: 'prompt';

@@ -95,6 +95,8 @@ class Gathering {
   take(event: TokenEvent): void {
     this.texts.push(event.text);
     switch (event.kind) {
+      case 'resumed':
+        return;
       case 'prompt':
         this.promptLogprobs = event.logprobs;
         return;
