@@ -5,6 +5,8 @@ export type EngineErrorCode =
   | 'INVALID_REQUEST' // a request that can't run: empty prompt, impossible sampling parameters
   | 'CONTEXT_LENGTH_EXCEEDED' // more tokens than the model or the cache has positions for
   | 'QUEUE_FULL' // as many requests wait as may
+  | 'NOT_MOVABLE' // no request that another instance may go on with
+  | 'LEASE_OVER' // an offer of a request ended
   | 'RANKS_DIFFER' // ranks that can't work together
   | 'RANK_LOST' // a rank's process ended
   | 'RANK_FAILED' // a rank reported an error

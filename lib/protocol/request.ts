@@ -50,6 +50,16 @@ export interface GenerationRequest {
   readonly returnRouterLogits?: boolean | number;
   /** Look inside the model while it computes this request, beside those of the engine. Default none. */
   readonly hooks?: readonly Hook[];
+  /**
+   * Another instance may go on with it: Engine.offer, by its `id`, which it needs. Not where more is told of it than tokens and text: log-probabilities, experts,
+   * router logits, hooks. Default false.
+   */
+  readonly movable?: boolean;
+  /**
+   * It is offered from the beginning on, and pauses once its first token is out; where that is its last one for its length, its blocks are held. It goes on, or they
+   * are free, when the offer ends otherwise. For movable ones. Default: it is computed here.
+   */
+  readonly handover?: 'after_prompt';
 }
 
 /** The most tokens whose log-probabilities a request may have in a place. */
@@ -78,7 +88,7 @@ export type FinishReason =
   | 'stop' // an end-of-sequence token, a stop token or a stop string
   | 'length'; // maxNewTokens
 
-/** What becomes of a request: a `token` event for each token, then one `finished`. */
+/** What becomes of a request: a `token` event for each token, then one `finished` or `moved`. */
 export type TokenEvent =
   | {
       /** First of all, where the request has a source: it goes on behind so many tokens of its output, as it would have there. */
@@ -122,6 +132,12 @@ export type TokenEvent =
       readonly routerLogits?: readonly RouterLogits[];
       /** Tokens of prompt and output that were computed without one of their experts, because no rank that holds it is left. */
       readonly numDegradedTokens: number;
+    }
+  | {
+      /** Another instance goes on with it, behind the tokens that events told of; text that wasn't certain comes from there. */
+      readonly kind: 'moved';
+      readonly text: '';
+      readonly seed: number;
     };
 
 /** What a server or a command line needs of an engine. */

@@ -96,14 +96,14 @@ async function complete(engine: Engine, prompt: Prompt, { request, ...options }:
     text += event.text;
     const isBare = engine.tokenizer === undefined && event.kind === 'token';
     options.onText(isBare ? `${tokenIds.length === 0 ? '' : ' '}${event.tokenId}` : event.text);
-    if (event.kind === 'resumed' || event.kind === 'prompt') continue;
-    routerLogits.push(...(event.routerLogits ?? []));
+    if (event.kind === 'token' || event.kind === 'finished') routerLogits.push(...(event.routerLogits ?? []));
     if (event.kind === 'token') {
       if (tokenIds.length === 0) firstTokenAtMs = performance.now();
       tokenIds.push(event.tokenId);
       if (event.logprobs !== null) logprobs.push(event.logprobs);
       continue;
     }
+    if (event.kind !== 'finished') continue;
     options.onEnd();
     const { reason, seed, routedExperts, numDegradedTokens } = event;
     const isLogits = request.returnRouterLogits !== undefined;

@@ -1,8 +1,8 @@
 /** What becomes of requests, for whoever follows them. */
 import type { FinishReason } from '../../protocol/request.js';
 
-/** How a sequence ends well: `scored` where no token was to be generated. */
-export type SequenceEnd = FinishReason | 'scored';
+/** How a sequence ends well: `scored` where no token was to be generated, `moved` where another instance goes on with it. */
+export type SequenceEnd = FinishReason | 'scored' | 'moved';
 
 /** What happened to a request, told in the order in which it happens; `sequence` is the request's number. */
 export type RequestNews =

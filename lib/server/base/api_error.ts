@@ -16,6 +16,7 @@ export const STATUS_OF = {
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMEOUT: 408, // it did not arrive in time
   CONFLICT: 409, // not while the server does what it does
+  GONE: 410, // an offer of a request that ended
   BODY_TOO_LARGE: 413,
   URL_TOO_LONG: 414,
   UNSUPPORTED_MEDIA_TYPE: 415,

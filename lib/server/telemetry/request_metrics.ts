@@ -65,7 +65,7 @@ export class RequestMetrics implements TrackListener {
   /** Counts a request that is over, and how long it took where it ended well. */
   ended(track: RequestTrack, end: TrackEnd): void {
     this.success.inc({ finished_reason: end });
-    if (end === 'abort' || end === 'error') return; // half a request says nothing of how long requests take
+    if (end !== 'stop' && end !== 'length') return; // half a request says nothing of how long requests take
     const { queuedMs, admittedMs, firstTokenMs, lastTokenMs, endedMs, numPromptTokens, numOutputTokens } = track;
     const { times, sizes } = this;
     observe(times.e2e, secondsBetween(queuedMs, endedMs));

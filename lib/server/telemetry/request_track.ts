@@ -1,8 +1,8 @@
 /** What became of one request, and when. */
 import type { SequenceEnd } from '../../head/observing/request_news.js';
 
-/** How a request ends: as vLLM names it. `abort`: its caller gave it up, or the server ended; `error`: it failed. */
-export const TRACK_ENDS = ['stop', 'length', 'abort', 'error'] as const;
+/** How a request ends: as vLLM names it. `moved`: another instance goes on with it; `abort`: its caller gave it up, or the server ended; `error`: it failed. */
+export const TRACK_ENDS = ['stop', 'length', 'moved', 'abort', 'error'] as const;
 /** One of {@link TRACK_ENDS}. */
 export type TrackEnd = (typeof TRACK_ENDS)[number];
 

@@ -106,6 +106,8 @@ class Gathering {
       case 'finished':
         this.end = event;
         return;
+      case 'moved': // another instance tells its end
+        return;
     }
   }
 

@@ -68,7 +68,7 @@ describe('metrics', () => {
     expect(bounds('request_prompt_tokens')).to.deep.equal([1, 2, 5, 10, 20, 50, 100, 200, 500, Infinity]);
     expect(scrape.text).to.match(/^# TYPE vllm:prompt_tokens_total counter$/m);
     const reasons = scrape.of('vllm:request_success_total').metrics.map(({ labels }) => labels!.finished_reason);
-    expect(reasons).to.deep.equal(['stop', 'length', 'abort', 'error']);
+    expect(reasons).to.deep.equal(['stop', 'length', 'moved', 'abort', 'error']);
   });
 
   it('every sample names the model, however it is spelled', async () => {
