@@ -34,8 +34,8 @@ export interface SourceState {
   readonly outputTokenIds: readonly number[];
   /** Its first tokens whose keys and values are there: all but the last one while it generates. */
   readonly numTokens: number;
-  /** The first of them that was computed without one of its experts; null: none was. */
-  readonly firstDegraded: number | null;
+  /** Those of them before the first one that lost an expert: no other sequence may share what is behind. */
+  readonly numExactTokens: number;
   /** Nothing is added any more: it is paused, or it ended and its blocks are held. */
   readonly isFinal: boolean;
 }

@@ -186,7 +186,7 @@ async function answer(engine: LocalEngine['engine'], request: GenerationRequest)
   const last = events.at(-1);
   if (last?.kind !== 'finished') throw new Error('no finished event');
   return {
-    logprobs: events.map((event) => ('logprobs' in event ? event.logprobs : null)),
+    logprobs: events.map((event) => (event.kind === 'token' || event.kind === 'prompt' ? event.logprobs : null)),
     tokenIds: events.flatMap((event) => (event.kind === 'token' ? [event.tokenId] : [])),
     routedExperts: last.routedExperts,
     numDegradedTokens: last.numDegradedTokens,

@@ -301,7 +301,7 @@ describe('router logits of a request', () => {
         const told: (readonly Float32Array[] | null)[] = [];
         const request = { promptTokenIds: PROMPT, maxNewTokens: NEW, ignoreEos: true, hooks: [seen.hook] };
         for await (const event of engine.generate({ ...request, returnRouterLogits: share })) {
-          if ('routerLogits' in event) told.push(...event.routerLogits);
+          if (event.kind === 'token' || event.kind === 'finished') told.push(...event.routerLogits!);
         }
         expect(told).to.have.length(PROMPT.length + NEW - 1);
         const positions = positionsOf(seen);
