@@ -5,7 +5,7 @@ import type { Scaled } from '../../head/elastic/scale_events.js';
 import { EngineError } from '../../protocol/errors.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServerContext, ServerPart } from '../base/part.js';
-import { integer } from '../openai/requests/fields.js';
+import { integer } from '../base/plain_fields.js';
 import { DEFAULT_DRAIN_TIMEOUT_S, MAX_DRAIN_TIMEOUT_S } from './scale_limits.js';
 
 /** Who has a key; without any, clients of this machine. */

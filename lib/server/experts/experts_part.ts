@@ -9,7 +9,7 @@ import { ApiError } from '../base/api_error.js';
 import type { ServerApp, ServerContext, ServerPart } from '../base/part.js';
 import type { ServedEngine } from '../base/served_engine.js';
 import { clientSignal } from '../http/client_signal.js';
-import { number } from '../openai/requests/fields.js';
+import { number } from '../base/plain_fields.js';
 import { ExpertRecorder, SERVED_MODES, type RecorderStatus } from './expert_recorder.js';
 import { checkRecordingFolder, writeRecording } from './recording_folder.js';
 

@@ -5,7 +5,8 @@ import type { ServerPart } from '../base/part.js';
 import { clientSignal } from '../http/client_signal.js';
 import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import { conversationFields } from './requests/chat_request.js';
-import { commonFields, flag } from './requests/fields.js';
+import { flag } from '../base/plain_fields.js';
+import { commonFields } from './requests/fields.js';
 import { checkModel } from './models.js';
 import { Prompts } from './requests/prompts.js';
 

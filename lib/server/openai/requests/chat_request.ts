@@ -1,7 +1,8 @@
 /** The body of POST /v1/chat/completions. */
 import * as z from 'zod';
 import { MAX_LOGPROBS } from '../../../protocol/request.js';
-import { flag, generationFields, integer } from './fields.js';
+import { flag, integer } from '../../base/plain_fields.js';
+import { generationFields } from './fields.js';
 import { refusedChatFields } from './refused_fields.js';
 
 const MAX_MESSAGES = 4096;

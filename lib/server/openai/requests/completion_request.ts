@@ -1,7 +1,8 @@
 /** The body of POST /v1/completions. */
 import * as z from 'zod';
 import { MAX_LOGPROBS } from '../../../protocol/request.js';
-import { flag, generationFields, integer } from './fields.js';
+import { flag, integer } from '../../base/plain_fields.js';
+import { generationFields } from './fields.js';
 import { refusedCompletionFields } from './refused_fields.js';
 
 /** One prompt: text, or token ids. */

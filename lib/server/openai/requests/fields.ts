@@ -2,39 +2,12 @@
 import * as z from 'zod';
 import { MAX_LOGPROBS, MAX_STOP_CHARS } from '../../../protocol/request.js';
 import { MAX_LISTED_TOKENS } from '../../../protocol/sampling.js';
+import { flag, integer, name, number, tokenList } from '../../base/plain_fields.js';
 
 /** Of stop strings; the engine takes no more. */
 const MAX_STOPS = 1024;
 /** Of tokens that a list may allow: the engine takes as many as the model has, and no model has more. */
 const MAX_ALLOWED_TOKENS = 2 ** 20;
-const MAX_NAME_CHARS = 128;
-
-/** A number of a range. */
-export const number = (min: number, max: number) => {
-  const error = `give a number from ${min} to ${max}`;
-  return z.number({ error }).min(min, { error }).max(max, { error }).nullish();
-};
-
-/** A whole number of a range. */
-export const integer = (min: number, max: number = Number.MAX_SAFE_INTEGER) => {
-  const error =
-    max === Number.MAX_SAFE_INTEGER ? `give a whole number from ${min}` : `give a whole number from ${min} to ${max}`;
-  return z.int({ error }).min(min, { error }).max(max, { error }).nullish();
-};
-
-/** True or false. */
-export const flag = () => z.boolean({ error: 'give true or false' }).nullish();
-
-/** A short text. */
-export const name = () => {
-  const error = `give a text of up to ${MAX_NAME_CHARS} characters`;
-  return z.string({ error }).max(MAX_NAME_CHARS, { error }).nullish();
-};
-
-const tokenList = (min: number, max: number) => {
-  const error = `give a list of ${min} to ${max} token ids`;
-  return z.array(z.int({ error }).min(0, { error }), { error }).min(min, { error }).max(max, { error }).nullish();
-};
 
 const stop = z.union([z.string().min(1), z.array(z.string().min(1)).max(MAX_STOPS)], {
   error: `give a text, or a list of up to ${MAX_STOPS} texts, none of them empty`,

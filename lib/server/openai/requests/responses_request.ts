@@ -2,7 +2,8 @@
 import * as z from 'zod';
 import { MAX_LOGPROBS } from '../../../protocol/request.js';
 import { toolCalls } from './chat_request.js';
-import { commonFields, flag, integer, name, samplingFields } from './fields.js';
+import { flag, integer, name } from '../../base/plain_fields.js';
+import { commonFields, samplingFields } from './fields.js';
 import { refused } from './refused_fields.js';
 
 const MAX_ITEMS = 4096;

@@ -1,0 +1,48 @@
+/** What the endpoints of leases take and answer. A lease's token is its key: `Authorization: Bearer TOKEN`. */
+import * as z from 'zod';
+import { integer } from '../base/plain_fields.js';
+import { hostField, leaseIdField, seedField } from './transfer_params.js';
+
+const ID_ERROR = 'give the id of a request, as X-Request-Id or request_id had it';
+
+/** POST /v1/kv/leases, for who has the cluster key; answered with {@link OfferedParams}. */
+export const offerBody = z.object(
+  { request_id: z.string({ error: ID_ERROR }).min(1, { error: ID_ERROR }).max(256, { error: ID_ERROR }) },
+  { error: 'give a JSON object' },
+);
+
+/** Of /v1/kv/leases/ID, and of its /pause, /commit and /rollback. */
+export const leasePath = z.object({ id: leaseIdField });
+
+/** GET /v1/kv/leases/ID: waits until there is more than the state numbered `after`, or for a third of `cluster.lease_timeout_ms`. To ask keeps the lease. */
+export const stateQuery = z.object({
+  after: z.coerce.number().pipe(integer(-1).unwrap().unwrap()).optional(),
+});
+
+const count = z.int().min(0);
+const digest = z.string().max(256);
+
+/** How far a request that is leased is, as GET and POST …/pause tell it: a SourceState of lib/protocol/kv_source.ts. */
+export const leaseState = z.object({
+  /** Counts up with each change. */
+  version: count,
+  /** Where its rank lets its rows be read; null: it waits for room, or for another rank. */
+  place: z.object({ host: hostField, port: z.int().min(1).max(65_535) }).nullable(),
+  identity: z.object({
+    fingerprint: digest,
+    shape: z.object({ num_layers: count, row_floats: count }).nullable(),
+    sharing: digest.nullable(),
+  }),
+  num_prompt_tokens: count,
+  prompt_digest: digest,
+  seed: seedField,
+  output_token_ids: z.array(count),
+  /** Tokens whose rows are there. */
+  num_tokens: count,
+  first_degraded: count.nullable(),
+  /** Nothing more is computed here until commit or rollback. */
+  is_final: z.boolean(),
+});
+
+/** Checked. */
+export type LeaseStateMessage = z.infer<typeof leaseState>;
