@@ -11,12 +11,14 @@ export const STATUS_OF = {
   HOST_NOT_ALLOWED: 403,
   ORIGIN_NOT_ALLOWED: 403,
   LOCAL_ONLY: 403, // for clients of this machine, as long as there is no API key
+  CLUSTER_ONLY: 403, // for routers and instances of this cluster
   NOT_FOUND: 404,
   MODEL_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMEOUT: 408, // it did not arrive in time
   CONFLICT: 409, // not while the server does what it does
   GONE: 410, // an offer of a request that ended
+  MOVED: 409, // the request goes on in another instance
   BODY_TOO_LARGE: 413,
   URL_TOO_LONG: 414,
   UNSUPPORTED_MEDIA_TYPE: 415,

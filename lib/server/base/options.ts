@@ -8,6 +8,8 @@ export interface ServerOptions {
   readonly config: ExpertwireConfig;
   /** Who calls must have one of them. Default: none, and everybody may call. */
   readonly apiKeys?: readonly string[];
+  /** Who has one of them is a router, or another instance of this cluster. Default: none, and those on this machine are. */
+  readonly clusterKeys?: readonly string[];
   /** Default: nothing is logged. */
   readonly log?: Logger;
   /** Of the process: OpenTelemetry's variables say whether there are traces. Default: empty, no traces. */

@@ -45,12 +45,15 @@ export type ServerPart = (app: ServerApp, context: ServerContext) => void | Prom
 
 /**
  * Who may use a route, by `config: { access }`. `key`, the default: who has an API key, where there are any. `open`: everybody. `local`: who has a key, and
- * without any keys clients of this machine alone, who call it by a name of loopback.
+ * without any keys clients of this machine alone, who call it by a name of loopback. `cluster`: who has the cluster key, and without one clients of this machine
+ * alone. Who has the cluster key may use all of them.
  */
-export type Access = 'key' | 'open' | 'local';
+export type Access = 'key' | 'open' | 'local' | 'cluster';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access;
+    /** Taken while the server drains too: it helps what runs to end, here or elsewhere. Default false. */
+    isForDraining?: boolean;
   }
 }

@@ -27,7 +27,7 @@ export function guard(
     }
     if (hosts.check(request, reply)) return;
     if (!WATCHING.has(request.method)) {
-      if (draining.aborted) throw endOf(engine);
+      if (draining.aborted && request.routeOptions.config.isForDraining !== true) throw endOf(engine);
       running.add(reply);
     }
     keys.check(request, request.is404 ? 'open' : (request.routeOptions.config.access ?? 'key'));
