@@ -52,6 +52,7 @@ import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies.js';
 import { prefixSharingOf, type SharingFacts } from './scheduling/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
+import type { StoredBlocks } from './scheduling/stored_blocks.js';
 import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
@@ -329,6 +330,11 @@ export class Engine implements TokenSource {
   /** What waits and what runs at this moment. */
   get load(): SchedulerLoad {
     return this.scheduler.load;
+  }
+
+  /** Full KV blocks that requests may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */
+  get storedBlocks(): StoredBlocks | null {
+    return this.scheduler.storedBlocks;
   }
 
   /**

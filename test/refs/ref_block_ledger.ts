@@ -17,6 +17,11 @@ export class RefBlockLedger {
     return Array.from({ length: this.numBlocks }, (_, block) => block).filter((block) => this.isFree(block)).length;
   }
 
+  /** Of blocks whose content is known, cached or held. */
+  get sealedTokens(): string[] {
+    return this.sealed.map(({ tokenIds }) => tokenIds);
+  }
+
   get numCached(): number {
     return this.cached.length;
   }

@@ -1,4 +1,5 @@
 import { LruList } from './lru_list.js';
+import type { StoredBlocks } from './stored_blocks.js';
 
 /**
  * One rank's KV blocks as the head counts them. A block is *used* while sequences hold it, *cached* when nobody does and its content is known, so
@@ -16,6 +17,8 @@ export class BlockLedger {
   private readonly keyOf = new Map<number, string>();
   private readonly blocksOf = new Map<string, number[]>();
   private numChanges = 0;
+  /** Null: nobody follows what is there. */
+  private follower: StoredBlocks | null = null;
 
   constructor(readonly numBlocks: number) {
     this.free = Array.from({ length: numBlocks }, (_, i) => numBlocks - 1 - i); // lowest ids first
@@ -82,14 +85,27 @@ export class BlockLedger {
     return freed.reverse();
   }
 
+  /** Tells `follower` of all keys that are there, and of those that come and go from now on. */
+  follow(follower: StoredBlocks): void {
+    this.follower = follower;
+    for (const key of this.blocksOf.keys()) follower.add(key);
+  }
+
+  /** All that is there is gone, with the rank. */
+  lose(): void {
+    for (const key of this.blocksOf.keys()) this.follower?.remove(key);
+    this.follower = null;
+  }
+
   /** A used block is full of what `key` stands for (block_keys.ts), and stays so until it is free: {@link match} finds it. */
   seal(block: number, key: string): void {
     if (this.keyOf.has(block)) return;
     this.numChanges++;
     this.keyOf.set(block, key);
     const equal = this.blocksOf.get(key);
-    if (equal === undefined) this.blocksOf.set(key, [block]);
-    else equal.push(block);
+    if (equal !== undefined) return void equal.push(block);
+    this.blocksOf.set(key, [block]);
+    this.follower?.add(key);
   }
 
   /**
@@ -132,7 +148,8 @@ export class BlockLedger {
     this.numChanges++;
     this.keyOf.delete(block);
     const others = this.blocksOf.get(key)!.filter((each) => each !== block);
-    if (others.length === 0) this.blocksOf.delete(key);
-    else this.blocksOf.set(key, others);
+    if (others.length > 0) return void this.blocksOf.set(key, others);
+    this.blocksOf.delete(key);
+    this.follower?.remove(key);
   }
 }

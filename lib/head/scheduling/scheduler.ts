@@ -29,6 +29,7 @@ import {
 } from './progress.js';
 import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
 import { SequenceBlocks, type BlockLimits, type Freed } from './sequence_blocks.js';
+import type { StoredBlocks } from './stored_blocks.js';
 import { outputExchanges, type Told } from './told.js';
 
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
@@ -174,6 +175,11 @@ export class Scheduler {
       return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPrefillTokens };
     });
     return loadOf(this.waiting.length, ranks);
+  }
+
+  /** Full KV blocks that sequences may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */
+  get storedBlocks(): StoredBlocks | null {
+    return this.hasher && this.blocks.storedBlocks;
   }
 
   /** Requests that wait, without as many as there are ranks' seats for: negative where there would be some for others too. */

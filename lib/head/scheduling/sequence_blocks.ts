@@ -8,6 +8,7 @@ import type { BlockKeys } from './block_keys.js';
 import { BlockLedger } from './block_ledger.js';
 import { isForOthers, keptEnds, KeptStates } from './kept_states.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
+import { StoredBlocks } from './stored_blocks.js';
 
 /** What a rank is to forget. */
 export interface Freed extends FreeOrder {
@@ -48,6 +49,8 @@ export class SequenceBlocks {
   private readonly kept: KeptStates[] = [];
   private readonly blockSize: number;
   private readonly states: StateLimits | null;
+  /** Null: nobody follows what is there. */
+  private stored: StoredBlocks | null = null;
 
   /** Of seats that nobody took yet: {@link seat}. */
   constructor(private readonly limits: BlockLimits) {
@@ -62,7 +65,10 @@ export class SequenceBlocks {
     const { numKvBlocks } = this.limits;
     for (const [rank, ledger] of this.ledgers.entries()) {
       if (present.has(rank) === (ledger !== null)) continue;
-      this.ledgers[rank] = ledger === null ? new BlockLedger(numKvBlocks) : null;
+      ledger?.lose();
+      const seated = ledger === null ? new BlockLedger(numKvBlocks) : null;
+      if (this.stored !== null) seated?.follow(this.stored);
+      this.ledgers[rank] = seated;
       if (this.states !== null) this.kept[rank] = new KeptStates(numKvBlocks, this.states.maxKept);
     }
     this.freed = this.freed.filter(({ rank }) => present.has(rank));
@@ -82,6 +88,14 @@ export class SequenceBlocks {
   /** Cached blocks whose content was forgotten since the start, because room was needed. */
   get numEvicted(): number {
     return this.evicted;
+  }
+
+  /** Full blocks of all ranks that are left: the same object each time, which counts from the first call on. */
+  get storedBlocks(): StoredBlocks {
+    if (this.stored !== null) return this.stored;
+    this.stored = new StoredBlocks();
+    for (const ledger of this.ledgers) ledger?.follow(this.stored);
+    return this.stored;
   }
 
   /** Ranks that are left. */

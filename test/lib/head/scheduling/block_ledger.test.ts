@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { BlockLedger } from '../../../../lib/head/scheduling/block_ledger.js';
+import { shortKeyOf, StoredBlocks, type BlockChanges } from '../../../../lib/head/scheduling/stored_blocks.js';
 import { RefBlockLedger } from '../../../refs/ref_block_ledger.js';
 
 const BLOCK_SIZE = 2;
@@ -72,6 +73,12 @@ function act(ledger: BlockLedger, ref: RefBlockLedger, holders: Holder[], action
   }
 }
 
+/** Each change is one: nothing is told that is known. */
+function apply(followed: Set<string>, { stored, removed }: BlockChanges): void {
+  for (const key of removed) expect(followed.delete(key)).to.equal(true);
+  for (const key of stored) expect(followed.size).to.equal(followed.add(key).size - 1);
+}
+
 describe('block ledger', () => {
   it('hands out the lowest ids first and null when fewer are free', () => {
     const ledger = new BlockLedger(4);
@@ -124,24 +131,36 @@ describe('block ledger', () => {
   it('says what a list of every holder and every sealed token says, whatever sequences do', () => {
     let numEvicted = 0;
     fc.assert(
-      fc.property(fc.nat(8), fc.array(action, { maxLength: 60, size: 'max' }), (numBlocks, actions) => {
-        const ledger = new BlockLedger(numBlocks);
-        const ref = new RefBlockLedger(numBlocks);
-        const holders: Holder[] = [];
-        for (const each of actions) {
-          act(ledger, ref, holders, each);
-          const { numFree, numCached, numUsed } = ledger;
-          expect([numFree, numCached]).to.deep.equal([ref.numFree, ref.numCached]);
-          expect(numFree + numCached + numUsed).to.equal(numBlocks);
-          expect(ref.unreachable(BLOCK_SIZE), 'cached in vain').to.deep.equal([]);
-        }
-        numEvicted += ref.numEvicted;
-        for (const { blocks } of holders) ledger.release(blocks);
-        expect(ledger.numUsed, 'all come back').to.equal(0);
-        ledger.evict(Infinity);
-        expect(ledger.numFree).to.equal(numBlocks);
-        expect(ledger.match(2, keyAt([0, 0, 0, 0])), 'and nothing is found any more').to.deep.equal([]);
-      }),
+      fc.property(
+        fc.nat(8),
+        fc.array(action, { maxLength: 60, size: 'max' }),
+        fc.nat(9),
+        (numBlocks, actions, start) => {
+          const ledger = new BlockLedger(numBlocks);
+          const ref = new RefBlockLedger(numBlocks);
+          const holders: Holder[] = [];
+          const follower = new StoredBlocks();
+          const followed = new Set<string>();
+          for (const [i, each] of actions.entries()) {
+            if (i === start) ledger.follow(follower);
+            act(ledger, ref, holders, each);
+            apply(followed, follower.take());
+            const there = i < start ? [] : ref.sealedTokens.map(shortKeyOf);
+            expect([...followed], 'who follows knows').to.have.members([...new Set(there)]);
+            const { numFree, numCached, numUsed } = ledger;
+            expect([numFree, numCached]).to.deep.equal([ref.numFree, ref.numCached]);
+            expect(numFree + numCached + numUsed).to.equal(numBlocks);
+            expect(ref.unreachable(BLOCK_SIZE), 'cached in vain').to.deep.equal([]);
+          }
+          numEvicted += ref.numEvicted;
+          for (const { blocks } of holders) ledger.release(blocks);
+          expect(ledger.numUsed, 'all come back').to.equal(0);
+          ledger.evict(Infinity);
+          expect(ledger.numFree).to.equal(numBlocks);
+          expect(follower.size, 'and nothing is left').to.equal(0);
+          expect(ledger.match(2, keyAt([0, 0, 0, 0])), 'and nothing is found any more').to.deep.equal([]);
+        },
+      ),
       { numRuns: 500 },
     );
     expect(numEvicted, 'otherwise the runs say nothing of it').to.be.above(0);
