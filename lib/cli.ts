@@ -16,6 +16,8 @@ const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 /** As shells count: 130 after Ctrl-C, 143 after SIGTERM. */
 const EXIT_SIGNAL = 128;
+/** How long anything may keep this process when its work is done. */
+const LINGER_MS = 1000;
 /** Launchers send SIGTERM to a process and then to its group: so long two of them are one. */
 const ECHO_MS = 1000;
 
@@ -37,6 +39,9 @@ const context: CommandContext = {
     return () => (interruptTaker = () => false);
   },
   obeyed: () => void (process.exitCode = 0),
+  tellParent: (news) => {
+    if (process.connected) process.send?.(news);
+  },
   env: process.env,
 };
 
@@ -113,12 +118,24 @@ async function onStrayError(error: unknown): Promise<void> {
 
 process.on('uncaughtException', (error) => void onStrayError(error));
 
-/** A rank that another process started leaves signals to its parent. */
+/** A rank or an instance that another process started leaves Ctrl-C to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');
+const isInstance = args[0] === 'serve' && args.includes('--spawned');
 if (isSpawned) {
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', onTermination);
+} else if (isInstance) {
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  process.on('SIGTERM', onSignal);
+  process.on('disconnect', onParentGone);
+  process.channel?.unref(); // it keeps nobody waiting
 } else for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+/** Nobody is left who would end this process, nor a client of its own. */
+function onParentGone(): void {
+  onSignal('SIGTERM');
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+}
 
 /** A rank asks to leave its job first, where it can; otherwise the signal does what it always does. */
 function terminate(teller: StopTeller): void {
@@ -166,9 +183,6 @@ async function main(): Promise<void> {
   const { runCommand } = await bundled<typeof import('./commands/parser.js')>('parser');
   await runCommand(args, context);
 }
-
-/** How long anything may keep this process when its work is done. */
-const LINGER_MS = 1000;
 
 /** A timer or a socket that a plug-in left open keeps nobody waiting for ever; output that is still being read does. */
 function endSoon(): void {

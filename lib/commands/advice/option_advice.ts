@@ -31,6 +31,9 @@ const CALLED: Readonly<Record<string, readonly string[]>> = {
 /** Sections of the configuration that only some commands read. */
 const SECTION_READERS: Readonly<Record<string, readonly string[]>> = {
   server: ['serve'],
+  cluster: ['serve', 'cluster', 'route'],
+  router: ['cluster', 'route'],
+  instances: ['cluster', 'route'],
   generate: ['generate', 'serve', 'chat'],
 };
 

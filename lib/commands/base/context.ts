@@ -1,5 +1,6 @@
 /** What a command sees of the world: nothing of `process`, so that tests can run it. */
 import type { Readable, Writable } from 'node:stream';
+import type { InstanceNews } from '../../cluster/start/instance_news.js';
 
 /** A stream for text; a terminal says that it is one, and how many columns it has. */
 export interface Output extends Writable {
@@ -27,6 +28,8 @@ export interface CommandContext {
   readonly takeInterrupts?: (taker: () => boolean) => () => void;
   /** What a signal asks for was done in full: that it ended the process is no failure. */
   readonly obeyed?: () => void;
+  /** Sends news to the process that started this one and listens; otherwise to nobody. */
+  readonly tellParent?: (news: InstanceNews) => void;
   /** The process's own environment: secrets and launchers are read there, and a rank sets what TensorFlow's library reads. */
   readonly env: Record<string, string | undefined>;
 }

@@ -113,7 +113,7 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
  * The configuration that file, flags and --set make together. `env`: says where the hub's cache is; `defaults`: what counts where nobody says anything.
  */
 export function configOf(
-  args: EngineArgs,
+  args: EngineArgs & { readonly instance?: string | undefined },
   env: Environment,
   more: PartialConfig = {},
   defaults?: PartialConfig,
@@ -132,7 +132,14 @@ export function configOf(
     plugins: args.plugin,
     ...more,
   } as PartialConfig; // values are checked by the schema
-  return loadConfig({ defaults, file: args.config, flags, overrides: [...(args.set ?? [])], env });
+  return loadConfig({
+    defaults,
+    file: args.config,
+    instance: args.instance,
+    flags,
+    overrides: [...(args.set ?? [])],
+    env,
+  });
 }
 
 /** The job secret from a file or the environment; never from an argument, which every user of the machine can read. */

@@ -40,7 +40,9 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
         const { modelName: model } = server;
         const keys = { numKeys: apiKeys.length, apiKeyFile: args.apiKeyFile };
         const certFile = config.server.tls.cert;
-        terminal.text(greeting({ url, model, hasTokenizer: engine.tokenizer !== undefined, certFile, ...keys }));
+        const hasTokenizer = engine.tokenizer !== undefined;
+        terminal.text(greeting({ url, model, hasTokenizer, certFile, ...keys }));
+        context.tellParent?.({ kind: 'listening', url, model, hasTokenizer });
         if (server.numResumed > 0) terminal.line(goingOn(server.numResumed, config.server.journal!));
         await untilEnd(engine, context.signal);
         engine.endGrace(); // a second Ctrl-C leaves no ranks behind, and no secret of theirs

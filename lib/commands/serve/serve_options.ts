@@ -11,7 +11,10 @@ export interface ServeArgs extends EngineArgs {
   readonly port?: number | undefined;
   readonly servedModelName?: string | undefined;
   readonly apiKeyFile?: string | undefined;
+  readonly instance?: string | undefined;
   readonly resume?: boolean | undefined;
+  /** Its parent is `expertwire cluster`. */
+  readonly spawned?: boolean | undefined;
 }
 
 /** Adds the options of `serve` to a command line, those of the engine included. */
@@ -26,6 +29,12 @@ export function serveOptions<T>(yargs: Argv<T>): Argv<T & ServeArgs> {
       describe: `file with one API key a line (or ${API_KEY_VARIABLE}, with commas between them)`,
       group,
     })
+    .option('instance', {
+      type: 'string',
+      describe: "be one of the configuration's instances, by its name, for the router of a cluster (docs/cluster.md)",
+      group,
+    })
+    .option('spawned', { type: 'boolean', hidden: true })
     .option('resume', {
       type: 'boolean',
       describe: 'take over the ranks of a server that died and had parallel.head_grace_ms: nothing is loaded again',

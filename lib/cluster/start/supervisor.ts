@@ -1,0 +1,142 @@
+/** The instances of one machine: started, watched, started anew where one ends, and ended together. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { ClusterError } from '../base/errors.js';
+import type { InstanceNews } from './instance_news.js';
+import type { InstanceExit, StartedInstance } from './instance_process.js';
+import { LastLines } from './last_lines.js';
+import { failuresInARow, pauseMs } from './restarts.js';
+
+/** What who has them hears. */
+export interface SupervisorEvents {
+  /** It serves, for the first time or again. */
+  readonly up: (name: string, news: InstanceNews) => void;
+  /** It has ended, and is started anew in `againMs`. `words`: why, and what it said last. */
+  readonly down: (name: string, words: string, againMs: number) => void;
+  /** What it says. */
+  readonly line: (name: string, line: string) => void;
+}
+
+/** What a supervisor is made with. */
+export interface SupervisorOptions {
+  /** Of the instances. */
+  readonly names: readonly string[];
+  readonly start: (name: string, onLine: (line: string) => void) => StartedInstance;
+  readonly events: SupervisorEvents;
+  /** Resolves after so many ms, or when the signal is aborted. */
+  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Milliseconds that never go back. */
+  readonly clock?: () => number;
+}
+
+/** Of an instance that ended; the rest is in the log. */
+const MAX_LAST_LINES = 8;
+/** Who was asked to end and had nothing to do takes less. */
+const END_MS = 1500;
+
+/** Keeps instances running. Why: docs/decisions/cluster.md#an-instance-is-a-server-like-any-other */
+export class Supervisor {
+  private readonly ending = new AbortController();
+  private readonly running = new Map<string, StartedInstance>();
+  private readonly lives: Promise<void>[] = [];
+  private closing: Promise<void> | undefined;
+
+  constructor(private readonly options: SupervisorOptions) {}
+
+  /**
+   * Resolves when all serve. Whoever ends later is started anew.
+   * @throws ClusterError START_FAILED: one ended before it served; CLOSED. Then all others are ended
+   */
+  async start(): Promise<void> {
+    const { names } = this.options;
+    const firsts = names.map((name) => new Promise<void>((resolve, reject) => this.begin(name, resolve, reject)));
+    try {
+      await Promise.all(firsts);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /** Asks all to end, and ends those that don't. None is left when it resolves. Idempotent. */
+  close(): Promise<void> {
+    return (this.closing ??= this.end());
+  }
+
+  private async end(): Promise<void> {
+    this.ending.abort();
+    for (const each of this.running.values()) each.kill('SIGTERM');
+    const ended = Promise.all(this.lives);
+    const { wait = waitFor } = this.options;
+    const enough = new AbortController();
+    await Promise.race([ended, wait(END_MS, enough.signal)]);
+    enough.abort();
+    for (const each of this.running.values()) each.kill('SIGKILL');
+    await ended;
+  }
+
+  /** The first life tells whether it began. */
+  private begin(name: string, up: () => void, failed: (error: ClusterError) => void): void {
+    this.lives.push(
+      this.live(name, up).then((error) =>
+        failed(error ?? new ClusterError('CLOSED', 'the instances were told to end')),
+      ),
+    );
+  }
+
+  /** All lives of one instance; an error where it never served. */
+  private async live(name: string, up: () => void): Promise<ClusterError | null> {
+    const { events, wait = waitFor } = this.options;
+    let numFailures = 0;
+    let hasServed = false;
+    while (!this.isEnding()) {
+      const { servedMs, words } = await this.liveOnce(name, up);
+      if (this.isEnding()) break;
+      hasServed ||= servedMs !== null;
+      if (!hasServed) return new ClusterError('START_FAILED', `${words}; correct that`, { instance: name });
+      numFailures = failuresInARow(numFailures, servedMs ?? 0);
+      events.down(name, words, pauseMs(numFailures));
+      await wait(pauseMs(numFailures), this.ending.signal);
+    }
+    return null;
+  }
+
+  /** From its start to its end. */
+  private async liveOnce(name: string, up: () => void): Promise<Life> {
+    const { events, start, clock = () => performance.now() } = this.options;
+    const lines = new LastLines(MAX_LAST_LINES);
+    const started = start(name, (line) => {
+      lines.add(line);
+      events.line(name, line);
+    });
+    this.running.set(name, started);
+    const news = await started.listening;
+    const beganMs = clock();
+    if (news !== null && !this.isEnding()) {
+      events.up(name, news);
+      up();
+    }
+    const exit = await started.exit;
+    this.running.delete(name);
+    return { servedMs: news === null ? null : clock() - beganMs, words: wordsOf(name, exit, lines.all) };
+  }
+
+  private isEnding(): boolean {
+    return this.ending.signal.aborted;
+  }
+}
+
+interface Life {
+  /** Null: it never did. */
+  readonly servedMs: number | null;
+  /** How it ended, and what it said last. */
+  readonly words: string;
+}
+
+const waitFor = (ms: number, signal: AbortSignal): Promise<void> =>
+  delay(ms, undefined, { signal, ref: false }).catch(() => undefined);
+
+function wordsOf(name: string, { pid, code, signal }: InstanceExit, lines: readonly string[]): string {
+  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
+  const said = lines.length === 0 ? 'it said nothing' : `its last words: ${lines.join(' | ')}`;
+  return `instance ${name} (process ${pid ?? '?'}) ${how}; ${said}`;
+}
