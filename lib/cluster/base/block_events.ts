@@ -16,7 +16,10 @@ export type BlockEvent =
 export interface BlockBatch {
   readonly instance: string;
   readonly incarnation: string;
-  /** Counts up by one with each batch of an incarnation, from 0: where one is missing, nothing is known until a batch begins with `cleared`. */
+  /**
+   * Counts up by one with each batch of an incarnation, from 0: where one is missing, nothing is known until a batch begins with `cleared` (a snapshot, which may be
+   * in several parts: all have the number of the last batch that they stand for).
+   */
   readonly sequence: number;
   readonly events: readonly BlockEvent[];
 }

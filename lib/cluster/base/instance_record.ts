@@ -1,9 +1,5 @@
 /** What an instance tells of itself, whoever asks: it changes rarely. */
-
-/** What an instance is for. */
-export const INSTANCE_ROLES = ['mixed', 'prefill', 'decode'] as const;
-/** `mixed`: prompts and what comes behind them; `prefill`: prompts, whose sequences go on elsewhere; `decode`: sequences that began elsewhere. */
-export type InstanceRole = (typeof INSTANCE_ROLES)[number];
+import type { Role } from '../../config/cluster_schema.js';
 
 /** How an instance names blocks that it has in its prefix cache: whose is equal has equal keys for equal tokens. */
 export interface BlockSharing {
@@ -23,7 +19,11 @@ export interface InstanceRecord {
   readonly url: string;
   /** `foreign`: a server of the OpenAI API that tells nothing of itself; its requests can't move. */
   readonly kind: 'own' | 'foreign';
-  readonly role: InstanceRole;
+  /**
+   * `mixed`: it computes everything; `prefill`: prompts, whose sequences go on elsewhere; `decode`: sequences that began elsewhere.
+   * Why: docs/decisions/cluster.md#roles-are-wishes
+   */
+  readonly role: Role;
   /** It takes no new requests: it is about to end. */
   readonly isDraining: boolean;
   /** As requests name it. */

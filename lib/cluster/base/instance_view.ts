@@ -39,4 +39,6 @@ export interface InstanceView {
 export interface Candidate extends InstanceView {
   /** The request's first tokens that are in its prefix cache. */
   readonly numCachedTokens: number;
+  /** KV blocks that its requests will hold more if this one's prompt comes: those that others there hold already aren't counted again. */
+  readonly numAddedBlocks: number;
 }

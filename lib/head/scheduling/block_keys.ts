@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 
 /** Whose blocks get keys. */
 export interface KeyedTokens {
-  readonly promptTokenIds: readonly number[];
+  readonly promptTokenIds: ArrayLike<number>;
   /** Grows; what is there stays. */
   readonly outputTokenIds: readonly number[];
 }
@@ -27,11 +27,20 @@ export class BlockHasher {
   constructor(
     readonly blockSize: number,
     { seed, separatesForms }: { readonly seed: string; readonly separatesForms: boolean },
+    firstKey = hash('sha256', seed, 'binary'),
   ) {
-    this.seed = hash('sha256', seed, 'binary');
+    this.seed = firstKey;
     this.separatesForms = separatesForms;
     this.words = new Int32Array(KEY_WORDS + 1 + blockSize);
     this.bytes = Buffer.from(this.words.buffer);
+  }
+
+  /** As one elsewhere makes them whose {@link BlockHasher.seed} is, in hexadecimal digits, `seed`. */
+  static like(
+    blockSize: number,
+    { seed, separatesForms }: { readonly seed: string; readonly separatesForms: boolean },
+  ): BlockHasher {
+    return new BlockHasher(blockSize, { seed, separatesForms }, Buffer.from(seed, 'hex').toString('binary'));
   }
 
   /** The key of block `index`, which must be full, from the one before. */

@@ -1,0 +1,70 @@
+/** How a router names the blocks of a prompt: as the instances do that may have them. */
+import { hash } from 'node:crypto';
+import { BlockHasher, BlockKeys } from '../../head/scheduling/block_keys.js';
+import type { PrefixSharing } from '../../head/scheduling/prefix_sharing.js';
+import type { BlockKey } from '../base/block_events.js';
+import type { BlockSharing, InstanceRecord } from '../base/instance_record.js';
+
+/** Where nobody told token ids, so many characters stand for a token. */
+const TEXT_TOKEN_CHARS = 4;
+/** Of instances that tell nothing of how they name blocks: their names are the router's own. */
+const OWN_SHARING: BlockSharing = { seed: hash('sha256', 'router', 'hex'), separatesForms: false };
+
+/** A prompt as far as a router knows it: its tokens, or its text. */
+export type KnownPrompt = { readonly tokens: readonly number[] | Int32Array | Uint32Array } | { readonly text: string };
+
+/** How an instance with such a prefix cache names its blocks, as its record tells. */
+export function blockSharingOf(sharing: PrefixSharing | null): BlockSharing | null {
+  if (sharing === null) return null;
+  return { seed: hash('sha256', sharing.seed, 'hex'), separatesForms: sharing.separatesForms };
+}
+
+/** Keys of a prompt's full blocks, each made when it is first asked for. */
+export interface PromptBlocks {
+  readonly numBlocks: number;
+  /** Of a block that is there. */
+  at(index: number): BlockKey;
+}
+
+/** The keys that one prompt's blocks have in different instances. */
+export class PromptKeys {
+  /** By what names them. */
+  private readonly known = new Map<string, PromptBlocks>();
+
+  constructor(private readonly prompt: KnownPrompt) {}
+
+  /** Tokens of the prompt; of a text a guess. */
+  get numTokens(): number {
+    const { prompt } = this;
+    return 'tokens' in prompt ? prompt.tokens.length : Math.ceil(prompt.text.length / TEXT_TOKEN_CHARS);
+  }
+
+  /** As this instance names them. */
+  of({ sharing, blockSize }: Pick<InstanceRecord, 'sharing' | 'blockSize'>): PromptBlocks {
+    const { seed, separatesForms } = sharing ?? OWN_SHARING;
+    const name = `${seed} ${separatesForms} ${blockSize}`;
+    const known = this.known.get(name) ?? blocksOf(this.prompt, BlockHasher.like(blockSize, { seed, separatesForms }));
+    this.known.set(name, known);
+    return known;
+  }
+}
+
+function blocksOf(prompt: KnownPrompt, hasher: BlockHasher): PromptBlocks {
+  const promptTokenIds = 'tokens' in prompt ? prompt.tokens : wordsOf(prompt.text);
+  const keys = new BlockKeys(hasher, { promptTokenIds, outputTokenIds: [] });
+  const short: BlockKey[] = [];
+  return {
+    numBlocks: Math.floor(promptTokenIds.length / hasher.blockSize),
+    at: (index) => (short[index] ??= Buffer.from(keys.at(index).slice(0, 8), 'binary').toString('hex')),
+  };
+}
+
+/** Numbers that are equal where texts are. */
+function wordsOf(text: string): Int32Array {
+  const words = new Int32Array(Math.floor(text.length / TEXT_TOKEN_CHARS));
+  for (let i = 0; i < words.length * TEXT_TOKEN_CHARS; i++) {
+    const at = Math.floor(i / TEXT_TOKEN_CHARS);
+    words[at] = Math.imul(words[at]!, 65_599) + text.charCodeAt(i);
+  }
+  return words;
+}

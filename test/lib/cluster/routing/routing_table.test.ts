@@ -1,0 +1,158 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/block_keys.js';
+import { ClusterError } from '../../../../lib/cluster/base/errors.js';
+import { kv } from '../../../../lib/cluster/routing/policies/kv.js';
+import { leastLoad, roundRobin } from '../../../../lib/cluster/routing/policies/plain.js';
+import { blockSharingOf } from '../../../../lib/cluster/routing/prompt_keys.js';
+import { RoutingTable, type RoutingTableOptions } from '../../../../lib/cluster/routing/routing_table.js';
+import { sticky } from '../../../../lib/cluster/routing/policies/sticky.js';
+import { askedOf, recordOf, reportOf } from '../../../kit/cluster/views.js';
+
+const OPTIONS: RoutingTableOptions = {
+  policy: leastLoad,
+  usesEvents: true,
+  ttlMs: 1000,
+  maxBlocks: 10_000,
+  lengthBuckets: [64, 256],
+  sessions: { ttlMs: 1000, maxSessions: 10 },
+  localPrefillTokens: 0,
+};
+
+const SHARING = { seed: 'all that keys depend on', separatesForms: true };
+const tokens = (count: number, first = 0): number[] => Array.from({ length: count }, (_, i) => first + i);
+
+/** As an instance tells them. */
+function keysOf(promptTokenIds: readonly number[], blockSize: number): string[] {
+  const keys = new BlockKeys(new BlockHasher(blockSize, SHARING), { promptTokenIds, outputTokenIds: [] });
+  return Array.from({ length: Math.floor(promptTokenIds.length / blockSize) }, (_, i) =>
+    Buffer.from(keys.at(i), 'binary').toString('hex', 0, 8),
+  );
+}
+
+const tableOf = (ids: readonly string[], changes: Partial<RoutingTableOptions> = {}): RoutingTable => {
+  const table = new RoutingTable({ ...OPTIONS, ...changes });
+  for (const id of ids) table.join(recordOf(id));
+  return table;
+};
+
+describe('RoutingTable', () => {
+  it('finds what instances of different block sizes told, by the keys that they made', () => {
+    const table = tableOf([], { policy: kv() });
+    const sharing = blockSharingOf(SHARING);
+    for (const [id, blockSize] of [['a', 4], ['b', 16]] as const) table.join(recordOf(id, { blockSize, sharing })); // prettier-ignore
+    const asked = askedOf(tokens(40));
+    expect(table.route(asked, 0)).to.deep.equal({ kind: 'whole', instance: 'a' });
+    const stored = { kind: 'stored' as const, keys: keysOf(tokens(40), 16) };
+    table.apply({ instance: 'b', incarnation: 'x', sequence: 0, events: [stored] });
+    expect(table.route(asked, 0)).to.deep.equal({ kind: 'whole', instance: 'b' });
+    table.gap('b');
+    expect(table.route(asked, 0), 'nothing is known of it any more').to.deep.equal({ kind: 'whole', instance: 'a' });
+  });
+
+  it('sends a prompt after one that begins alike and is still computed', () => {
+    const table = tableOf(['a', 'b'], { policy: kv() });
+    table.send(askedOf([...tokens(40), 1]), 'b', 'whole', 0);
+    expect(table.route(askedOf([...tokens(40), 2]), 0)).to.deep.equal({ kind: 'whole', instance: 'b' });
+  });
+
+  it('takes what was sent for what is cached, for a while, where an instance tells nothing', () => {
+    const table = tableOf([], { policy: kv(), ttlMs: 1000 });
+    for (const id of ['a', 'b']) table.join(recordOf(id, { kind: 'foreign', sharing: null }));
+    const sent = table.send(askedOf(tokens(40)), 'b', 'whole', 0);
+    sent.firstToken(10);
+    sent.ended({ numOutputTokens: 3, isComplete: true }, 20);
+    expect(table.route(askedOf(tokens(41)), 999)).to.deep.equal({ kind: 'whole', instance: 'b' });
+    expect(table.route(askedOf(tokens(41)), 1000)).to.deep.equal({ kind: 'whole', instance: 'a' });
+  });
+
+  it('counts what it sent since a report, and never less than what it has there', () => {
+    const table = tableOf(['a']);
+    const view = () => {
+      const { numRequests, numPrefillTokens, numActiveBlocks } = table.views[0]!;
+      return [numRequests, numPrefillTokens, numActiveBlocks];
+    };
+    const first = table.send(askedOf(tokens(10)), 'a', 'whole', 0);
+    expect(view()).to.deep.equal([1, 10, 3]);
+    table.report(reportOf('a', { numRunning: 3, numPrefillTokens: 30, numUsedBlocks: 9 }));
+    expect(view(), 'another router has requests there').to.deep.equal([3, 30, 9]);
+    const second = table.send(askedOf(tokens(10, 100)), 'a', 'whole', 1);
+    expect(view()).to.deep.equal([4, 40, 12]);
+    first.firstToken(2);
+    first.progress(9);
+    expect(view()).to.deep.equal([4, 30, 14]);
+    first.ended({ numOutputTokens: 9, isComplete: true }, 3);
+    second.ended({ numOutputTokens: 0, isComplete: false }, 4);
+    expect(view()).to.deep.equal([2, 20, 6]);
+    table.report(reportOf('a', { sequence: 1 }));
+    table.report(reportOf('a', { sequence: 0, numRunning: 7 }));
+    table.report(reportOf('a', { sequence: 5, incarnation: 'before', numRunning: 7 }));
+    expect(view(), 'late reports are dropped').to.deep.equal([0, 0, 0]);
+  });
+
+  it('leaves nothing behind of requests, in whatever order they begin and end', () => {
+    const step = fc.record({ at: fc.nat(), act: fc.constantFrom('send', 'first', 'progress', 'end', 'restart') });
+    const property = fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const table = tableOf(['a', 'b'], { policy: kv() });
+      const sent: ReturnType<RoutingTable['send']>[] = [];
+      for (const [i, { at, act }] of steps.entries()) {
+        const one = sent[at % Math.max(sent.length, 1)];
+        if (act === 'send') {
+          sent.push(table.send(askedOf(tokens(at % 30, at % 3)), at % 2 === 0 ? 'a' : 'b', (['whole', 'prefill', 'decode'] as const)[at % 3]!, i)); // prettier-ignore
+        } else if (act === 'first') one?.firstToken(i);
+        else if (act === 'progress') one?.progress(at % 50);
+        else if (act === 'end') one?.ended({ numOutputTokens: at % 50, isComplete: at % 2 === 0 }, i);
+        else table.join(recordOf('a', { incarnation: String(i) }));
+      }
+      for (const one of sent) one.ended({ numOutputTokens: 1, isComplete: false }, 100);
+      for (const { numRequests, numPrefillTokens, numActiveBlocks, numHeavy, numLight } of table.views) {
+        expect([numRequests, numPrefillTokens, numActiveBlocks, numHeavy, numLight]).to.deep.equal([0, 0, 0, 0, 0]);
+      }
+    });
+    fc.assert(property, { numRuns: 200 });
+  });
+
+  it('keeps sessions where they are, until they can’t stay', () => {
+    const table = tableOf(['a', 'b'], { policy: sticky(roundRobin) });
+    const asked = (session: string) => askedOf(tokens(9), { session });
+    const send = (session: string): string => {
+      const route = table.route(asked(session), 0);
+      if (route.kind !== 'whole') throw new Error(route.kind);
+      table.send(asked(session), route.instance, 'whole', 0);
+      return route.instance;
+    };
+    expect([send('x'), send('x'), send('y'), send('x'), send('y')]).to.deep.equal(['a', 'a', 'b', 'a', 'b']);
+    table.setHealthy('a', false);
+    expect([send('x'), send('x')]).to.deep.equal(['b', 'b']);
+    table.setHealthy('a', true);
+    expect(send('x'), 'it moved').to.equal('b');
+  });
+
+  it('says why no instance may take a request', () => {
+    const table = tableOf(['a', 'c', 'd']);
+    table.join(recordOf('b', { isDraining: true }));
+    table.setHealthy('a', false);
+    expect(() => table.route(askedOf([1], { except: new Set(['c']), fingerprint: 'g' }), 0)).to.throw(
+      ClusterError,
+      'NO_INSTANCE: no instance may take the request: a fails, b drains, c failed this request, d has other weights; try again later, or start another one',
+    );
+    expect(() => table.route(askedOf([1], { model: 'n' }), 0)).to.throw(
+      ClusterError,
+      'NO_INSTANCE: no instance has model n; try again later, or start another one',
+    );
+  });
+
+  it('lets a prompt that fits nowhere go where one says so', () => {
+    const table = tableOf([]);
+    table.join(recordOf('a', { maxModelLen: 10 }));
+    table.join(recordOf('b', { maxModelLen: 20 }));
+    expect(table.route(askedOf(tokens(15)), 0)).to.deep.equal({ kind: 'whole', instance: 'b' });
+    expect(table.route(askedOf(tokens(25)), 0)).to.deep.equal({ kind: 'whole', instance: 'a' });
+  });
+
+  it('refuses to send to who left meanwhile', () => {
+    const table = tableOf(['a']);
+    table.leave('a');
+    expect(() => table.send(askedOf([1]), 'a', 'whole', 0)).to.throw(ClusterError, 'INSTANCE_LOST');
+  });
+});
