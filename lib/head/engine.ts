@@ -40,6 +40,8 @@ import { checkedHooks, checkLooks, type CheckedHook } from './hooks/checked_hook
 import { routerLogitsHook } from './hooks/router_logits_hook.js';
 import { ToldHooks } from './hooks/told_hooks.js';
 import { withComputeFor } from './compute_choice.js';
+import { checkMovable, movability } from './handover/movability.js';
+import type { Offer, OfferOptions } from './handover/offer.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
 import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
@@ -185,9 +187,13 @@ export class Engine implements TokenSource {
       numHeadroomBlocks: HEADROOM_BLOCKS,
       kv: kvSizesOf(config, spec),
     });
-    this.requests = new Requests(this.scheduler, job, (news) => {
-      this.scaler?.request(news);
-      watchers.request(news);
+    this.requests = new Requests({
+      ...{ scheduler: this.scheduler, job, blockSize: limits.blockSize, timeoutMs: config.cluster.lease_timeout_ms },
+      onWork: () => this.loop.start(),
+      onNews: (news) => {
+        this.scaler?.request(news);
+        watchers.request(news);
+      },
     });
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector, this.speeds];
     observers.push(this.experts);
@@ -277,6 +283,7 @@ export class Engine implements TokenSource {
     const request = checkedGeneration(given, signal);
     const sequence = this.nextSequence++;
     checkGeneration(request, this, this.parts.config.model);
+    checkMovable(request);
     if (request.outputTokenIds === undefined) this.checkQueue();
     const sampling = this.samplingOf(request, sequence);
     const { promptTokenIds, outputTokenIds = [], maxNewTokens, returnRoutedExperts = false, priority = 0 } = request;
@@ -292,7 +299,7 @@ export class Engine implements TokenSource {
     const endTokenIds = this.endTokenIdsOf(request);
     const asked = { promptTokenIds, outputTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
     const queued = { sequence, ...asked };
-    const extras = { id: request.id, hooks: this.toldHooks(hooks, queued, request.id) };
+    const extras = { id: request.id, hooks: this.toldHooks(hooks, queued, request.id), ...movability(request) };
     const release = this.requests.add(queued, generation, signal, extras);
     this.loop.start();
     try {
@@ -300,6 +307,15 @@ export class Engine implements TokenSource {
     } finally {
       release();
     }
+  }
+
+  /**
+   * Has another instance go on with a {@link GenerationRequest.movable} request, which is known by its `id` and runs, or waits. One that is handed over has its offer
+   * from its beginning on: that is returned.
+   * @throws EngineError NOT_MOVABLE: there is no such request, or it is offered already; QUEUE_FULL: too many are
+   */
+  offer(id: string, options?: OfferOptions): Offer {
+    return this.requests.offer(id, options);
   }
 
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */

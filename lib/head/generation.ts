@@ -71,6 +71,12 @@ export class Generation implements Sequence {
     this.seenLogits.set(position, layers);
   }
 
+  /** Ends the events: another instance goes on with them. */
+  move(): void {
+    this.events.push({ kind: 'moved', text: '', seed: this.sampling.seed });
+    this.events.close();
+  }
+
   /** Ends the events with an error. */
   fail(error: Error): void {
     this.events.close(error);

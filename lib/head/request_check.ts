@@ -77,6 +77,8 @@ const generation = z.strictObject({
   id: text.max(MAX_ID_LENGTH, { error: `a text of at most ${MAX_ID_LENGTH} characters` }).optional(),
   returnRoutedExperts: boolean.optional(),
   returnRouterLogits: z.union([z.boolean(), share], { error: SHARE }).optional(),
+  movable: boolean.optional(),
+  handover: z.enum(['after_prompt'], { error: '"after_prompt"' }).optional(),
   hooks,
 });
 

@@ -8,6 +8,8 @@ import type { ToldHooks } from './hooks/told_hooks.js';
 import type { RequestNews, SequenceEnd } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
 import { Drains } from './drains.js';
+import type { Offer, OfferOptions } from './handover/offer.js';
+import { Offers, type OffersParts } from './handover/offers.js';
 import { untilOver } from './until_over.js';
 
 /** A step that every rank finished which is left, by rank; the result is null for one that was lost earlier. */
@@ -35,6 +37,18 @@ export interface RequestExtras {
   readonly id?: string | null | undefined;
   /** Default null: nobody looks. */
   readonly hooks?: ToldHooks | null;
+  /** Another instance may go on with it, by its id. Default false. */
+  readonly isMovable?: boolean;
+  /** It is offered at once, and pauses with so many tokens of output. Default null: it isn't. */
+  readonly pauseAfter?: number | null;
+}
+
+/** What requests run on. */
+export interface RequestsParts extends Pick<OffersParts, 'blockSize' | 'timeoutMs' | 'after' | 'onWork'> {
+  readonly scheduler: Scheduler;
+  readonly job: Pick<StepRunner, 'free'> & OffersParts['ranks'];
+  /** Told what becomes of each request; what it throws ends all of them. Default: nobody is. */
+  readonly onNews?: (news: RequestNews) => void;
 }
 
 /** Who computes and who waits; it never waits for a step itself. */
@@ -52,12 +66,17 @@ export class Requests {
   /** Resolves with what ended all requests. */
   readonly closed = new Promise<Error>((resolve) => (this.settleClosed = resolve));
 
-  /** `onNews` is told what becomes of each request; what it throws ends all of them. */
-  constructor(
-    private readonly scheduler: Scheduler,
-    private readonly job: Pick<StepRunner, 'free'>,
-    private readonly onNews: (news: RequestNews) => void = () => undefined,
-  ) {}
+  private readonly scheduler: Scheduler;
+  private readonly offers: Offers;
+
+  constructor(private readonly parts: RequestsParts) {
+    this.scheduler = parts.scheduler;
+    this.offers = new Offers({
+      ...{ ...parts, ranks: parts.job },
+      onMoved: (sequence) => this.moved(sequence),
+      onFree: (sequence) => this.takeBack(sequence),
+    });
+  }
 
   /** What ended all requests, after which none is taken; null until then. */
   get failure(): Error | null {
@@ -66,21 +85,23 @@ export class Requests {
 
   /**
    * Queues a request. When `signal` is aborted it ends at once, with CLOSED, also where nobody asks for its next event. Returns how its caller
-   * gives it up: nothing happens where it is over. Throws what {@link fail} was told.
+   * gives it up: nothing happens where it is over. Throws what {@link fail} was told, and QUEUE_FULL where it would be one offered request too many.
    */
   add(
     request: SequenceRequest,
     taker: Sequence,
     signal: AbortSignal | undefined,
-    { id = null, hooks = null }: RequestExtras = {},
+    { id = null, hooks = null, isMovable = false, pauseAfter = null }: RequestExtras = {},
   ): () => void {
     if (this.ended !== null) throw this.ended;
+    if (pauseAfter !== null) this.offers.checkRoom();
     const { sequence, promptTokenIds, maxNewTokens } = request;
     const onAbort = (): void =>
       this.failOne(sequence, new EngineError('CLOSED', 'the request was cancelled by its caller'));
     const forget = (): void => signal?.removeEventListener('abort', onAbort);
     this.running.set(sequence, { taker, hooks, degraded: new Set(), forget, over: new AbortController() });
     this.scheduler.add(request);
+    if (isMovable) this.offers.admit(sequence, id!, pauseAfter);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
     if (signal?.aborted === true) onAbort();
@@ -93,6 +114,7 @@ export class Requests {
    */
   next(step: { readonly isNeeded: boolean }): ScheduledPlan[] | null {
     const plans = this.scheduler.next(step);
+    this.offers.sync();
     this.free(); // of sequences that gave way to what is planned
     this.isPlanning = plans !== null;
     for (const move of this.scheduler.takeMoves()) {
@@ -119,7 +141,13 @@ export class Requests {
   }
 
   /** Every rank that is left finished the step: its tokens count. Of what {@link settle} left. */
-  async commit({ plans, results }: SettledStep): Promise<void> {
+  async commit(step: SettledStep): Promise<void> {
+    this.offers.tell(true);
+    await this.take(step);
+    this.offers.tell(false);
+  }
+
+  private async take({ plans, results }: SettledStep): Promise<void> {
     for (const [rank, plan] of plans.entries()) {
       const { outputs } = results[rank] ?? NO_RESULT;
       this.scheduler.commit(plan, outputs);
@@ -161,8 +189,14 @@ export class Requests {
     const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks };
     const { numRequeued, failed } = this.scheduler.enter({ epoch, ...ranks, hasAbandoned: abandonedStep !== null });
     for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
+    this.offers.sync(abandonedStep !== null);
     this.drains.check();
     return { numRecomputed: numRequeued, numFailed: failed.length };
+  }
+
+  /** Offers a movable request to other instances. @throws EngineError NOT_MOVABLE, QUEUE_FULL */
+  offer(id: string, options: OfferOptions = {}): Offer {
+    return this.offers.offer(id, options);
   }
 
   /** Sequences move, or are to: a step follows from what the one before brought. */
@@ -186,6 +220,7 @@ export class Requests {
   fail(error: Error): void {
     this.ended ??= error;
     this.settleClosed(this.ended);
+    this.offers.close();
     for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.ended);
   }
 
@@ -197,15 +232,26 @@ export class Requests {
     this.running.delete(sequence);
     running.forget();
     running.over.abort();
+    if (!this.offers.over(sequence, news.kind === 'finished' ? news.reason : null)) this.takeBack(sequence);
+    this.tell(news);
+  }
+
+  /** Its rank forgets a sequence, and frees what nobody else holds. */
+  private takeBack(sequence: number): void {
     this.scheduler.finish(sequence);
     this.drains.check();
     this.free();
-    this.tell(news);
+  }
+
+  /** Another instance goes on with a request. */
+  private moved(sequence: number): void {
+    this.running.get(sequence)!.taker.move?.();
+    this.end({ kind: 'finished', sequence, reason: 'moved' });
   }
 
   private tell(news: RequestNews): void {
     try {
-      this.onNews(news);
+      this.parts.onNews?.(news);
     } catch (error) {
       this.fail(errorFrom(error));
     }
@@ -214,7 +260,7 @@ export class Requests {
   /** Ranks forget what the scheduler took back. */
   private free(): void {
     if (this.ended !== null || this.isPlanning) return;
-    for (const { rank, ...freed } of this.scheduler.takeFreed()) this.job.free(rank, freed);
+    for (const { rank, ...freed } of this.scheduler.takeFreed()) this.parts.job.free(rank, freed);
   }
 
   /** Fails one request; the others go on. */

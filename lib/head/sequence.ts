@@ -14,5 +14,7 @@ export interface Sequence {
     output: SequenceOutput,
     numDegradedTokens: number,
   ): SequenceEnd | null | Promise<SequenceEnd | null>;
+  /** Another instance goes on with it. */
+  move?(): void;
   fail(error: Error): void;
 }

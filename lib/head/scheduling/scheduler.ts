@@ -12,10 +12,11 @@ import {
 } from '../../protocol/step_plan.js';
 import { BlockHasher, BlockKeys } from './block_keys.js';
 import { Crowds } from './crowds.js';
+import { Pauses } from './pauses.js';
 import { bestPlace } from './rank_choice.js';
 import { SequenceMoves, type Arrival } from './sequence_moves.js';
 import type { KvReport, KvSizes, KvTransfer } from '../../protocol/kv_transfer.js';
-import type { Place, RunningView, SchedulingPolicy, Share } from './policy.js';
+import type { Place, RunningView, SchedulingPolicy, Share, WaitingView } from './policy.js';
 import type { PrefixSharing } from './prefix_sharing.js';
 import {
   isComputing,
@@ -109,6 +110,15 @@ export interface SchedulerCounts {
   readonly numMovedTokens: number;
 }
 
+/** How far a sequence is. */
+export interface Standing {
+  readonly progress: Progress;
+  /** What a rank has of it; null while it waits. */
+  readonly run: Pick<Running, 'rank' | 'blocks' | 'firstStep' | 'numComputed' | 'firstDegraded'> | null;
+  /** No step computes it, and none will before {@link Scheduler.resume}. */
+  readonly isPaused: boolean;
+}
+
 /** What {@link Scheduler.next} did with a sequence. */
 export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' | 'moved' }>;
 
@@ -145,6 +155,7 @@ export class Scheduler {
   private leaving: ReadonlySet<number> = NOBODY;
   /** Sequences of ranks that leave. */
   private readonly moving: SequenceMoves;
+  private readonly pauses = new Pauses();
 
   constructor(private readonly options: SchedulerOptions) {
     const { numRanks, sharing, blockSize, members = Array(numRanks).keys(), epoch = 0 } = options;
@@ -223,7 +234,7 @@ export class Scheduler {
     for (const state of stateful) this.giveBack(state);
     for (const state of this.running.values()) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
-    const others = [...homeless.filter((state) => !isOver(state)), ...stateful];
+    const others = [...homeless.filter((state) => !isOver(state)), ...stateful].filter((state) => !this.forget(state));
     this.waiting.unshift(...others);
     const over = homeless.filter(isOver).map(({ sequence, failedRanks }) => ({ sequence, ranks: failedRanks }));
     return { numRequeued: others.length, failed: over };
@@ -306,8 +317,33 @@ export class Scheduler {
     for (const sequence of this.moving.arrive(step, reports)) this.preempt(sequence);
   }
 
+  /** No step computes a sequence any further once it has so many tokens of output: what runs of it goes on, and its blocks are held while there are enough. */
+  pause(sequence: number, numOutputTokens: number): void {
+    this.pauses.add(sequence, numOutputTokens);
+  }
+
+  /** A paused sequence goes on. */
+  resume(sequence: number): void {
+    this.pauses.remove(sequence);
+  }
+
+  /** A request is over of which no step computes anything; its blocks are held until {@link finish}, while there are enough. */
+  hold(sequence: number): void {
+    this.pauses.end(sequence);
+  }
+
+  /** Null: it is over, and holds nothing. */
+  standingOf(sequence: number): Standing | null {
+    const run = this.running.get(sequence) ?? null;
+    const progress = run ?? this.waitingOne(sequence);
+    if (progress === undefined) return null;
+    const isPaused = run === null ? this.pauses.hasWaiting(progress) : this.pauses.has(run) && !isComputing(run);
+    return { progress, run, isPaused };
+  }
+
   /** Ends a sequence and takes its blocks back. */
   finish(sequence: number): void {
+    this.pauses.remove(sequence);
     this.moving.drop(sequence);
     const state = this.running.get(sequence);
     if (state !== undefined) {
@@ -328,7 +364,9 @@ export class Scheduler {
   private move(): void {
     const crowds = this.crowds();
     for (const state of this.running.values()) {
-      if (!this.leaving.has(state.rank) || this.moving.has(state.sequence) || isComputing(state)) continue;
+      const isHere = this.pauses.has(state); // until it goes to another instance
+      if (isHere) this.moving.drop(state.sequence);
+      if (isHere || !this.leaving.has(state.rank) || this.moving.has(state.sequence) || isComputing(state)) continue;
       const place = bestPlace(this.placesOf(state, crowds));
       if (place === null) continue; // until there is room
       crowds.join(this.moving.begin(state, place.rank));
@@ -360,15 +398,14 @@ export class Scheduler {
     if (this.waiting.length === 0) return;
     const crowds = this.crowds();
     let numTold = 0;
-    while (this.waiting.length > 0 && numTold < MAX_TOLD_TOKENS) {
-      const views = this.waiting.map(({ sequence, priority = 0, numOvertaken }) => ({
-        sequence,
-        priority,
-        numOvertaken,
-      }));
-      const admission = policy.admit(views, (sequence) => this.placesOf(this.waitingOne(sequence), crowds));
+    while (numTold < MAX_TOLD_TOKENS) {
+      const ready = this.waiting.filter((request) => !this.pauses.hasWaiting(request));
+      if (ready.length === 0) return;
+      const admission = policy.admit(ready.map(waitingViewOf), (sequence) =>
+        this.placesOf(this.waitingOne(sequence)!, crowds),
+      );
       if (admission === null) return;
-      const begun = this.begin(this.waitingOne(admission.sequence), admission.rank);
+      const begun = this.begin(this.waitingOne(admission.sequence)!, admission.rank);
       crowds.join(begun);
       numTold += begun.numShared + numListed(begun.sampling);
     }
@@ -410,8 +447,8 @@ export class Scheduler {
     this.numPrefixHits += numFound;
   }
 
-  private waitingOne(sequence: number): Progress {
-    return this.waiting.find((request) => request.sequence === sequence)!;
+  private waitingOne(sequence: number): Progress | undefined {
+    return this.waiting.find((request) => request.sequence === sequence);
   }
 
   private placesOf(request: Progress, crowds: Crowds): Place[] {
@@ -441,17 +478,20 @@ export class Scheduler {
     return { step: this.step, epoch: this.epoch, begin, parts: generatedFirst(parts) };
   }
 
-  /** What a rank computes; sequences give way until there are blocks for it. One alone has enough. */
+  /** What a rank computes; sequences give way until there are blocks for it, those that pause last. One alone has enough. */
   private sharesFor(rank: number): readonly Share[] {
     const { policy, maxNumBatchedTokens: numTokens, maxToldBytes: numBytes, told } = this.options;
     const view = (state: Running): RunningView => viewOf(state, told);
     for (;;) {
       const own = [...this.running.values()].filter((state) => state.rank === rank);
-      const ready = own.filter(({ sequence }) => !this.moving.isPaused(sequence));
+      const busy = own.filter((state) => !this.pauses.has(state));
+      const ready = busy.filter(({ sequence }) => !this.moving.isPaused(sequence));
       const shares = policy.plan(apart(ready).map(view), { numTokens, numBytes });
       if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank)) return shares;
       if (this.moving.dropLastTo(rank)) continue;
-      this.preempt(policy.preempt(own.map(view)));
+      this.preempt(
+        busy.length > 1 ? policy.preempt(busy.map(view)) : own.findLast((state) => this.pauses.has(state))!.sequence,
+      );
     }
   }
 
@@ -479,6 +519,13 @@ export class Scheduler {
     this.blocks.end(state);
   }
 
+  /** False: the request isn't over, so that there is more to it than its blocks were. */
+  private forget({ sequence }: Running): boolean {
+    const isOver = this.pauses.isOver({ sequence });
+    if (isOver) this.pauses.remove(sequence);
+    return isOver;
+  }
+
   /** To where a sequence stood before the steps that were abandoned. */
   private goBack(state: Running): void {
     state.numPlanned = state.numComputed;
@@ -491,11 +538,16 @@ export class Scheduler {
     const state = this.running.get(sequence)!;
     this.moving.drop(sequence);
     this.giveBack(state);
+    if (this.forget(state)) return;
     this.waiting.unshift(state);
     this.numPreempted++;
     this.moves.push({ kind: 'preempted', sequence, rank: state.rank });
   }
 }
+
+const waitingViewOf = ({ sequence, priority = 0, numOvertaken }: Progress): WaitingView => ({
+  ...{ sequence, priority, numOvertaken },
+});
 
 /** Sequences that failed a rank come one at a time: should the next one fail too, the others are not held responsible. */
 function apart(own: readonly Running[]): readonly Running[] {

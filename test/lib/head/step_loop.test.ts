@@ -66,6 +66,14 @@ class PlayedRanks implements StepRunner {
     );
   }
 
+  handover(): boolean {
+    return true;
+  }
+
+  kvDoorOf(): null {
+    return null;
+  }
+
   settled(): Promise<readonly EpochChange[]> {
     return Promise.resolve(this.told.splice(0));
   }
@@ -104,9 +112,13 @@ class Head {
   /** What happens to requests; `hear` does something about it. */
   readonly news: string[] = [];
   hear: (news: RequestNews) => void = () => undefined;
-  readonly requests = new Requests(new Scheduler(SCHEDULING), this.job, (news) => {
-    this.news.push(`${news.kind} ${news.sequence}`);
-    this.hear(news);
+  readonly requests: Requests = new Requests({
+    ...{ scheduler: new Scheduler(SCHEDULING), job: this.job, blockSize: SCHEDULING.blockSize, timeoutMs: 1000 },
+    onWork: () => this.loop.start(),
+    onNews: (news) => {
+      this.news.push(`${news.kind} ${news.sequence}`);
+      this.hear(news);
+    },
   });
   readonly observed: ObservedStep[] = [];
   readonly losses: Loss[] = [];
