@@ -3,6 +3,7 @@ import { CodedError } from '../../../base/coded_error.js';
 /** Everything that can go wrong between instances; the message begins with the code and ends with what to do. */
 export type ClusterErrorCode =
   | 'INVALID_RECORD' // what an instance tells of itself can't be
+  | 'ID_TAKEN' // another instance has the id that one joined with
   | 'NO_INSTANCE' // no instance is there that may take a request
   | 'REJECTED' // a policy lets no instance take a request now: it would come too late
   | 'POLICY_FAILED' // a policy chose what isn't there to choose

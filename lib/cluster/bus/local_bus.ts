@@ -1,0 +1,116 @@
+/** The bus within one process: a router's, which follows instances over HTTP (instance_follower.ts), or that of tests. */
+import type { BlockBatch } from '../base/block_events.js';
+import { ClusterError } from '../base/errors.js';
+import type { InstanceRecord } from '../base/instance_record.js';
+import type { LoadReport } from '../base/load_report.js';
+import { MAX_INSTANCES, type Bus, type BusListener, type MemberEvents, type Membership } from './bus.js';
+import { checkedRecord } from './messages.js';
+import { Roster } from './roster.js';
+
+/** What the bus needs besides itself. */
+export interface LocalBusOptions {
+  /** Milliseconds that never go back. Default: the process's. */
+  readonly clock?: () => number;
+}
+
+/** Tells all who watch at once, in the call of who tells. */
+export class LocalBus implements Bus {
+  private readonly members = new Map<string, LocalMember>();
+  private readonly rosters = new Set<Roster>();
+  private readonly clock: () => number;
+  private isClosed = false;
+
+  constructor({ clock = () => performance.now() }: LocalBusOptions = {}) {
+    this.clock = clock;
+  }
+
+  /** As {@link Bus.join}. */
+  join(given: InstanceRecord, events: MemberEvents): Promise<Membership> {
+    return new Promise((resolve) => resolve(this.add(given, events)));
+  }
+
+  /** As {@link Bus.watch}. */
+  watch(listener: BusListener): () => void {
+    this.checkOpen();
+    const roster = new Roster({
+      tell: listener,
+      ask: (id) => setImmediate(() => this.members.get(id)?.events.wanted()),
+    });
+    this.rosters.add(roster);
+    for (const { record } of this.members.values()) roster.hear(record, this.clock());
+    return () => void this.rosters.delete(roster);
+  }
+
+  /** As {@link Bus.close}. */
+  close(): Promise<void> {
+    this.isClosed = true;
+    for (const member of this.members.values()) this.drop(member);
+    this.rosters.clear();
+    return Promise.resolve();
+  }
+
+  /** A member says something, unless its id is another's by now. */
+  say(member: LocalMember, what: (roster: Roster, nowMs: number) => void): void {
+    if (this.members.get(member.record.id) !== member) return;
+    for (const roster of this.rosters) what(roster, this.clock());
+  }
+
+  /** A member is gone. */
+  drop(member: LocalMember): void {
+    this.say(member, (roster) => roster.leave(member.record));
+    if (this.members.get(member.record.id) === member) this.members.delete(member.record.id);
+  }
+
+  private add(given: InstanceRecord, events: MemberEvents): Membership {
+    this.checkOpen();
+    const record = checkedRecord(given, given.id);
+    const before = this.members.get(record.id);
+    if (before === undefined && this.members.size >= MAX_INSTANCES) {
+      throw new ClusterError('INVALID_RECORD', `${MAX_INSTANCES} instances are there already; end some first`);
+    }
+    if (before !== undefined) setImmediate(() => before.events.trouble(taken(record)));
+    const member = new LocalMember(this, record, events);
+    this.members.set(record.id, member);
+    this.say(member, (roster, nowMs) => roster.hear(record, nowMs));
+    return member;
+  }
+
+  private checkOpen(): void {
+    if (this.isClosed) throw new ClusterError('CLOSED', 'the bus was closed; make another');
+  }
+}
+
+/** Somebody else joined with the id of an instance that is there. */
+export const taken = ({ id, url }: InstanceRecord): ClusterError =>
+  new ClusterError(
+    'ID_TAKEN',
+    `another instance joined as ${id}, from ${url}; give each a cluster.id of its own, or none`,
+    { instance: id },
+  );
+
+/** An instance of this process. */
+class LocalMember implements Membership {
+  constructor(
+    private readonly bus: LocalBus,
+    public record: InstanceRecord,
+    readonly events: MemberEvents,
+  ) {}
+
+  update(record: InstanceRecord): void {
+    this.record = record;
+    this.bus.say(this, (roster, nowMs) => roster.hear(record, nowMs));
+  }
+
+  report(load: LoadReport): void {
+    this.bus.say(this, (roster) => roster.load(load));
+  }
+
+  publish(batch: BlockBatch): void {
+    this.bus.say(this, (roster, nowMs) => roster.blocks(batch, nowMs));
+  }
+
+  leave(): Promise<void> {
+    this.bus.drop(this);
+    return Promise.resolve();
+  }
+}
