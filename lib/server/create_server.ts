@@ -1,9 +1,7 @@
 /** The server: an engine behind HTTP, as OpenAI's clients know it. */
 import { setMaxListeners } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { fastify, LogController, type FastifyBaseLogger, type FastifyReply } from 'fastify';
 import { pino, type Logger } from 'pino';
-import type { ZodType } from 'zod';
 import { modelNameOf } from '../hub/cache/model_name.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 import { TokenizerThread } from '../tokenizer/tokenizer_thread.js';
@@ -12,18 +10,16 @@ import type { ServerApp, ServerContext } from './base/part.js';
 import type { ServedEngine } from './base/served_engine.js';
 import { checkRecordingFolder } from './experts/recording_folder.js';
 import { ApiKeys } from './http/api_keys.js';
-import { answerErrors, apiErrorOf } from './http/error_answers.js';
+import { answerErrors } from './http/error_answers.js';
 import { withExactNumbers } from './http/exact_numbers.js';
-import { frameworkErrorOf } from './http/framework_errors.js';
 import { guard } from './http/guard.js';
-import { cantListen, checkAddress, urlOf } from './http/listening.js';
+import { httpApp, listenSilently } from './http/http_app.js';
+import { checkAddress, urlOf } from './http/listening.js';
 import { collectRoutes } from './http/known_routes.js';
-import { answerClientError, nodeServer, readCertificate, type Certificate } from './http/node_server.js';
-import { requestIdOf } from './http/request_id.js';
+import { readCertificate, type Certificate } from './http/node_server.js';
 import { RunningRequests } from './http/running_requests.js';
 import { endOf } from './http/server_end.js';
 import { checkKeptRuns, openKeptRuns, unkeptRuns } from './journal/request_runs.js';
-import { checkedBy } from './http/validation.js';
 import { collectOpenApi } from './open_api.js';
 import { PARTS } from './parts.js';
 
@@ -130,20 +126,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
 }
 
 function createApp(config: ServerContext['config']['server'], certificate: Certificate | null, log: Logger): ServerApp {
-  const loggerInstance: FastifyBaseLogger = log.child({}); // with a level of its own
-  const app: ServerApp = fastify({
-    loggerInstance,
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
-    serverFactory: (handler) => nodeServer(handler, config, certificate),
-    clientErrorHandler: answerClientError,
-    frameworkErrors: (error, _request, reply) => answerUrlError(error, reply as FastifyReply),
-    genReqId: requestIdOf,
-    bodyLimit: config.max_body_bytes,
-    routerOptions: { maxParamLength: config.max_url_bytes },
-    forceCloseConnections: true,
-    return503OnClosing: false, // the guard says it in OpenAI's form
-  });
-  app.removeContentTypeParser('text/plain'); // 415
+  const app = httpApp(config, certificate, log);
   // A client library may announce JSON and send nothing, where nothing is to be sent.
   const parse = app.getDefaultJsonParser('error', 'error');
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body: string, done) => {
@@ -153,26 +136,5 @@ function createApp(config: ServerContext['config']['server'], certificate: Certi
         done(error, error === null ? withExactNumbers(parsed, body) : undefined),
       );
   });
-  app.setValidatorCompiler<ZodType>(({ schema }) => checkedBy(schema));
-  app.setSerializerCompiler(() => JSON.stringify); // schemas of answers are for readers
   return app;
-}
-
-/** The framework has a line for each address, which says http where it is https; who listens tells better. @throws ConfigError INVALID_VALUE */
-async function listenSilently(app: ServerApp, place: { readonly host: string; readonly port: number }): Promise<void> {
-  const { level } = app.log;
-  app.log.level = 'silent';
-  try {
-    await app.listen(place);
-  } catch (cause) {
-    throw cantListen(place, cause);
-  } finally {
-    app.log.level = level;
-  }
-}
-
-/** Of a URL that isn't one: no route and no hook sees it. */
-function answerUrlError(error: Error, reply: FastifyReply): void {
-  const { status, body } = frameworkErrorOf(error, 0) ?? apiErrorOf(error, null);
-  void reply.code(status).send(body);
 }

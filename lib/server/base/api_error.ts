@@ -26,6 +26,8 @@ export const STATUS_OF = {
   HEADERS_TOO_LARGE: 431,
   INTERNAL_ERROR: 500,
   SCALE_FAILED: 500, // and the job goes on with the ranks that it has
+  INSTANCE_FAILED: 502, // of a router: its instance broke off, and no other one can go on
+  NO_INSTANCE: 503, // of a router: none takes the request
   JOURNAL_FAILED: 503, // nobody would go on with it after this head
   DRAINING: 503, // the server ends; it finishes what it began
   ENGINE_FAILED: 503,

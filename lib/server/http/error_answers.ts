@@ -42,7 +42,7 @@ export function answerErrors(
 export const isFailure = ({ status, code }: ApiError): boolean => status >= 500 && !IS_OVER_SOON.has(code);
 
 /** Nothing is wrong with the request: its client may try again. */
-const IS_OVER_SOON: ReadonlySet<ApiErrorCode> = new Set(['QUEUE_FULL', 'DRAINING', 'JOURNAL_FAILED']);
+const IS_OVER_SOON: ReadonlySet<ApiErrorCode> = new Set(['QUEUE_FULL', 'DRAINING', 'NO_INSTANCE', 'JOURNAL_FAILED']);
 
 /** What a client is told of `thrown`. `failure`: what ended the engine, or null. */
 export function apiErrorOf(thrown: unknown, failure: Error | null): ApiError {

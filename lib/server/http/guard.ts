@@ -1,7 +1,9 @@
 /** What every request passes before anything looks at it: its size, where it comes from, whether the server ends, its key. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../base/api_error.js';
-import type { ServerApp, ServerContext } from '../base/part.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import type { ServerApp } from '../base/part.js';
+import type { ServedEngine } from '../base/served_engine.js';
 import type { ApiKeys } from './api_keys.js';
 import { HostCheck } from './host_check.js';
 import type { RunningRequests } from './running_requests.js';
@@ -10,10 +12,18 @@ import { endOf } from './server_end.js';
 /** Methods that change nothing and can be let go at any time. */
 const WATCHING = new Set(['GET', 'HEAD', 'OPTIONS']);
 
+/** Whose requests are checked. */
+export interface Guarded {
+  readonly config: Pick<ExpertwireConfig, 'server'>;
+  /** Aborted when new requests but GET are refused. */
+  readonly draining: AbortSignal;
+  readonly engine: Pick<ServedEngine, 'failure'>;
+}
+
 /** Adds the checks to all routes that come later, and a request id to each answer. */
 export function guard(
   app: ServerApp,
-  { config, draining, engine }: Pick<ServerContext, 'config' | 'draining' | 'engine'>,
+  { config, draining, engine }: Guarded,
   keys: ApiKeys,
   running: RunningRequests,
 ): void {
