@@ -8,6 +8,7 @@ import { TokenizerThread } from '../tokenizer/tokenizer_thread.js';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
 import type { ServedEngine } from './base/served_engine.js';
+import { checkCluster, servedCluster } from './cluster/served_cluster.js';
 import { checkRecordingFolder } from './experts/recording_folder.js';
 import { ApiKeys } from './http/api_keys.js';
 import { answerErrors } from './http/error_answers.js';
@@ -51,6 +52,7 @@ export interface HttpServer {
  * @throws ConfigError
  */
 export async function checkServer(config: ServerContext['config'], spec: ModelSpec): Promise<void> {
+  checkCluster(config);
   await readCertificate(config.server);
   await checkRecordingFolder(config.server);
   await checkKeptRuns(config, spec);
@@ -62,7 +64,7 @@ const GOODBYE_MS = 1000;
 
 /** Makes a server; it doesn't listen yet, and goes on with what stands in its journal. @throws ConfigError for certificates, the folder of recordings and the journal */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
-  const { config, apiKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
+  const { config, apiKeys = [], clusterKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
   const { journal: file } = config.server;
   const app = createApp(config.server, await readCertificate(config.server), log);
   const longTexts = new TokenizerThread(config.model);
@@ -81,9 +83,10 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     draining: draining.signal,
     ending: ending.signal,
   };
-  const keys = new ApiKeys(apiKeys);
+  const keys = new ApiKeys(apiKeys, clusterKeys);
+  const cluster = servedCluster(common, keys);
   const kept = file === null ? null : await openKeptRuns(file, common);
-  const context = { ...common, callerOf: keys.callerOf, runs: kept ?? unkeptRuns(engine) };
+  const context = { ...common, cluster, callerOf: keys.callerOf, runs: kept ?? unkeptRuns(engine) };
   try {
     answerErrors(app, engine, collectRoutes(app));
     guard(app, context, keys, running);
@@ -113,10 +116,13 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     listen: async () => {
       const { host, port } = config.server;
       await listenSilently(app, { host, port });
-      return urlOf(config.server, (app.server.address() as AddressInfo).port);
+      const url = urlOf(config.server, (app.server.address() as AddressInfo).port);
+      cluster?.instance.listensAt(url);
+      return url;
     },
     drain: async () => {
       draining.abort();
+      cluster?.instance.drain();
       const numLeft = await running.idle(config.server.drain_timeout_ms);
       await close();
       return numLeft;

@@ -1,4 +1,5 @@
 /** The parts of every server, in the order in which they are added. */
+import { clusterPart } from './cluster/cluster_part.js';
 import { elasticPart } from './elastic/elastic_part.js';
 import { expertsPart } from './experts/experts_part.js';
 import { healthPart } from './health.js';
@@ -30,5 +31,6 @@ export const PARTS: readonly OpenAiPart[] = [
   prefixCachePart,
   expertsPart,
   elasticPart,
+  clusterPart,
   livePart,
 ];

@@ -17,6 +17,8 @@ export const leasePath = z.object({ id: leaseIdField });
 /** GET /v1/kv/leases/ID: waits until there is more than the state numbered `after`, or for a third of `cluster.lease_timeout_ms`. To ask keeps the lease. */
 export const stateQuery = z.object({
   after: z.coerce.number().pipe(integer(-1).unwrap().unwrap()).optional(),
+  /** Milliseconds, at most that third. */
+  wait: z.coerce.number().pipe(integer(0, 86_400_000).unwrap().unwrap()).optional(),
 });
 
 const count = z.int().min(0);
@@ -37,9 +39,9 @@ export const leaseState = z.object({
   prompt_digest: digest,
   seed: seedField,
   output_token_ids: z.array(count),
-  /** Tokens whose rows are there. */
+  /** Tokens whose rows are there, and those of them before the first one that lost an expert. */
   num_tokens: count,
-  first_degraded: count.nullable(),
+  num_exact_tokens: count,
   /** Nothing more is computed here until commit or rollback. */
   is_final: z.boolean(),
 });

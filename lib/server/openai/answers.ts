@@ -1,15 +1,19 @@
 /** From the choices of a request to its answer, whole or as events. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ServerApp, ServerContext } from '../base/part.js';
+import type { ClusterContext } from '../cluster/cluster_context.js';
+import { termsOf, type ClusterFields } from '../cluster/request_terms.js';
 import { clientSignal } from '../http/client_signal.js';
 import type { AnswerHead, Asked } from '../journal/kept_request.js';
 import type { RequestRuns } from '../journal/request_runs.js';
 import { answerStream, answerWhole, type AnswerForm, type Coming } from './answer_streams.js';
+import { movingAnswer } from './moving_answer.js';
 import type { Choice } from './requests/choices.js';
+import { movingChoices } from './requests/moving_choices.js';
 import { checkRouterLogits } from './router_logits.js';
 
 /** What parts with requests to the engine see besides. */
-export interface OpenAiContext extends ServerContext {
+export interface OpenAiContext extends ClusterContext {
   readonly runs: RequestRuns;
   /** Who sends a request, as one who comes again can be told from others. */
   readonly callerOf: (request: FastifyRequest) => string;
@@ -42,23 +46,28 @@ const PREFIXES: Readonly<Record<Asked['endpoint'], string>> = {
 };
 
 /** Runs a request and answers it. @throws ApiError, EngineError as long as nothing was sent */
-export async function answer<
-  Body extends { readonly request_id?: string | null | undefined; readonly stream?: boolean | null | undefined },
->(
+export async function answer<Body extends ClusterFields & { readonly request_id?: string | null | undefined }>(
   request: FastifyRequest,
   reply: FastifyReply,
   context: OpenAiContext,
   { endpoint, body, choices, formOf }: ReadRequest<Body>,
 ): Promise<object | undefined> {
   checkRouterLogits(choices);
-  const { runs, callerOf, modelName: model, ending } = context;
+  const { runs, callerOf, modelName: model, ending, cluster, config } = context;
   const name = body.request_id ?? request.id;
-  const head = { id: `${PREFIXES[endpoint]}${name}`, created: Math.floor(Date.now() / 1000), model };
+  const terms = termsOf(request, body, cluster);
+  const created = terms.resume?.created ?? Math.floor(Date.now() / 1000);
+  const head = { id: `${PREFIXES[endpoint]}${name}`, created, model };
   const asked = { endpoint, head, body: shownOf(body), name, owner: callerOf(request) };
   const signal = clientSignal(reply, ending);
-  const coming = { ...(await runs.start(asked, choices, signal)), signal };
+  const source = { timeoutMs: config.cluster.lease_timeout_ms, signal };
+  const moving = movingChoices(choices, terms, context.engine, source);
+  const coming = { ...(await runs.start(asked, moving, signal)), signal };
   const form = formOf(head, body, coming.choices, context);
-  return answerAs(reply, context, coming, { form, isStream: body.stream === true });
+  const isStream = body.stream === true;
+  if (cluster === null) return answerAs(reply, context, coming, { form, isStream });
+  const moved = movingAnswer(coming, form, { terms, leases: cluster.leases, created });
+  return answerAs(reply, context, moved.coming, { form: moved.form, isStream });
 }
 
 /** Answers whole, or with events: then there is nothing to return. */
@@ -76,7 +85,7 @@ export async function answerAs(
 /** Fields that say what is computed, which choices have, and not how it is shown. */
 const COMPUTED: ReadonlySet<string> = new Set([
   ...['prompt', 'messages', 'input', 'tools', 'documents', 'chat_template_kwargs'],
-  ...['logit_bias', 'allowed_token_ids', 'stop', 'stop_token_ids'],
+  ...['logit_bias', 'allowed_token_ids', 'stop', 'stop_token_ids', 'kv_transfer_params', 'resume'],
 ]);
 
 const shownOf = (body: object): Asked['body'] =>

@@ -1,6 +1,7 @@
 /** What the engine makes of all choices of a request, in the pieces in which it comes. */
 import { setMaxListeners } from 'node:events';
 import type { TokenEvent, TokenLogprobs } from '../../../protocol/request.js';
+import { ApiError } from '../../base/api_error.js';
 import type { ServedEngine } from '../../base/served_engine.js';
 import type { Choice } from './choices.js';
 
@@ -16,20 +17,23 @@ export interface Delta {
   readonly text: string;
   /** Null while it goes on. */
   readonly end: End | null;
+  /** It goes on here from now on, behind so many tokens of output. Default: it did before, or began here. */
+  readonly numResumed?: number;
 }
 
 /**
  * Runs all choices at once. What comes at about the same time, such as all that a step brings, comes in one list, with one delta for each choice: so a reader
- * who is slow gets few large pieces, and what waits for it is bounded by the tokens that were asked for. All choices end when one fails, when `signal` is aborted, or
- * when the loop over this is left.
- * @throws what the engine throws
+ * who is slow gets few large pieces, and what waits for it is bounded by the tokens that were asked for. Of a request that may move, each token is a delta of its own,
+ * wherever it is computed. All choices end when one fails, when `signal` is aborted, or when the loop over this is left.
+ * @throws what the engine throws; ApiError MOVED: it goes on in another instance
  */
 export async function* deltasOf(
   engine: Pick<ServedEngine, 'generate'>,
   choices: readonly Choice[],
   signal: AbortSignal,
 ): AsyncGenerator<readonly Delta[], void, undefined> {
-  const events: { readonly choice: Choice; readonly event: TokenEvent }[] = [];
+  const events: ChoiceEvent[] = [];
+  const isMovable = choices.length === 1 && choices[0]!.request.movable === true;
   let numRunning = choices.length;
   let failure: { readonly error: unknown } | null = null;
   let wake: () => void = () => undefined;
@@ -63,7 +67,11 @@ export async function* deltasOf(
       const failed = failure as { readonly error: unknown } | null;
       if (failed !== null) throw failed.error;
       if (events.length === 0 && numRunning === 0) return;
-      yield merged(events.splice(0));
+      const news = events.splice(0);
+      const isMoved = news.at(-1)?.event.kind === 'moved';
+      if (isMoved) news.pop();
+      for (const list of isMovable ? tokenByToken(news) : [news]) yield merged(list);
+      if (isMoved) throw moved();
     }
   } finally {
     stop();
@@ -72,8 +80,29 @@ export async function* deltasOf(
   }
 }
 
+interface ChoiceEvent {
+  readonly choice: Choice;
+  readonly event: TokenEvent;
+}
+
+const moved = (): ApiError =>
+  new ApiError('MOVED', 'the request goes on in another instance; whoever moved it there has its answer');
+
+/** Lists of one token each; an end goes with the token before it. */
+function* tokenByToken(events: readonly ChoiceEvent[]): Generator<readonly ChoiceEvent[]> {
+  let list: ChoiceEvent[] = [];
+  for (const each of events) {
+    if (each.event.kind !== 'finished' && list.length > 0) {
+      yield list;
+      list = [];
+    }
+    list.push(each);
+  }
+  if (list.length > 0) yield list;
+}
+
 /** One delta for each choice that has an event. */
-function merged(events: readonly { readonly choice: Choice; readonly event: TokenEvent }[]): readonly Delta[] {
+function merged(events: readonly ChoiceEvent[]): readonly Delta[] {
   const gathered = new Map<Choice, Gathering>();
   for (const { choice, event } of events) {
     const gathering = gathered.get(choice) ?? new Gathering(choice);
@@ -89,6 +118,7 @@ class Gathering {
   private readonly tokens: TokenNews[] = [];
   private readonly texts: string[] = [];
   private end: End | null = null;
+  private numResumed: number | undefined;
 
   constructor(private readonly choice: Choice) {}
 
@@ -96,6 +126,7 @@ class Gathering {
     this.texts.push(event.text);
     switch (event.kind) {
       case 'resumed':
+        this.numResumed = event.numTokens;
         return;
       case 'prompt':
         this.promptLogprobs = event.logprobs;
@@ -119,8 +150,9 @@ class Gathering {
   }
 
   get delta(): Delta {
-    const { choice, promptLogprobs, tokens, end } = this;
-    return { choice, promptLogprobs, tokens, text: this.texts.join(''), end };
+    const { choice, promptLogprobs, tokens, end, numResumed } = this;
+    const text = this.texts.join('');
+    return { choice, promptLogprobs, tokens, text, end, ...(numResumed !== undefined && { numResumed }) };
   }
 }
 

@@ -2,6 +2,8 @@
 import * as z from 'zod';
 import { MAX_LOGPROBS, MAX_STOP_CHARS } from '../../../protocol/request.js';
 import { MAX_LISTED_TOKENS } from '../../../protocol/sampling.js';
+import { resumeField } from '../../cluster/resume_field.js';
+import { transferParams } from '../../cluster/transfer_params.js';
 import { flag, integer, name, number, tokenList } from '../../base/plain_fields.js';
 
 /** Of stop strings; the engine takes no more. */
@@ -54,8 +56,15 @@ export const samplingFields = {
   allowed_token_ids: tokenList(1, MAX_ALLOWED_TOKENS),
 };
 
+/** For requests that go on in another instance of a cluster, or come from one. */
+export const clusterFields = {
+  kv_transfer_params: transferParams.nullish(),
+  resume: resumeField.nullish(),
+};
+
 /** Fields of completions and chats alike: when output ends, what comes with it. */
 export const generationFields = {
+  ...clusterFields,
   ...commonFields,
   ...samplingFields,
   n: integer(1), // with its prompts up to server.max_choices

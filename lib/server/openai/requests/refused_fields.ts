@@ -40,7 +40,6 @@ export const refusedGenerationFields = {
   bad_words: refused('bad_words; logit_bias keeps single tokens out'),
   logits_processors: refused('logits_processors'),
   cache_salt: refused('cache_salt'),
-  kv_transfer_params: refused('kv_transfer_params'),
   vllm_xargs: refused('vllm_xargs'),
   thinking_token_budget: refused('thinking_token_budget'),
 };

@@ -1,0 +1,197 @@
+/** A request of another instance, over HTTP: the target's side of the endpoints in lease_part.ts. Why: docs/decisions/cluster.md#leases-over-http */
+import { setMaxListeners } from 'node:events';
+import { causeText, jsonOrUndefined, printable } from '../../../base/foreign_text.js';
+import type { KvSource, SourceState } from '../../protocol/kv_source.js';
+import { EngineError } from '../../protocol/errors.js';
+import { leaseState, type LeaseStateMessage } from './lease_messages.js';
+
+/** Whose lease it is, and where. */
+export interface LeasePlace {
+  readonly host: string;
+  readonly port: number;
+  readonly isTls: boolean;
+  readonly id: string;
+  readonly token: string;
+}
+
+/** What an answer may have: a context of a million tokens. */
+const MAX_ANSWER_BYTES = 8 * 2 ** 20;
+/** Of a question whose connection broke, before the source counts as lost. */
+const NUM_TRIES = 2;
+/** A question waits for news so much shorter than an answer may take. */
+const WAIT_SHARE = 1 / 3;
+
+/** Asks for as long as the request is wanted, which keeps the lease. */
+export class HttpKvSource implements KvSource {
+  private latest: SourceState | null = null;
+  private version = -1;
+  private failure: Error | null = null;
+  /** No answer counts any more. */
+  private readonly over = new AbortController();
+  private readonly waiting = new Set<() => void>();
+  private told: SourceState | null = null;
+
+  /** `timeoutMs`: of each answer, `cluster.lease_timeout_ms`. `signal`: aborted when nobody wants the request any more. */
+  constructor(
+    private readonly place: LeasePlace,
+    private readonly timeoutMs: number,
+    private readonly signal: AbortSignal,
+  ) {
+    setMaxListeners(0, this.over.signal);
+  }
+
+  /** What it is now; from then on it asks for more by itself. @throws EngineError SOURCE_LOST; the reason of the signal */
+  async open(signal: AbortSignal): Promise<SourceState> {
+    const state = this.take(await this.ask('GET', '', signal));
+    void this.follow();
+    return this.tell(state);
+  }
+
+  /** As {@link KvSource.more}. @throws EngineError SOURCE_LOST; the reason of the signal */
+  async more(numTokens: number, signal: AbortSignal): Promise<SourceState> {
+    const isEnough = ({ numTokens: there, isFinal, place }: SourceState): boolean =>
+      there >= numTokens || isFinal || !isSamePlace(place, this.told!.place);
+    if (!isEnough(this.state)) await this.news(signal);
+    return this.tell(this.state);
+  }
+
+  /** What it stays. @throws EngineError SOURCE_LOST; the reason of the signal */
+  async finish(signal: AbortSignal): Promise<SourceState> {
+    return this.tell(this.take(await this.ask('POST', '/pause', signal)));
+  }
+
+  /** @throws EngineError SOURCE_LOST: nobody heard it, or the request goes on there */
+  async commit(): Promise<void> {
+    await this.end('/commit');
+  }
+
+  /** @throws EngineError SOURCE_LOST: nobody heard it */
+  async rollback(): Promise<void> {
+    await this.end('/rollback');
+  }
+
+  private get state(): SourceState {
+    if (this.failure !== null) throw this.failure;
+    return this.latest!;
+  }
+
+  private tell(state: SourceState): SourceState {
+    this.told = state;
+    return state;
+  }
+
+  private async end(path: string): Promise<void> {
+    this.over.abort();
+    await this.request('POST', path, AbortSignal.timeout(this.timeoutMs));
+  }
+
+  /** Hears of what is new, and so keeps the lease, until it is over. */
+  private async follow(): Promise<void> {
+    const signal = AbortSignal.any([this.over.signal, this.signal]);
+    try {
+      while (!signal.aborted) {
+        const wait = Math.floor(WAIT_SHARE * this.timeoutMs);
+        this.take(await this.ask('GET', `?after=${this.version}&wait=${wait}`, signal));
+        this.wake();
+      }
+    } catch (error) {
+      this.failure = error as Error;
+    }
+    this.wake();
+  }
+
+  private wake(): void {
+    for (const resolve of this.waiting) resolve();
+  }
+
+  private async news(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      const settle = (): void => {
+        this.waiting.delete(settle);
+        signal.removeEventListener('abort', settle);
+        resolve();
+      };
+      this.waiting.add(settle);
+      signal.addEventListener('abort', settle);
+    });
+    signal.throwIfAborted();
+  }
+
+  /** An answer that comes late, after a newer one, changes nothing. */
+  private take(message: LeaseStateMessage): SourceState {
+    if (message.version > this.version || this.latest === null) {
+      this.version = message.version;
+      this.latest = sourceStateOf(message, this.place);
+    }
+    return this.latest;
+  }
+
+  /** @throws EngineError SOURCE_LOST; the reason of the signal */
+  private async ask(method: string, path: string, signal: AbortSignal): Promise<LeaseStateMessage> {
+    const text = await this.request(method, path, signal);
+    const result = leaseState.safeParse(jsonOrUndefined(text));
+    if (result.success) return result.data;
+    throw this.lost(`answers with something else than the state of a lease (${result.error.issues[0]!.message})`);
+  }
+
+  private async request(method: string, path: string, signal: AbortSignal): Promise<string> {
+    const { host, port, isTls, id, token } = this.place;
+    const url = `${isTls ? 'https' : 'http'}://${host}:${port}/v1/kv/leases/${id}${path}`;
+    for (let numTries = 1; ; numTries++) {
+      const both = AbortSignal.any([signal, AbortSignal.timeout(this.timeoutMs)]);
+      try {
+        const headers = { authorization: `Bearer ${token}` };
+        const answer = await fetch(url, { method, headers, signal: both, redirect: 'error' });
+        const text = await boundedText(answer);
+        if (answer.ok) return text;
+        throw this.lost(`answers ${answer.status} ${messageOf(text)}`);
+      } catch (error) {
+        if (signal.aborted) throw signal.reason as Error;
+        if (error instanceof EngineError) throw error;
+        if (numTries === NUM_TRIES) throw this.lost(`can't be reached (${causeText(error)})`, error);
+      }
+    }
+  }
+
+  private lost(what: string, cause?: unknown): EngineError {
+    const { host, port } = this.place;
+    const text = `the instance at ${host}:${port} that had this request ${what}; send it again`;
+    return new EngineError('SOURCE_LOST', text, { cause });
+  }
+}
+
+function sourceStateOf(message: LeaseStateMessage, { id, token }: LeasePlace): SourceState {
+  const { place, identity, is_final: isFinal, seed } = message;
+  const { shape } = identity;
+  return {
+    ...{ lease: { id, token }, place, seed, isFinal },
+    identity: { ...identity, shape: shape && { numLayers: shape.num_layers, rowFloats: shape.row_floats } },
+    numPromptTokens: message.num_prompt_tokens,
+    promptDigest: message.prompt_digest,
+    outputTokenIds: message.output_token_ids,
+    numTokens: message.num_tokens,
+    numExactTokens: message.num_exact_tokens,
+  };
+}
+
+function isSamePlace(a: SourceState['place'], b: SourceState['place']): boolean {
+  return a?.host === b?.host && a?.port === b?.port;
+}
+
+async function boundedText({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let numBytes = 0;
+  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
+    numBytes += chunk.length;
+    if (numBytes > MAX_ANSWER_BYTES) throw new Error(`its answer has more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** What an error's body says; it comes from elsewhere. */
+function messageOf(text: string): string {
+  const { error } = (jsonOrUndefined(text) ?? {}) as { readonly error?: { readonly message?: unknown } };
+  return printable(typeof error?.message === 'string' ? error.message : text);
+}

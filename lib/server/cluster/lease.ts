@@ -1,0 +1,74 @@
+/** An offered request as whoever is to go on with it sees it over HTTP. */
+import { timingSafeEqual } from 'node:crypto';
+import type { Offer } from '../../head/handover/offer.js';
+import { promptDigestOf, type KvIdentity } from '../../protocol/kv_source.js';
+import type { LeaseStateMessage } from './lease_messages.js';
+import type { OfferedParams } from './transfer_params.js';
+
+/** Where this instance is for others, and what it is called. */
+export type InstancePlace = Pick<OfferedParams, 'remote_engine_id' | 'remote_host' | 'remote_port' | 'remote_tls'>;
+
+/** One offer, whose states are numbered. */
+export class Lease {
+  private version = -1;
+  private told = '';
+  private digest: string | null = null;
+
+  constructor(
+    private readonly requestId: string,
+    readonly offer: Offer,
+    private readonly identity: KvIdentity,
+    private readonly blockSize: number,
+  ) {}
+
+  /** Whether that is its token; takes as long for every one. */
+  isToken(token: string): boolean {
+    const [own, given] = [Buffer.from(this.offer.lease.token), Buffer.from(token)];
+    return own.length === given.length && timingSafeEqual(own, given);
+  }
+
+  /** What goes to the target in its request. @throws EngineError LEASE_OVER */
+  params(place: InstancePlace): OfferedParams {
+    const { numTokens, sampling } = this.offer.state();
+    const { id, token } = this.offer.lease;
+    return {
+      ...{ do_remote_prefill: true, do_remote_decode: false, ...place, remote_request_id: this.requestId },
+      remote_block_ids: [...Array(Math.ceil(numTokens / this.blockSize)).keys()],
+      ...{ tp_size: 1, lease_id: id, lease_token: token, seed: sampling.seed },
+    };
+  }
+
+  /** How far it is. @throws EngineError LEASE_OVER */
+  state(): LeaseStateMessage {
+    const { promptTokenIds, outputTokenIds, sampling, numTokens, numExactTokens, isPaused, isOver } =
+      this.offer.state();
+    const { fingerprint, shape, sharing } = this.identity;
+    this.digest ??= promptDigestOf(promptTokenIds);
+    const state = {
+      place: this.offer.place(),
+      identity: {
+        ...{ fingerprint, sharing },
+        shape: shape && { num_layers: shape.numLayers, row_floats: shape.rowFloats },
+      },
+      ...{ num_prompt_tokens: promptTokenIds.length, prompt_digest: this.digest, seed: sampling.seed },
+      ...{ output_token_ids: [...outputTokenIds], num_tokens: numTokens },
+      num_exact_tokens: numExactTokens,
+      is_final: isPaused || isOver,
+    };
+    const text = JSON.stringify(state);
+    if (text !== this.told) this.version++;
+    this.told = text;
+    return { version: this.version, ...state };
+  }
+
+  /** The first state behind the one numbered `after`, or the last one when `signal` is aborted. @throws EngineError LEASE_OVER */
+  async news(after: number, signal: AbortSignal): Promise<LeaseStateMessage> {
+    for (;;) {
+      const state = this.state();
+      if (state.version > after || signal.aborted) return state;
+      await this.offer.changed(signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/** The requests of this instance that somebody else may go on with. */
+import { shown } from '../../../base/foreign_text.js';
+import { ApiError } from '../base/api_error.js';
+import type { ServedEngine } from '../base/served_engine.js';
+import { Lease, type InstancePlace } from './lease.js';
+import type { OfferedParams } from './transfer_params.js';
+
+/** At once: each is a request that runs, or holds blocks. */
+const MAX_OPEN = 4096;
+/** That are over, so that who asks again hears how they ended. */
+const MAX_OVER = 256;
+
+/** By their ids. */
+export class Leases {
+  /** In the order in which they began. */
+  private readonly leases = new Map<string, Lease>();
+
+  constructor(
+    private readonly engine: ServedEngine,
+    private readonly place: () => InstancePlace,
+  ) {}
+
+  /** Those that aren't over. */
+  get numOpen(): number {
+    return [...this.leases.values()].filter(({ offer }) => offer.end === null).length;
+  }
+
+  /**
+   * Offers a request, by the id that its client gave it; again what is offered already.
+   * @throws ApiError UNSUPPORTED, QUEUE_FULL; EngineError NOT_MOVABLE
+   */
+  add(requestId: string): Lease {
+    const { offer, kvIdentity, limits } = this.engine;
+    if (offer === undefined || kvIdentity === undefined) {
+      throw new ApiError('UNSUPPORTED', 'the requests of this engine stay where they are');
+    }
+    this.forgetOver();
+    if (this.numOpen >= MAX_OPEN) {
+      throw new ApiError('QUEUE_FULL', `${MAX_OPEN} requests are on their way to other instances; try again later`);
+    }
+    const made = offer.call(this.engine, requestId);
+    const known = this.leases.get(made.lease.id);
+    const lease = known ?? new Lease(requestId, made, kvIdentity, limits.blockSize);
+    this.leases.set(made.lease.id, lease);
+    return lease;
+  }
+
+  /** What whoever is to go on with it is told. @throws EngineError LEASE_OVER */
+  paramsOf(lease: Lease): OfferedParams {
+    return lease.params(this.place());
+  }
+
+  /** @throws ApiError INVALID_API_KEY: there is none, or the token is another's */
+  find(id: string, token: string | null): Lease {
+    const lease = this.leases.get(id);
+    if (lease !== undefined && token !== null && lease.isToken(token)) return lease;
+    const text = `there is no lease ${shown(id)} with that token; send Authorization: Bearer TOKEN with the lease's own`;
+    throw new ApiError('INVALID_API_KEY', text);
+  }
+
+  private forgetOver(): void {
+    const over = [...this.leases].filter(([, { offer }]) => offer.end !== null);
+    for (const [id] of over.slice(0, Math.max(0, over.length - MAX_OVER))) this.leases.delete(id);
+  }
+}

@@ -1,0 +1,60 @@
+/** Choices of a request that goes on elsewhere, or comes from there. */
+import { randomInt } from 'node:crypto';
+import { ApiError } from '../../base/api_error.js';
+import type { ServedEngine } from '../../base/served_engine.js';
+import { HttpKvSource } from '../../cluster/http_kv_source.js';
+import type { RequestTerms } from '../../cluster/request_terms.js';
+import type { Choice } from './choices.js';
+
+/** Seeds that are drawn are under this: exact in JSON, whoever reads it. */
+const MAX_SEED = 2 ** 47;
+
+/** What sources are asked with. */
+export interface SourceOptions {
+  /** `cluster.lease_timeout_ms`. */
+  readonly timeoutMs: number;
+  /** Aborted when nobody wants the request any more. */
+  readonly signal: AbortSignal;
+}
+
+/** The choices as the engine gets them: one that may move is `movable`. @throws ApiError INVALID_VALUE, UNSUPPORTED where the terms want one that can't */
+export function movingChoices(
+  choices: readonly Choice[],
+  terms: RequestTerms,
+  engine: Pick<ServedEngine, 'offer'>,
+  options: SourceOptions,
+): readonly Choice[] {
+  const { isRouted, handsOver, source, resume } = terms;
+  const isWanted = handsOver || source !== null || resume !== null;
+  if (!isRouted && !isWanted) return choices;
+  const obstacle = obstacleOf(choices, engine);
+  if (obstacle !== null) {
+    if (!isWanted) return choices;
+    throw new ApiError(engine.offer === undefined ? 'UNSUPPORTED' : 'INVALID_VALUE', `it can't move: ${obstacle}`, {
+      param: resume === null ? 'kv_transfer_params' : 'resume',
+    });
+  }
+  const [choice] = choices as [Choice];
+  const seed = terms.seed ?? choice.request.sampling?.seed ?? randomInt(MAX_SEED);
+  const request = {
+    ...choice.request,
+    sampling: { ...choice.request.sampling, seed },
+    movable: isRouted || handsOver,
+    ...(handsOver && { handover: 'after_prompt' as const }),
+    ...(resume !== null && { outputTokenIds: resume.token_ids }),
+    ...(source !== null && { source: new HttpKvSource(source, options.timeoutMs, options.signal) }),
+    ...((source !== null || resume !== null) && { tellAgain: true }),
+  };
+  return [{ ...choice, request }];
+}
+
+/** Why it can't go on elsewhere; null: it can. */
+function obstacleOf(choices: readonly Choice[], { offer }: Pick<ServedEngine, 'offer'>): string | null {
+  if (offer === undefined) return 'the requests of this engine stay where they are';
+  if (choices.length > 1) return `it has ${choices.length} choices; send them one by one`;
+  const { logprobs, promptLogprobs, returnRoutedExperts, returnRouterLogits, maxNewTokens } = choices[0]!.request;
+  if (logprobs !== undefined || promptLogprobs !== undefined) return 'it wants log-probabilities; leave them out';
+  if (returnRoutedExperts === true || returnRouterLogits !== undefined)
+    return 'it wants experts or router logits; leave them out';
+  return maxNewTokens === 0 ? 'it wants no token; give max_tokens' : null;
+}
