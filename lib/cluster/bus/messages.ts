@@ -3,7 +3,8 @@ import * as z from 'zod';
 import { jsonOrUndefined, printable } from '../../../base/foreign_text.js';
 import { MAX_BATCH_KEYS, type BlockBatch } from '../base/block_events.js';
 import { ClusterError } from '../base/errors.js';
-import { INSTANCE_ROLES, type InstanceRecord } from '../base/instance_record.js';
+import { ROLES } from '../../config/cluster_schema.js';
+import type { InstanceRecord } from '../base/instance_record.js';
 import { MAX_LISTED_REQUESTS, type LoadReport } from '../base/load_report.js';
 
 /** Characters of one message: as many bytes as NATS takes by default. */
@@ -21,7 +22,7 @@ const recordSchema = z.object({
   incarnation: text,
   url: z.url({ protocol: /^https?$/ }).max(1024),
   kind: z.enum(['own', 'foreign']),
-  role: z.enum(INSTANCE_ROLES),
+  role: z.enum(ROLES),
   isDraining: z.boolean(),
   model: text,
   fingerprint: text.nullable(),

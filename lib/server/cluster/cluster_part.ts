@@ -1,12 +1,12 @@
 /** This server as an instance of a cluster: what it is, what its requests are for, and their leases. */
 import * as z from 'zod';
-import { INSTANCE_ROLES } from '../../cluster/base/instance_record.js';
+import { ROLES } from '../../config/cluster_schema.js';
 import type { ServerApp } from '../base/part.js';
 import type { ClusterContext } from './cluster_context.js';
 import { leaseRoutes } from './lease_part.js';
 
-const ROLE = `give one of ${INSTANCE_ROLES.join(', ')}`;
-const body = z.object({ role: z.enum(INSTANCE_ROLES, { error: ROLE }) }, { error: 'give a JSON object' });
+const ROLE = `give one of ${ROLES.join(', ')}`;
+const body = z.object({ role: z.enum(ROLES, { error: ROLE }) }, { error: 'give a JSON object' });
 
 /** For who has the cluster key. */
 const config = { access: 'cluster' } as const;

@@ -1,6 +1,7 @@
 /** This server as an instance of a cluster: what others are told of it, and what of that changes while it runs. */
 import { randomBytes, randomUUID } from 'node:crypto';
-import type { InstanceRecord, InstanceRole } from '../../cluster/base/instance_record.js';
+import type { InstanceRecord } from '../../cluster/base/instance_record.js';
+import type { Role } from '../../config/cluster_schema.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ServedEngine } from '../base/served_engine.js';
 import { urlOf } from '../http/listening.js';
@@ -20,7 +21,7 @@ type OnRecord = (record: InstanceRecord) => void;
 export class Instance {
   readonly id: string;
   private readonly incarnation = randomUUID();
-  private role: InstanceRole;
+  private role: Role;
   private isDraining = false;
   private url: string;
   private readonly listeners = new Set<OnRecord>();
@@ -56,7 +57,7 @@ export class Instance {
   }
 
   /** What its requests are for from now on. */
-  setRole(role: InstanceRole): void {
+  setRole(role: Role): void {
     this.role = role;
     this.tell();
   }
