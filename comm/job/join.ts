@@ -52,6 +52,8 @@ export interface JoinedRank {
   readonly link: ControlLink;
   /** This end of the connection to the head. */
   readonly localAddress: string;
+  /** Of its ports for others: the address to bind, and the host that others are told. */
+  readonly reach: { readonly bind: string; readonly advertise: string };
   /** Once it is {@link ready}: it came to a job that runs, and is no member yet. */
   readonly isNewcomer: boolean;
   /**
@@ -160,13 +162,19 @@ class Joined implements JoinedRank {
     return this.link.close();
   }
 
+  get reach(): JoinedRank['reach'] {
+    const { localAddress } = this;
+    const { advertise } = this.#options;
+    return { bind: bindAddressFor(localAddress, advertise), advertise: advertise ?? localAddress };
+  }
+
   private async linkUp(fingerprint: string, options: ReadyOptions): Promise<Mesh> {
     const { timeoutMs = 600000, ioThread = false, threadSeat, ...limits } = options;
     if (threadSeat !== undefined) return this.sitDown(fingerprint, { ...threadSeat, ...limits }, timeoutMs);
-    const { advertise = this.localAddress, secret, tls, onRefused, signal } = this.#options;
-    const host = bindAddressFor(this.localAddress, this.#options.advertise);
+    const { secret, tls, onRefused, signal } = this.#options;
+    const { bind, advertise } = this.reach;
     const listen = ioThread ? listenInIoThread : listenForPeers;
-    const server = await listen({ host, port: 0 }, { tls, onRefused });
+    const server = await listen({ host: bind, port: 0 }, { tls, onRefused });
     let peers: ControlMessageOf<'peers'>;
     try {
       this.link.send({ type: 'ready', fingerprint, host: advertise, port: server.port });

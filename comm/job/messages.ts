@@ -16,7 +16,8 @@ const address = z.object({ host: z.string().max(255), port: z.int().min(0).max(6
 const foreign = (maxChars: number) => z.string().transform((text) => printable(text, maxChars));
 /** Ranks that one error may blame. */
 const MAX_BLAMED = 64;
-const remoteError = z.object({
+/** An error that a peer tells of: what is shown to people of it is one line, and not without end. */
+export const remoteError = z.object({
   /** A CommError's code or an upper layer's. */
   code: foreign(64),
   reason: foreign(2000),

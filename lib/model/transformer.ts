@@ -34,6 +34,8 @@ export interface StepLooks extends MoeLooks {
 export interface ForwardRequest extends StepTokens, MoeStep {
   /** Default null: nobody looks. */
   readonly looks?: StepLooks | null;
+  /** Called when the keys and values of the step's tokens of a layer are in the cache. Not called without tokens. Default: nobody wants to know. */
+  readonly attended?: ((layer: number) => void) | undefined;
   /** Per MoE layer [T·K]: experts that tokens go to instead of the gate's choice, for experiments. */
   readonly forcedExperts?: readonly Int32Array[] | undefined;
 }
@@ -88,6 +90,7 @@ export class Transformer {
         }
         const attending = states?.attend(layer);
         if (attending !== undefined) await attending;
+        if (states !== null) request.attended?.(layer);
         clock.lap('attention', place);
         if (moe === null) {
           await states?.feedForward(layer);

@@ -4,6 +4,8 @@
  */
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { RemoteError } from '../../comm/base/errors.js';
+import { rowFloatsPerToken } from '../model/spec/cache_layout.js';
+import { numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
 
 /** Lets who knows its token read one sequence's keys and values, and nothing else. Why: docs/decisions/handover.md#a-token-for-each-lease */
 export interface KvLease {
@@ -23,6 +25,12 @@ export interface KvShape {
   /** Of one token in one layer: all lanes, one behind the other (cache_layout.ts). */
   readonly rowFloats: number;
 }
+
+/** Of a model. */
+export const kvShapeOf = (spec: Pick<ModelSpec, 'layers' | 'attention'>): KvShape => ({
+  numLayers: numAttentionLayersOf(spec),
+  rowFloats: rowFloatsPerToken(spec.attention),
+});
 
 /** To the rank that has a sequence: its rows may be read from now on, those that are there and those that its steps will write. */
 export interface LeaseOrder extends KvLease {

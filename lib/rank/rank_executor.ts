@@ -13,10 +13,11 @@ import { numKernelRuns, tensorMemory, tensorTransfers } from '../../compute/tfjs
 import type { WeightSource } from '../../compute/base/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
-import { expertSizesOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { attentionLayersOf, expertSizesOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { MAX_RARE_BYTES } from '../model/weights/dense_sizes.js';
-import type { Transformer } from '../model/transformer.js';
+import type { ForwardRequest, ForwardResult, Transformer } from '../model/transformer.js';
 import { InternalError } from '../../base/coded_error.js';
+import type { RowsWatch } from './handover/rows_watch.js';
 import { KvMover } from './kv_mover.js';
 import { PartOutput, type SequenceState } from './part_output.js';
 import { RankPlacement } from './rank_placement.js';
@@ -51,6 +52,8 @@ export interface RankExecutorParts {
   /** For these. Default: for any number. */
   readonly room?: ExpertRoom | undefined;
   readonly clock: Stopwatch;
+  /** Told what steps write into the cache. Default: nobody. */
+  readonly rows?: RowsWatch | null;
   /** Collects what ran when; null: nobody asked. */
   readonly timeline?: Timeline | null;
   /** Choices per logical expert. */
@@ -69,6 +72,8 @@ export class RankExecutor {
   private readonly sequences = new Map<number, SequenceState>();
   private readonly placement: RankPlacement;
   private readonly kv: KvMover;
+  /** Those with keys and values, as the model numbers them. */
+  private readonly attentionLayers: readonly number[];
   private entered: Pick<EpochOrder, 'epoch' | 'members'> = { epoch: 0, members: [] };
   private numReports = 0;
   private peakRssBytes = 0;
@@ -80,6 +85,7 @@ export class RankExecutor {
     const layers = moeLayersOf(spec);
     this.placement = new RankPlacement(placement, { shard, mesh, shape, layers, timeoutMs, disk, room });
     this.kv = new KvMover({ cache: model.cache, mesh, timeoutMs });
+    this.attentionLayers = attentionLayersOf(spec);
   }
 
   /**
@@ -109,12 +115,14 @@ export class RankExecutor {
     rankLoad.reset();
     for (const start of plan.begin) {
       this.sequences.set(start.sequence, { ...start, blocks: [...start.blocks], tokenIds: [...start.tokenIds] });
+      this.parts.rows?.began(start);
     }
     const parts = plan.parts.map((part) => this.withSampled(part));
     const looks = this.looksOf(parts, plan);
-    const { states, routings } = await model.forward({
+    const own = this.sequenceParts(parts);
+    const { states, routings } = await this.forward(own, {
       tokenIds: Int32Array.from(parts.flatMap((part) => part.tokenIds)),
-      parts: this.sequenceParts(parts),
+      parts: own,
       placement: this.placement.current,
       tag: { step: plan.step, epoch: plan.epoch },
       idle: plan.idle && new Set(plan.idle.map(asRank)),
@@ -135,6 +143,24 @@ export class RankExecutor {
       stats: this.stats(),
       ...(timeline != null && { timeline: timeline.take() }),
     };
+  }
+
+  /** All layers; who watches hears of rows as soon as a layer has written them. */
+  private async forward(parts: readonly SequencePart[], request: ForwardRequest): Promise<ForwardResult> {
+    const { model, rows = null } = this.parts;
+    if (rows === null) return model.forward(request);
+    const attended = (layer: number): void => {
+      const place = this.attentionLayers.indexOf(layer);
+      if (place >= 0) rows.wrote(place, parts);
+    };
+    try {
+      const result = await model.forward({ ...request, attended });
+      rows.wrote(null, parts); // who began to watch meanwhile missed some layers
+      return result;
+    } catch (error) {
+      rows.abandoned(parts);
+      throw error;
+    }
   }
 
   /** Takes a step towards another placement. No step may be running. */

@@ -8,11 +8,15 @@ import type { TlsOptions } from '../../comm/base/tls.js';
 import type { ThreadSeat } from '../../comm/threads/thread_seat.js';
 import { CountGather } from '../../experts/placement/count_gather.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
+import { WsKvNetwork } from '../../comm/kv/ws_kv.js';
+import type { Transformer } from '../model/transformer.js';
+import { kvShapeOf, type PullReport } from '../protocol/handover.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { wireNamed } from '../plugins/codecs.js';
 import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
+import { Handover } from './handover/handover.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
 import { headLost, serveHead, type RankOutcome, type Standing, type StopHandler } from './rank_service.js';
@@ -90,7 +94,7 @@ async function live(joined: JoinedRank, options: RankOptions): Promise<RankOutco
 
 /** Opens the mesh and runs steps. */
 async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions): Promise<RankOutcome> {
-  const { placement, plugins, weights, room, meters, report, fingerprint } = loaded;
+  const { placement, plugins, weights, room, meters, fingerprint } = loaded;
   const job = jobOf(joined);
   const { spec, reduce, timeoutMs, ioThread } = job;
   const wire = wireNamed(job.wire, plugins);
@@ -98,6 +102,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
   // How long to wait for the others is the head's decision: it closes the link when it gives up.
   const how = { ioThread, threadSeat: options.threadSeat, timeoutMs: MAX_WAIT_MS };
   const mesh = await joined.ready(fingerprint, { ...limits, ...how });
+  let handover: Handover | null = null;
   try {
     const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank: placement.slotsPerRank };
     const traced = meters.timeline && { onSpan: meters.timeline.onSpan };
@@ -108,17 +113,41 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     // Half of what the other ranks wait for this one: the plug-in is told of before they are.
     const tools = { gather: countGather.gather, timeoutMs: timeoutMs / 2 };
     const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, tools);
-    const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: report.residence.experts });
+    const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: loaded.report.residence.experts });
     const model = loaded.model({ ep, replicas });
-    const executor = new RankExecutor({ model, placement, ep, mesh, timeoutMs, disk, room, countGather, ...meters });
+    handover = await openHandover(joined, model, options);
+    const rows = handover?.watch ?? null;
+    const steps = { model, placement, ep, mesh, timeoutMs, disk, room, countGather, rows };
+    const executor = new RankExecutor({ ...steps, ...meters });
     executor.enterEpoch(firstEpoch(joined));
+    const report = { ...loaded.report, kvDoor: handover?.place ?? null };
     tell(joined, { kind: 'loaded', report });
-    const outcome = await serveHead({ joined, mesh, executor, crew: loaded.crew, report }, options);
+    const outcome = await serveHead({ joined, mesh, executor, handover, crew: loaded.crew, report }, options);
+    await handover?.close(); // before the cache is gone
     if (outcome.kind !== 'failed') executor.dispose();
     return outcome;
   } finally {
+    await handover?.close();
     await mesh.close();
   }
+}
+
+/** Where the job wants it: a door for ranks of other instances, at the host of the data links. @throws CommError: why it can't listen */
+async function openHandover(
+  joined: JoinedRank,
+  { cache, spec }: Transformer,
+  { tls, onRefused }: RankOptions,
+): Promise<Handover | null> {
+  const { kvPort, timeoutMs } = jobOf(joined);
+  if (kvPort === null) return null;
+  const { bind: host, advertise } = joined.reach;
+  const listen = { host, port: kvPort === 0 ? 0 : kvPort + joined.rank };
+  const network = new WsKvNetwork({ listen, advertise, tls, onRefused, timeoutMs });
+  const shape = kvShapeOf(spec);
+  const tellPulled = (report: PullReport): void => {
+    if (joined.link.isOpen) tell(joined, { kind: 'pulled', ...report });
+  };
+  return Handover.open({ cache, shape, network, tell: tellPulled });
 }
 
 /** Of a rank that joins later nobody knows yet: the head tells it whom it meets. */

@@ -12,6 +12,7 @@ import { EngineError } from '../protocol/errors.js';
 import type { ReturningRank } from '../protocol/standing.js';
 import type { HeadToRank, LoadReport, RankToHead } from '../protocol/step_plan.js';
 import { jobOf } from './loaded_rank.js';
+import type { Handover } from './handover/handover.js';
 import type { RankExecutor } from './rank_executor.js';
 import { RankSteps } from './rank_steps.js';
 
@@ -48,6 +49,8 @@ export interface RankServiceParts {
   readonly joined: JoinedRank;
   readonly mesh: Mesh;
   readonly executor: RankExecutor;
+  /** Null: no sequence goes on in another instance. */
+  readonly handover: Handover | null;
   /** Threads that compute; null: there are none. */
   readonly crew: Crew | null;
   readonly report: LoadReport;
@@ -117,7 +120,8 @@ class RankService {
       if (body.kind === 'leave') this.end({ kind: 'left' });
       else if (body.kind === 'stay') this.endings.onStanding?.({ kind: 'stays', reason: body.reason });
       else if (body.kind === 'end_grace') this.isLastHead = true;
-      else if (body.kind !== 'handover') {
+      else if (body.kind === 'handover') this.parts.handover?.obey(body.order, this.steps.freed);
+      else {
         if (body.kind === 'epoch') this.takePart();
         this.steps.take(body);
       }
@@ -176,6 +180,7 @@ class RankService {
   }
 
   private headGone(): void {
+    this.parts.handover?.reset();
     if (this.ending.signal.aborted) return;
     if (this.hasGrace) void this.findAnother().catch((error: unknown) => this.fail(error));
     else this.fail(headLost());

@@ -18,6 +18,7 @@ export interface RankStepsOptions {
 /** One order after another, in the order in which they came. */
 export class RankSteps {
   private last = Promise.resolve();
+  private lastFree = Promise.resolve();
   /** Aborted when the head declares an epoch, and replaced. */
   private abandoned = new AbortController();
   /** Of the epoch in which a step failed: what is queued behind that step is not run. */
@@ -33,6 +34,12 @@ export class RankSteps {
     }
     const { signal } = this.abandoned;
     this.last = this.last.then(() => this.obey(message, signal)).catch(this.options.onFailed);
+    if (message.kind === 'free') this.lastFree = this.last;
+  }
+
+  /** Resolves when everything is forgotten that was ordered to be so far. */
+  get freed(): Promise<void> {
+    return this.lastFree;
   }
 
   /** Nobody gives orders for a while: the step that runs is abandoned with those behind it. Resolves when everything else that was ordered is done. */

@@ -26,6 +26,8 @@ export interface DialOptions extends HandshakeOptions {
   readonly tls?: TlsOptions | undefined;
   /** How long to try: the peer may start later. */
   readonly timeoutMs: number;
+  /** It listens already: where nothing answers, nothing will. Default false. */
+  readonly isThere?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -48,7 +50,7 @@ export async function dial<T>(options: DialOptions, open: OnOpen<T>): Promise<T>
     const attempt = await dialOnce(options, Math.max(1, Math.min(leftMs, HANDSHAKE_TIMEOUT_MS)), open);
     if (attempt.kind === 'open') return attempt.value;
     if (attempt.kind === 'failed') throw attempt.error;
-    if (performance.now() + RETRY_MS >= until) throw unreachable(options, attempt.cause);
+    if (options.isThere === true || performance.now() + RETRY_MS >= until) throw unreachable(options, attempt.cause);
     await sleep(RETRY_MS, undefined, { signal: options.signal }).catch(() => undefined);
   }
 }

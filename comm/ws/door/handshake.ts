@@ -16,9 +16,15 @@ const NONCE_BYTES = 32;
 export interface HandshakeOptions {
   readonly secret: string;
   /** What the socket is for: a proof for one purpose is none for another. */
-  readonly purpose: 'control' | 'data';
+  readonly purpose: 'control' | 'data' | 'kv';
   /** Default PROTOCOL_VERSION. */
   readonly protocol?: number;
+}
+
+/** What the listening side knows. */
+export interface ListenerOptions extends Omit<HandshakeOptions, 'secret'> {
+  /** One for all who come, or each its own by what it says it is; null: nobody's. */
+  readonly secret: string | ((identity: unknown) => string | null);
 }
 
 /** One side's step: what to send, if anything, and how the handshake ended, if it did. */
@@ -48,12 +54,12 @@ const packr = new Packr({ useRecords: false });
 /** The side that accepted the connection: challenges, verifies, may refuse. */
 export class ListenerHandshake {
   /** Hidden from whoever looks at the object: a secret is in it. */
-  readonly #options: HandshakeOptions;
+  readonly #options: ListenerOptions;
   private readonly nonce = randomBytes(NONCE_BYTES);
 
   /** `admit` gets the peer's proved identity; a CommError that it throws refuses the peer. */
   constructor(
-    options: HandshakeOptions,
+    options: ListenerOptions,
     private readonly admit: (identity: unknown) => void,
   ) {
     this.#options = options;
@@ -78,11 +84,18 @@ export class ListenerHandshake {
   private verify(proof: Extract<Message, { type: 'proof' }>): HandshakeStep {
     checkProtocol(protocolOf(this.#options), proof.protocol);
     const transcript = [this.nonce, proof.nonce, proof.identity];
-    if (!isEqual(proof.mac, macOf(this.#options, 'dialer', transcript))) throw wrongSecret('the connecting side');
+    const options = { ...this.#options, secret: this.secretOf(proof) };
+    if (!isEqual(proof.mac, macOf(options, 'dialer', transcript))) throw wrongSecret('the connecting side', options);
     const identity = unpack(proof.identity);
     this.admit(identity);
-    const reply = encode({ type: 'accept', mac: macOf(this.#options, 'listener', transcript) });
+    const reply = encode({ type: 'accept', mac: macOf(options, 'listener', transcript) });
     return { reply, outcome: { kind: 'accepted', identity } };
+  }
+
+  /** Of somebody whom nobody knows one that nobody knows: who guesses names learns nothing. */
+  private secretOf({ identity }: Extract<Message, { type: 'proof' }>): string {
+    const { secret } = this.#options;
+    return typeof secret === 'string' ? secret : (secret(unpack(identity)) ?? randomBytes(NONCE_BYTES).toString('hex'));
   }
 }
 
@@ -121,12 +134,12 @@ export class DialerHandshake {
   private verify(message: Uint8Array, challenge: Uint8Array): HandshakeStep {
     const { mac } = decode(message, 'accept');
     const expected = macOf(this.#options, 'listener', [challenge, this.nonce, this.identity]);
-    if (!isEqual(mac, expected)) throw wrongSecret('the listening side');
+    if (!isEqual(mac, expected)) throw wrongSecret('the listening side', this.#options);
     return { outcome: { kind: 'accepted', identity: undefined } };
   }
 }
 
-const protocolOf = (options: HandshakeOptions): number => options.protocol ?? PROTOCOL_VERSION;
+const protocolOf = (options: Pick<HandshakeOptions, 'protocol'>): number => options.protocol ?? PROTOCOL_VERSION;
 
 const encode = (message: Message): Uint8Array => packr.pack(message);
 
@@ -170,5 +183,10 @@ function macOf(options: HandshakeOptions, side: 'listener' | 'dialer', parts: re
 
 const isEqual = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && timingSafeEqual(a, b);
 
-const wrongSecret = (who: string): CommError =>
-  new CommError('AUTH_FAILED', `${who} doesn't know the job secret; give the head and every rank the same secret`);
+function wrongSecret(who: string, { purpose }: Pick<HandshakeOptions, 'purpose'>): CommError {
+  const what =
+    purpose === 'kv'
+      ? "doesn't know the token of a lease that is in force; it may have run out: ask the source for another"
+      : "doesn't know the job secret; give the head and every rank the same secret";
+  return new CommError('AUTH_FAILED', `${who} ${what}`);
+}

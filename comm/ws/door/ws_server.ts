@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { CommError } from '../../base/errors.js';
-import { ListenerHandshake, type HandshakeOptions } from './handshake.js';
+import { ListenerHandshake, type ListenerOptions } from './handshake.js';
 import { HANDSHAKE_TIMEOUT_MS, shakeHands } from './handshake_socket.js';
 import { Refusals, type OnRefused } from './refusals.js';
 import { Strangers } from './strangers.js';
@@ -32,7 +32,7 @@ export interface WsServerOptions {
 }
 
 /** Who is let in, and what it is given to. */
-export interface Welcome extends HandshakeOptions {
+export interface Welcome extends ListenerOptions {
   /** @throws CommError to refuse a peer with this proved identity. */
   admit(identity: unknown): void;
   /** In the turn in which the handshake ended, so that no message is missed. */

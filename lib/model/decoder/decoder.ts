@@ -58,6 +58,17 @@ export interface KvCache {
    * @throws InternalError for another number of bytes, and nothing changed; ExpertError OUT_OF_MEMORY
    */
   write(block: number, bytes: Uint8Array): void;
+  /**
+   * Rows of tokens `from` … `to` − 1 of a sequence in one of the attention layers, as they are at the time of the call: a copy [n, lanes, width], the same whatever the
+   * block size and the compute.
+   * @throws InternalError where a block holds nothing, or the table is too short
+   */
+  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array>;
+  /**
+   * Replaces the rows of tokens from `from` on of a sequence in one layer, and no others; also while a step of other sequences runs. The rows stay the caller's.
+   * @throws InternalError for rows that are no whole tokens' or a table that is too short, and nothing changed; ExpertError OUT_OF_MEMORY
+   */
+  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void;
   /** Forgets blocks that the head took back, and the states that they keep. */
   free(ids: readonly number[]): void;
   /** Null where all layers have keys and values. */

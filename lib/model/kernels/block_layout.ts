@@ -37,21 +37,78 @@ export function fillBlock(block: Float32Array, shape: BlockShape, rows: Float32A
   });
 }
 
+/** Tokens of a block that follow each other, in one of its layers. */
+export interface BlockTokens {
+  readonly layer: number;
+  readonly start: number;
+  readonly count: number;
+}
+
+/** Their rows [count, lanes, width], into `rows`. */
+export function rowsOfTokens(block: Float32Array, shape: BlockShape, tokens: BlockTokens, rows: Float32Array): void {
+  eachTokenRun(shape, tokens, (row, at, count, step) => {
+    for (let i = 0; i < count; i++) rows[row + i] = block[at + i * step]!;
+  });
+}
+
+/** The other way; what is of others stays as it is. */
+export function fillTokens(block: Float32Array, shape: BlockShape, tokens: BlockTokens, rows: Float32Array): void {
+  eachTokenRun(shape, tokens, (row, at, count, step) => {
+    for (let i = 0; i < count; i++) block[at + i * step] = rows[row + i]!;
+  });
+}
+
 /** `count` neighbours of a row from float `row` of all rows on are every `step` floats from float `at` of the block on. */
 type Visit = (row: number, at: number, count: number, step: number) => void;
 
-function eachRun({ attention, blockSize, numLayers }: BlockShape, visit: Visit): void {
+/** What all rows of a block have in common. */
+interface Widths {
+  readonly numLanes: number;
+  readonly parts: readonly number[];
+  /** Floats of a row, without padding and with it. */
+  readonly rowWidth: number;
+  readonly width: number;
+}
+
+function widthsOf({ attention }: BlockShape): Widths {
   const { numLanes, parts } = cacheRowsOf(attention);
-  const [rowWidth, width] = [parts.reduce((a, b) => a + b), cacheFloatsPerToken(attention) / numLanes];
-  for (let lane = 0; lane < numLayers * numLanes; lane++) {
-    for (let token = 0; token < blockSize; token++) {
-      const row = (lane * blockSize + token) * rowWidth;
-      const laneAt = lane * blockSize * width;
-      if (attention.kind === 'mla') eachPart(parts, row, laneAt + token * width, visit);
-      else if (lane % 2 === 0) visitKey(row, laneAt, token, rowWidth, width, blockSize, visit);
-      else eachPanel(row, laneAt, token, rowWidth, width, blockSize, visit);
+  const rowWidth = parts.reduce((a, b) => a + b);
+  return { numLanes, parts, rowWidth, width: cacheFloatsPerToken(attention) / numLanes };
+}
+
+function eachRun(shape: BlockShape, visit: Visit): void {
+  const widths = widthsOf(shape);
+  for (let lane = 0; lane < shape.numLayers * widths.numLanes; lane++) {
+    for (let token = 0; token < shape.blockSize; token++) {
+      visitRow(shape, widths, lane, token, (lane * shape.blockSize + token) * widths.rowWidth, visit);
     }
   }
+}
+
+function eachTokenRun(shape: BlockShape, { layer, start, count }: BlockTokens, visit: Visit): void {
+  const widths = widthsOf(shape);
+  const { numLanes, rowWidth } = widths;
+  for (let token = 0; token < count; token++) {
+    for (let lane = 0; lane < numLanes; lane++) {
+      const row = (token * numLanes + lane) * rowWidth;
+      visitRow(shape, widths, layer * numLanes + lane, start + token, row, visit);
+    }
+  }
+}
+
+/** `row`: where it begins among the rows. */
+function visitRow(
+  { attention, blockSize }: BlockShape,
+  { parts, rowWidth, width }: Widths,
+  lane: number,
+  token: number,
+  row: number,
+  visit: Visit,
+): void {
+  const laneAt = lane * blockSize * width;
+  if (attention.kind === 'mla') eachPart(parts, row, laneAt + token * width, visit);
+  else if (lane % 2 === 0) visitKey(row, laneAt, token, rowWidth, width, blockSize, visit);
+  else eachPanel(row, laneAt, token, rowWidth, width, blockSize, visit);
 }
 
 function eachPart(parts: readonly number[], row: number, at: number, visit: Visit): void {

@@ -1,11 +1,19 @@
 /** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers that have them. */
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
-import { InternalError } from '../../../base/coded_error.js';
+import { blockAt, tokenRuns, tokensIn, type TokenRun } from '../decoder/block_table.js';
 import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
 import type { BlockTable, KvCache, SequencePart } from '../decoder/decoder.js';
-import { stateFloatsOf } from '../spec/cache_layout.js';
+import { rowFloatsPerToken, stateFloatsOf } from '../spec/cache_layout.js';
 import { numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
-import { blockFloats, fillBlock, rowFloats, rowsOfBlock, type BlockShape } from './block_layout.js';
+import {
+  blockFloats,
+  fillBlock,
+  fillTokens,
+  rowFloats,
+  rowsOfBlock,
+  rowsOfTokens,
+  type BlockShape,
+} from './block_layout.js';
 import { KernelStates, type PartStates } from './kernel_states.js';
 
 /** A block takes memory at its first write and gives it back when it is freed. */
@@ -38,7 +46,7 @@ export class KernelKvCache implements KvCache {
    */
   addressesOf(table: BlockTable, length: number, out: number[]): void {
     const numBlocks = Math.ceil(length / this.blockSize);
-    for (let index = 0; index < numBlocks; index++) out.push(this.addressOf(idAt(table, index)));
+    for (let index = 0; index < numBlocks; index++) out.push(this.addressOf(blockAt(table, index)));
   }
 
   /** States that a part of the next step goes on from and leaves; null where no layer has any. @throws as {@link KernelStates.of} */
@@ -53,9 +61,8 @@ export class KernelKvCache implements KvCache {
 
   /** A copy, as rows without padding, and behind them the state that the block keeps. */
   read(block: number): Promise<Uint8Array<ArrayBuffer>> {
-    const address = this.blocks.get(block);
-    if (address === undefined) return Promise.reject(nothingIn(block));
-    const rows = rowsOfBlock(this.memory.floats(address, this.numFloats), this.shape);
+    if (!this.blocks.has(block)) return Promise.reject(nothingIn(block));
+    const rows = rowsOfBlock(this.floatsOf(block), this.shape);
     const state = this.states?.read(block) ?? null;
     const all = state === null ? rows : joined(rows, state);
     this.memory.countCopy(all.byteLength);
@@ -72,6 +79,48 @@ export class KernelKvCache implements KvCache {
     else this.states?.forget([block]);
     fillBlock(this.memory.floats(address, this.numFloats), this.shape, values);
     this.memory.countCopy(values.byteLength);
+  }
+
+  /** A copy of rows of a layer of this memory. */
+  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array> {
+    return new Promise((resolve) => resolve(this.copyRows(layer, this.runs(table, from, to), to - from)));
+  }
+
+  /** Makes blocks where there are none. */
+  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void {
+    const runs = this.runs(table, from, from + tokensIn(rows, this.tokenFloats));
+    this.hold(runs.map(({ block }) => block)); // before the views: it may grow the memory
+    for (const { block, start, count, before } of runs) {
+      const own = rows.subarray(before * this.tokenFloats, (before + count) * this.tokenFloats);
+      fillTokens(this.floatsOf(block), this.shape, { layer, start, count }, own);
+    }
+    this.memory.countCopy(rows.byteLength);
+  }
+
+  /** Layers with keys and values in this memory. */
+  get numLayers(): number {
+    return this.shape.numLayers;
+  }
+
+  /** Floats of a token in one layer, outside the cache. */
+  get tokenFloats(): number {
+    return rowFloatsPerToken(this.shape.attention);
+  }
+
+  /** Makes those that there aren't yet, all or none, and tells which. @throws ExpertError OUT_OF_MEMORY */
+  hold(ids: readonly number[]): readonly number[] {
+    const made: number[] = [];
+    try {
+      for (const id of ids) {
+        if (this.blocks.has(id)) continue;
+        this.addressOf(id);
+        made.push(id);
+      }
+      return made;
+    } catch (error) {
+      this.free(made);
+      throw error;
+    }
   }
 
   /** Forgets blocks that the head took back. */
@@ -96,6 +145,27 @@ export class KernelKvCache implements KvCache {
     this.states?.dispose();
   }
 
+  private runs(table: BlockTable, from: number, to: number): TokenRun[] {
+    return tokenRuns(table, this.blockSize, from, to);
+  }
+
+  private copyRows(layer: number, runs: readonly TokenRun[], numTokens: number): Float32Array {
+    const rows = new Float32Array(numTokens * this.tokenFloats);
+    for (const { block, start, count, before } of runs) {
+      const own = rows.subarray(before * this.tokenFloats, (before + count) * this.tokenFloats);
+      rowsOfTokens(this.floatsOf(block), this.shape, { layer, start, count }, own);
+    }
+    this.memory.countCopy(rows.byteLength);
+    return rows;
+  }
+
+  /** @throws InternalError where it holds nothing */
+  private floatsOf(block: number): Float32Array {
+    const address = this.blocks.get(block);
+    if (address === undefined) throw nothingIn(block);
+    return this.memory.floats(address, this.numFloats);
+  }
+
   private addressOf(id: number): number {
     const held = this.blocks.get(id);
     if (held !== undefined) return held;
@@ -103,17 +173,6 @@ export class KernelKvCache implements KvCache {
     this.blocks.set(id, address);
     return address;
   }
-}
-
-function idAt(table: BlockTable, index: number): number {
-  const id = table[index];
-  if (id === undefined) {
-    throw new InternalError(`block ${index} of a sequence with ${table.length} blocks`);
-  }
-  if (!Number.isSafeInteger(id) || id < 0) {
-    throw new InternalError(`block ${index} of a sequence has the id ${JSON.stringify(id)}`);
-  }
-  return id;
 }
 
 function joined(rows: Float32Array, state: Float32Array): Float32Array<ArrayBuffer> {

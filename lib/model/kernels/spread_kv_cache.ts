@@ -1,6 +1,8 @@
 /** Keys and values of past tokens, each layer's in the memory where its weights lie: a block has a piece in every memory. */
+import { InternalError } from '../../../base/coded_error.js';
 import { checkLength } from '../decoder/block_bytes.js';
-import type { KvCache, StateCache } from '../decoder/decoder.js';
+import { tokenRuns, tokensIn } from '../decoder/block_table.js';
+import type { BlockTable, KvCache, StateCache } from '../decoder/decoder.js';
 import type { KernelKvCache } from './kernel_kv_cache.js';
 
 /** One cache of pieces that hold one layer after the other. Each piece is used, by its memory's kernels, for what is read and written here. */
@@ -55,6 +57,20 @@ export class SpreadKvCache implements KvCache, StateCache {
     }
   }
 
+  /** Of the memory where the layer is. */
+  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array> {
+    const { piece, own } = this.placeOf(layer);
+    return piece.readRows(table, own, from, to);
+  }
+
+  /** Makes blocks in all memories where there are none. */
+  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void {
+    const { piece, own } = this.placeOf(layer);
+    const runs = tokenRuns(table, this.blockSize, from, from + tokensIn(rows, piece.tokenFloats));
+    this.hold(runs.map(({ block }) => block));
+    piece.writeRows(table, own, from, rows);
+  }
+
   /** Forgets blocks that the head took back. */
   free(ids: readonly number[]): void {
     for (const piece of this.pieces) piece.free(ids);
@@ -68,6 +84,27 @@ export class SpreadKvCache implements KvCache, StateCache {
   /** Forgets the states of sequences. */
   end(sequences: readonly number[]): void {
     for (const { states } of this.pieces) states?.end(sequences);
+  }
+
+  /** A block is in all pieces or in none. */
+  private hold(ids: readonly number[]): void {
+    const made: number[] = [];
+    try {
+      for (const piece of this.pieces) made.push(...piece.hold(ids));
+    } catch (error) {
+      this.free(made);
+      throw error;
+    }
+  }
+
+  /** Where a layer is, and which one it is there. */
+  private placeOf(layer: number): { readonly piece: KernelKvCache; readonly own: number } {
+    let own = layer;
+    for (const piece of this.pieces) {
+      if (own < piece.numLayers) return { piece, own };
+      own -= piece.numLayers;
+    }
+    throw new InternalError(`layer ${layer} has no keys and values here`);
   }
 
   /** Where each piece's bytes are among those of a block. */

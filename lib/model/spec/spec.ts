@@ -296,9 +296,12 @@ export const expertSizesOf = ({ hiddenSize, moe }: ModelSpec): ExpertSizes => ({
 export const moeLayersOf = (spec: ModelSpec): number[] =>
   spec.layers.flatMap((layer, i) => (layer.kind === 'moe' ? [i] : []));
 
-/** Layers with keys and values. */
-export const numAttentionLayersOf = ({ layers }: Pick<ModelSpec, 'layers'>): number =>
-  layers.filter(({ mixer }) => mixer.kind === 'attention').length;
+/** Layers with keys and values, as the model numbers them. */
+export const attentionLayersOf = ({ layers }: Pick<ModelSpec, 'layers'>): number[] =>
+  layers.flatMap(({ mixer }, layer) => (mixer.kind === 'attention' ? [layer] : []));
+
+/** How many they are. */
+export const numAttentionLayersOf = (spec: Pick<ModelSpec, 'layers'>): number => attentionLayersOf(spec).length;
 
 /** float32 values that one token takes in the KV cache, over all layers. */
 export function kvFloatsPerToken({ attention, layers }: ModelSpec): number {

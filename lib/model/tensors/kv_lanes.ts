@@ -18,21 +18,35 @@ export interface KvLanes {
 export const laneWidth = ({ numHeads, width, hasOnes }: KvLanes, lane: number): number =>
   numHeads * (width + Number(hasOnes[lane]));
 
+/** Floats of a token in one layer, without the ones. */
+export const tokenFloats = ({ numHeads, width, hasOnes }: KvLanes): number => numHeads * width * hasOnes.length;
+
 /** A layer's lanes [S, B·W] or, with ones, [S, B·(W + 1)] → rows [B·L·S, W] of one head after another, without the ones; inside a tidy. */
-export function portableRows(lanes: readonly Tensor2D[], { numHeads, width }: KvLanes): Tensor2D {
-  const numTokens = lanes[0]!.shape[0];
-  const channels = lanes.map((rows) =>
-    columnsFrom(reshape(rows, [numTokens * numHeads, rows.shape[1] / numHeads]), 0, width),
-  );
-  return swapRows(joinColumns(channels), numTokens, numHeads * lanes.length);
+export function portableRows(lanes: readonly Tensor2D[], shape: KvLanes): Tensor2D {
+  return swapRows(tokenRows(lanes, shape), lanes[0]!.shape[0], shape.numHeads * lanes.length);
 }
 
 /** The other way; inside a tidy. */
 export function laneRows(portable: Tensor2D, lanes: KvLanes): Tensor2D[] {
+  const numRows = lanes.numHeads * lanes.hasOnes.length; // of a token
+  return lanesOfTokens(swapRows(portable, numRows, portable.shape[0] / numRows), lanes);
+}
+
+/** A layer's lanes, as in {@link portableRows} → rows [S·B, L·W] of one token after another; inside a tidy. */
+export function tokenRows(lanes: readonly Tensor2D[], { numHeads, width }: KvLanes): Tensor2D {
+  const numTokens = lanes[0]!.shape[0];
+  const channels = lanes.map((rows) =>
+    columnsFrom(reshape(rows, [numTokens * numHeads, rows.shape[1] / numHeads]), 0, width),
+  );
+  return joinColumns(channels);
+}
+
+/** The other way, from rows in any shape; inside a tidy. */
+export function lanesOfTokens(rows: Tensor2D, lanes: KvLanes): Tensor2D[] {
   const { numHeads, width, hasOnes } = lanes;
-  const numTokens = portable.shape[0] / (numHeads * hasOnes.length);
+  const numTokens = rows.size / tokenFloats(lanes);
   const numRows = numTokens * numHeads;
-  const byToken = reshape(swapRows(portable, numHeads * hasOnes.length, numTokens), [numRows, hasOnes.length * width]);
+  const byToken = reshape(rows, [numRows, hasOnes.length * width]);
   const ones = toTensor(new Float32Array(numRows).fill(1), [numRows, 1]);
   return hasOnes.map((hasOne, lane) => {
     const channels = columnsFrom(byToken, lane * width, width);

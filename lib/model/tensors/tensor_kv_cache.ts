@@ -3,11 +3,11 @@
  * reads, so that no step copies the whole past.
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head or of all.
  */
-import { InternalError } from '../../../base/coded_error.js';
 import { clone, keep, rowsFrom, rowsOf, stackRows, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
+import { blockAt, tokenRuns, tokensIn } from '../decoder/block_table.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
-import { laneRows, laneWidth, portableRows, type KvLanes } from './kv_lanes.js';
+import { laneRows, lanesOfTokens, laneWidth, portableRows, tokenFloats, tokenRows, type KvLanes } from './kv_lanes.js';
 import { KvSegment, looseRows, type KvRows } from './kv_segment.js';
 
 /** What the cache must know of a model: its layers, and the lanes of one. */
@@ -105,6 +105,40 @@ export class TensorKvCache implements KvCache {
     }
   }
 
+  /** Downloads one tensor. */
+  async readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array> {
+    const { lanes, blockSize } = this.shape;
+    const rows = tidy(() => {
+      const runs = tokenRuns(table, blockSize, from, to).map(({ block, start, count }) => {
+        if (!this.blocks.has(block)) throw nothingIn(block);
+        const own = lanes.hasOnes.map((_, lane) => rowsFrom(this.blockRows(block, layer, lane), start, count));
+        return tokenRows(own, lanes);
+      });
+      return stackRows(runs);
+    });
+    try {
+      return (await rowsOf(rows)).slice(); // cpu may give the memory that it holds
+    } finally {
+      rows.dispose();
+    }
+  }
+
+  /** One upload. */
+  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void {
+    const { lanes, blockSize } = this.shape;
+    const numTokens = tokensIn(rows, tokenFloats(lanes));
+    const runs = tokenRuns(table, blockSize, from, from + numTokens);
+    tidy(() => {
+      const all = lanesOfTokens(toTensor(rows, [numTokens, tokenFloats(lanes)]), lanes);
+      for (const [lane, own] of all.entries()) {
+        for (const { block, start, count, before } of runs) {
+          const added = rowsFrom(own, before, count);
+          this.replace(block, layer, lane, keep(clone(this.withRows(block, layer, lane, start, added))));
+        }
+      }
+    });
+  }
+
   /** Forgets blocks that the head took back. Blocks that are left of a segment keep at most twice their own size: the cache of prefixes may hold one of it for ever. */
   free(ids: readonly number[]): void {
     const reduced = new Set<KvSegment>();
@@ -190,6 +224,23 @@ export class TensorKvCache implements KvCache {
     return portableRows(rows, lanes);
   }
 
+  /** All rows of a block in one lane, zeros where nothing was written. */
+  private blockRows(id: number, layer: number, lane: number): Tensor2D {
+    return this.wholeRows(this.held(id, layer, lane), laneWidth(this.shape.lanes, lane));
+  }
+
+  /** What a block holds of a lane, with other rows from its token `start` on; no longer than it has to be. */
+  private withRows(id: number, layer: number, lane: number, start: number, added: Tensor2D): Tensor2D {
+    const held = this.held(id, layer, lane);
+    const numHeld = held === undefined ? 0 : isPart(held) ? this.shape.blockSize : held.shape[0];
+    const end = start + added.shape[0];
+    const rows: Tensor2D[] = [];
+    if (start > 0) rows.push(rowsFrom(this.blockRows(id, layer, lane), 0, start));
+    rows.push(added);
+    if (numHeld > end) rows.push(rowsFrom(this.blockRows(id, layer, lane), end, numHeld - end));
+    return stackRows(rows);
+  }
+
   /** All rows of a block, zeros where nothing was written. */
   private wholeRows(held: Held | undefined, width: number): Tensor2D {
     const { blockSize } = this.shape;
@@ -232,12 +283,4 @@ function release(held: Held | undefined): void {
   if (held === undefined) return;
   if (isPart(held)) held.segment.release();
   else held.dispose();
-}
-
-function blockAt(table: BlockTable, index: number): number {
-  const id = table[index];
-  if (id === undefined) {
-    throw new InternalError(`block ${index} of a sequence with ${table.length} blocks`);
-  }
-  return id;
 }

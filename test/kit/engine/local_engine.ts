@@ -25,10 +25,11 @@ import type { Hook } from '../../../lib/protocol/hook.js';
 import type { ExpertDigests } from '../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
+import type { MemoryKvSpace } from '../comm/memory_kv.js';
 import type { Latency } from '../comm/memory_link.js';
 import type { Fault } from './local_rank.js';
 import { PacedJob } from './paced_job.js';
-import { LocalSeats, reportOf, type Spoil } from './local_seats.js';
+import { LocalSeats, type Spoil } from './local_seats.js';
 
 export type { Fault, Moment } from './local_rank.js';
 
@@ -40,6 +41,8 @@ export interface LocalEngineOptions {
   readonly joinTimeoutMs?: number;
   /** Of all that ranks and head send to each other. Default: none. */
   readonly latency?: Latency;
+  /** Where its ranks and those of other engines read each other's keys and values. Default: nowhere. */
+  readonly kv?: MemoryKvSpace;
   /** Default 0. */
   readonly numSpares?: number;
   /** What is wrong with those that the job starts itself, in their order. Default: nothing. */
@@ -114,6 +117,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     faults: options.faults ?? [],
     joinTimeoutMs: options.joinTimeoutMs ?? 10_000,
     ...(options.latency !== undefined && { latency: options.latency }),
+    ...(options.kv !== undefined && { kv: options.kv }),
   });
   const { executors, models, meshes, ranks, links } = seats;
   const spoils = [...(options.spoils ?? [])];
@@ -125,7 +129,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     close: () => Promise.resolve(),
   };
   const rendezvous = { close: () => Promise.resolve() };
-  const reports = ranks.map((_, rank) => reportOf(rank));
+  const reports = ranks.map((_, rank) => seats.reportOf(rank));
   const times = { stepTimeoutMs: 20_000, enterTimeoutMs: timeoutMs };
   const known = options.expertDigests && { expertDigests: options.expertDigests };
   const notices: string[] = [];

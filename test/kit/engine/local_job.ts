@@ -12,6 +12,7 @@ import { Stopwatch } from '../../../compute/base/stopwatch.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
 import { selectBackend, type BackendName } from '../../../compute/tfjs/tf.js';
 import { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
 import { GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/protocol/step_plan.js';
 import { loadModel } from '../../../lib/model/load_model.js';
@@ -63,6 +64,8 @@ export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'n
   /** How long a call waits for its peers. Default 10000. */
   readonly timeoutMs?: number;
   readonly later?: LaterExperts;
+  /** What is told which keys and values a rank's steps write. Default: nobody. */
+  readonly rows?: (model: Transformer) => Promise<RowsWatch>;
 }
 
 /** What becomes of experts that a rank is to read while it runs. Default: it reads them. */
@@ -131,7 +134,8 @@ export async function loadRanks(
       const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, { gather: countGather.gather, timeoutMs });
       const model = loaded({ ep, replicas });
       models[i] = model;
-      const shared = { placement, ep, mesh, countGather, timeoutMs, disk, room, clock, load, rankLoad };
+      const rows = (await options.rows?.(model)) ?? null;
+      const shared = { placement, ep, mesh, countGather, timeoutMs, disk, room, rows, clock, load, rankLoad };
       const { maxLogitBytes } = options;
       return new RankExecutor({ model, ...shared, ...(maxLogitBytes !== undefined && { maxLogitBytes }) });
     }),

@@ -6,19 +6,27 @@ import type { LossPolicy } from '../../../lib/config/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
+import type { Handover } from '../../../lib/rank/handover/handover.js';
+import type { HandoverOrder, PullReport } from '../../../lib/protocol/handover.js';
+import type { MemoryKv } from '../comm/memory_kv.js';
 import type { HeadToRank, RankToHead, StepOrder } from '../../../lib/protocol/step_plan.js';
 import type { Phase } from '../../../comm/mesh/frame.js';
 import type { FaultyMesh, FrameMoment } from '../comm/faulty_mesh.js';
 import type { MemoryLink } from '../comm/memory_link.js';
 
-/** When a rank fails: before a frame, before or after it reports a step, when it is told of an epoch, or before the nth frame of a phase or message of a kind, from 1. */
+/**
+ * When a rank fails: before a frame, before or after it reports a step, when it is told of an epoch, or before the nth frame of a phase or message of a kind, from 1; when it
+ * is told an order to hand a sequence over, before it sends rows of a lease, or before it takes rows of a pull: the nth, from 1.
+ */
 export type Moment =
   | ({ readonly kind: 'frame' } & FrameMoment)
   | { readonly kind: 'phase'; readonly phase: Phase; readonly nth: number }
   | { readonly kind: 'message'; readonly message: RankToHead['kind']; readonly nth: number }
   | { readonly kind: 'before_result'; readonly step: number }
   | { readonly kind: 'after_step'; readonly step: number }
-  | { readonly kind: 'epoch'; readonly epoch: number };
+  | { readonly kind: 'epoch'; readonly epoch: number }
+  | { readonly kind: 'order'; readonly order: HandoverOrder['kind']; readonly nth: number }
+  | { readonly kind: 'kv_sent' | 'kv_arrived'; readonly nth: number };
 
 export interface Fault {
   readonly rank: number;
@@ -37,6 +45,8 @@ export interface LocalRankParts {
   /** By seat, of those who sit there now. */
   readonly meshes: readonly FaultyMesh[];
   readonly link: MemoryLink;
+  /** Null: no sequence goes on in another instance. */
+  readonly handover: { readonly own: Handover; readonly network: MemoryKv } | null;
   readonly faults: readonly Fault[];
   readonly onPeerLoss: LossPolicy;
   readonly timeoutMs: number;
@@ -79,7 +89,8 @@ export class LocalRank {
       if (message.type !== 'job') return;
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.leave();
-      else if (body.kind !== 'end_grace' && body.kind !== 'stay' && body.kind !== 'handover') this.take(body);
+      else if (body.kind === 'handover') this.handOver(body.order);
+      else if (body.kind !== 'end_grace' && body.kind !== 'stay') this.take(body);
     });
   }
 
@@ -105,7 +116,7 @@ export class LocalRank {
   }
 
   fail(how: NonNullable<Fault['how']>): void {
-    const { link } = this.parts;
+    const { link, handover } = this.parts;
     const { mesh } = this;
     if (how === 'refused') throw new CommError('LIMIT', 'the mesh of this test refuses this frame');
     if (how === 'late') {
@@ -114,6 +125,8 @@ export class LocalRank {
     }
     mesh.isSilent = true;
     this.isSilent = true;
+    if (handover !== null && how === 'stopped') handover.network.isSilent = true;
+    else this.endHandover();
     link.isStopped = how === 'stopped';
     if (how === 'stopped') return;
     void mesh.close();
@@ -124,6 +137,7 @@ export class LocalRank {
   /** It was told to go. */
   private leave(): void {
     this.isSilent = true;
+    this.endHandover();
     void this.mesh.close();
     void this.parts.link.close();
     setImmediate(() => this.settleExit({ rank: this.rank, pid: undefined, code: 0, signal: null }));
@@ -143,6 +157,28 @@ export class LocalRank {
     const { meshes } = this.parts;
     this.mesh.cut(asRank(peer));
     meshes[peer]!.cut(asRank(this.rank));
+  }
+
+  /** Its process ends: what it was sending breaks off. */
+  private endHandover(): void {
+    this.parts.handover?.network.cut();
+    void this.parts.handover?.own.close();
+  }
+
+  /** Rows of a lease leave, or rows of a pull are about to be taken. */
+  reachRows(kind: 'kv_sent' | 'kv_arrived'): void {
+    this.reach({ kind, nth: this.count(kind) });
+  }
+
+  private handOver(order: HandoverOrder): void {
+    const isDeaf = (): boolean => this.isSilent;
+    this.reach({ kind: 'order', order: order.kind, nth: this.count(`order ${order.kind}`) });
+    if (!isDeaf()) this.parts.handover?.own.obey(order, this.steps.freed);
+  }
+
+  /** What came of a pull. */
+  tellPulled(report: PullReport): void {
+    this.tell({ kind: 'pulled', ...report });
   }
 
   private take(body: StepOrder): void {

@@ -8,9 +8,14 @@ import { withoutRanks } from '../../../experts/placement/placement.js';
 import type { LocalNewcomer } from '../../../lib/job/local_ranks.js';
 import type { LossPolicy } from '../../../lib/config/loss_policy.js';
 import type { RankExit } from '../../../lib/job/rank_process.js';
+import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import type { LoadReport } from '../../../lib/protocol/step_plan.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import { Handover } from '../../../lib/rank/handover/handover.js';
+import { kvShapeOf } from '../../../lib/protocol/handover.js';
+import type { Address } from '../../../comm/ws/door/dial.js';
+import type { MemoryKv, MemoryKvSpace } from '../comm/memory_kv.js';
 import { FaultyMesh, type FrameMoment } from '../comm/faulty_mesh.js';
 import { MemoryLink, type Latency } from '../comm/memory_link.js';
 import { loadRanks, type LoadRanksOptions } from './local_job.js';
@@ -33,6 +38,8 @@ export interface LocalSeatsOptions extends Omit<LoadRanksOptions, 'meshes' | 'ti
   readonly joinTimeoutMs: number;
   /** Of all that ranks and head send to each other. */
   readonly latency?: Latency;
+  /** Where ranks of several engines read each other's keys and values. Default: nowhere. */
+  readonly kv?: MemoryKvSpace;
 }
 
 /** Who sits somewhere now, or did. */
@@ -40,7 +47,14 @@ interface Seated {
   readonly executor: RankExecutor;
   readonly model: Transformer;
   readonly mesh: Mesh;
+  readonly handover: SeatedHandover | null;
   close(): Promise<void>;
+}
+
+/** What a rank hands over with, and where it says what came of it. */
+interface SeatedHandover {
+  readonly own: Handover;
+  readonly network: MemoryKv;
 }
 
 export class LocalSeats {
@@ -48,6 +62,7 @@ export class LocalSeats {
   readonly executors: RankExecutor[] = [];
   readonly models: Transformer[] = [];
   readonly meshes: FaultyMesh[] = [];
+  private readonly handovers: (SeatedHandover | null)[] = [];
   readonly ranks: LocalRank[] = [];
   /** The head's ends, of the first ranks. */
   readonly links: MemoryLink[] = [];
@@ -119,10 +134,16 @@ export class LocalSeats {
     };
   }
 
+  /** What the one says that sits there now. */
+  reportOf(rank: number): LoadReport {
+    return reportOf(rank, this.handovers[rank]?.own.place);
+  }
+
   async close(): Promise<void> {
     for (const link of this.laterLinks) void link.close();
     await Promise.all(this.coming);
     await Promise.all(this.ranks.map((rank) => rank.abandon()));
+    await Promise.all(this.all.map(({ handover }) => handover?.own.close() ?? Promise.resolve()));
     for (const { executor } of this.all) executor.dispose();
     await Promise.all(this.all.map((each) => each.close()));
     await Promise.all(this.all.map(({ mesh }) => mesh.close()));
@@ -150,7 +171,7 @@ export class LocalSeats {
     if (spoil === 'silent linking') return link.closed.then(() => null);
     this.sit(rank, link, []);
     if (spoil === 'stopped linked') return link.closed.then(() => null);
-    link.send({ type: 'job', body: { kind: 'loaded', report: reportOf(rank) } });
+    link.send({ type: 'job', body: { kind: 'loaded', report: this.reportOf(rank) } });
     return this.ranks[rank]!;
   }
 
@@ -163,20 +184,40 @@ export class LocalSeats {
     const mesh = new FaultyMesh(inner, onSend, this.options.latency);
     const isFirst = rank < members.length;
     const own = isFirst ? placement : withoutRanks(placement, [rank]);
-    const { executors, models, close } = await loadRanks(modelDir, { ...options, placement: own, meshes: [mesh] });
+    let handover: SeatedHandover | null = null;
+    const rows = async (model: Transformer): Promise<RowsWatch> => {
+      handover = await this.openHandover(rank, mesh, model);
+      return handover.own.watch;
+    };
+    const watch = this.options.kv === undefined ? {} : { rows };
+    const load = { ...options, ...watch, placement: own, meshes: [mesh] };
+    const { executors, models, close } = await loadRanks(modelDir, load);
     const [executor, model] = [executors[0]!, models[0]!];
     executor.enterEpoch({ epoch: 0, members });
-    this.all.push({ executor, model, mesh, close });
+    this.all.push({ executor, model, mesh, handover, close });
+    this.handovers[rank] = handover;
     this.executors[rank] = executor;
     this.models[rank] = model;
     this.meshes[rank] = mesh;
   }
 
+  private async openHandover(rank: number, mesh: Mesh, { cache, spec }: Transformer): Promise<SeatedHandover> {
+    const who = (): LocalRank | null => (this.meshes[rank] === mesh ? (this.ranks[rank] ?? null) : null);
+    const network = this.options.kv!.node({
+      onSend: () => who()?.reachRows('kv_sent'),
+      onArrival: () => who()?.reachRows('kv_arrived'),
+      timeoutMs: this.options.timeoutMs,
+    });
+    const shape = kvShapeOf(spec);
+    const own = await Handover.open({ cache, shape, network, tell: (report) => who()?.tellPulled(report) });
+    return { own, network };
+  }
+
   private sit(rank: number, link: MemoryLink, all: readonly Fault[]): void {
     const { onPeerLoss, timeoutMs } = this.options;
     const faults = all.filter((fault) => fault.rank === rank);
-    const parts = { executor: this.executors[rank]!, meshes: this.meshes, link, faults, onPeerLoss, timeoutMs };
-    this.ranks[rank] = new LocalRank(rank, parts);
+    const own = { executor: this.executors[rank]!, handover: this.handovers[rank] ?? null };
+    this.ranks[rank] = new LocalRank(rank, { ...own, meshes: this.meshes, link, faults, onPeerLoss, timeoutMs });
   }
 }
 
@@ -199,7 +240,7 @@ function gone(link: MemoryLink): null {
 }
 
 /** What a rank says that it loaded. */
-export const reportOf = (rank: number): LoadReport => ({
+export const reportOf = (rank: number, kvDoor: Address | null = null): LoadReport => ({
   backend: 'wasm',
   backendDetail: '',
   device: null,
@@ -209,6 +250,6 @@ export const reportOf = (rank: number): LoadReport => ({
   headerBytesRead: 0,
   loadMs: 0,
   pid: rank,
-  kvDoor: null,
+  kvDoor,
   unused: { count: 0, names: [], skipped: [] },
 });

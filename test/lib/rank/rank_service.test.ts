@@ -70,7 +70,7 @@ class Scene {
     };
     const parts = {
       ...{ joined: joined as unknown as JoinedRank, executor: executor as unknown as RankExecutor },
-      ...{ mesh: createLocalMeshes(1)[0]!, crew: null, report: { pid: 1 } as LoadReport },
+      ...{ mesh: createLocalMeshes(1)[0]!, handover: null, crew: null, report: { pid: 1 } as LoadReport },
     };
     const takeTermination = (handler: StopHandler): void => void (this.terminate = handler);
     this.outcome = serveHead(parts, { signal: new AbortController().signal, takeTermination });

@@ -1,0 +1,56 @@
+/** What the two ends of a link say to each other besides frames: JSON in text messages, checked on arrival. */
+import * as z from 'zod';
+import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
+import { remoteError } from '../job/messages.js';
+import type { KvWish } from './kv_link.js';
+
+/** Largest control message. */
+export const MAX_KV_MESSAGE_BYTES = 8192;
+
+const token = z.int().min(0).max(0xffffffff);
+const WISH = z
+  .object({
+    from: token,
+    to: token,
+    wire: z.enum(['f32', 'bf16']),
+    numLayers: z.int().min(1).max(65536),
+    rowFloats: z.int().min(1).max(0xffffffff),
+  })
+  .refine(({ from, to }) => from < to);
+const PULL = z.object({ type: z.literal('pull'), wish: WISH });
+const FAILED = z.object({ type: z.literal('failed'), error: remoteError });
+
+/** Target → source, first: what it wants. */
+export const encodeWish = (wish: KvWish): string => JSON.stringify({ type: 'pull', wish });
+
+/** @throws CommError PROTOCOL */
+export function decodeWish(message: Uint8Array, isBinary: boolean): KvWish {
+  return parse(PULL, message, isBinary).wish;
+}
+
+/** Source → target, last: why there are no more rows. */
+export const encodeFailure = (error: unknown): string =>
+  JSON.stringify({ type: 'failed', error: remoteErrorOf(error) });
+
+/** Why there are none. @throws CommError PROTOCOL */
+export const decodeFailure = (message: Uint8Array): CommError => errorOfRemote(parse(FAILED, message, false).error);
+
+function parse<T>(schema: z.ZodType<T>, message: Uint8Array, isBinary: boolean): T {
+  const result = isBinary ? null : schema.safeParse(jsonOf(message));
+  if (result?.success === true) return result.data;
+  throw new CommError(
+    'PROTOCOL',
+    'an impossible message on a link for keys and values; run the same build everywhere',
+    {
+      phase: 'kv',
+    },
+  );
+}
+
+function jsonOf(message: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(message.buffer, message.byteOffset, message.byteLength).toString());
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,80 @@
+/** The source's end of a link for keys and values over a WebSocket. */
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import { Deadline } from '../base/deadline.js';
+import { CommError } from '../base/errors.js';
+import { encodeKvFrame } from './kv_frames.js';
+import type { KvReader, KvRows, KvWish } from './kv_link.js';
+import { decodeWish, encodeFailure } from './kv_messages.js';
+
+/** How long who proved a lease may take to say what it wants. */
+const WISH_MS = 30_000;
+/** So much may lie in the socket: the target takes it when it can. */
+const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+const KEEP_ALIVE_MS = 10_000;
+
+/** One who proved a lease, from the turn on in which its handshake ended. */
+export class WsKvReader implements KvReader {
+  private readonly ended = new AbortController();
+  private asked: KvWish | undefined;
+
+  /** `onReady`: it told its wish. */
+  constructor(
+    private readonly ws: WebSocket,
+    socket: Socket,
+    private readonly onReady: (reader: WsKvReader) => void,
+  ) {
+    // A machine that vanished sends no FIN.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    const late = new CommError('TIMEOUT', `no wish within ${WISH_MS} ms; ask again`);
+    const deadline = new Deadline(WISH_MS, () => this.end(late));
+    ws.on('error', () => this.ws.terminate());
+    ws.on('close', () => {
+      deadline.cancel();
+      this.ended.abort();
+    });
+    ws.on('message', (data, isBinary) => {
+      deadline.cancel();
+      this.hear(data as Buffer, isBinary);
+    });
+  }
+
+  get wish(): KvWish {
+    return this.asked!; // nobody has it before
+  }
+
+  get gone(): AbortSignal {
+    return this.ended.signal;
+  }
+
+  /** Waits while the target takes less than comes. */
+  send(rows: KvRows): Promise<void> {
+    if (this.gone.aborted || this.ws.readyState !== this.ws.OPEN) return Promise.resolve();
+    return new Promise((resolve) => {
+      const isFull = this.ws.bufferedAmount > MAX_BUFFERED_BYTES;
+      // Called when it has left for the socket, and when the link has ended.
+      this.ws.send(encodeKvFrame(rows, this.wish), () => {
+        if (isFull) resolve();
+      });
+      if (!isFull) resolve();
+    });
+  }
+
+  /** What was sent before comes before. */
+  end(error: unknown): void {
+    if (this.ws.readyState !== this.ws.OPEN) return;
+    this.ws.send(encodeFailure(error));
+    this.ws.close(1011);
+  }
+
+  private hear(message: Uint8Array, isBinary: boolean): void {
+    try {
+      if (this.asked !== undefined) throw new CommError('PROTOCOL', 'two wishes on one link; open a link for each');
+      this.asked = decodeWish(message, isBinary);
+    } catch (error) {
+      this.end(error);
+      return;
+    }
+    this.onReady(this);
+  }
+}
