@@ -35,8 +35,6 @@ export interface JobOptions {
   readonly dialHead?: { readonly host: string; readonly port: number };
   /** Address under which ranks elsewhere reach those of this machine. Default: the one they reach the head by. */
   readonly advertise?: string;
-  /** Where ranks of other instances read keys and values of this one's sequences: this port and each rank's seat, or 0 for free ones. Default: nowhere. */
-  readonly kvPort?: number;
   /** The job secret; needed for external ranks. Default: a random one. */
   readonly secret?: string;
   /** Longest time without news while ranks join and load. Default 600000. */

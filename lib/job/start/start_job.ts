@@ -212,7 +212,7 @@ export function rankJobOf(options: JobOptions): RankJob {
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
     moves: moveLimitsOf(config, spec),
     kvBytesPerStep: config.comm.on_peer_loss === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
-    kvPort: options.kvPort ?? null,
+    kvPort: config.cluster.enabled ? config.cluster.kv_port : null,
   };
   return { ...told, phy2log: placement.phy2log, digest: jobDigest(told) };
 }
