@@ -1,4 +1,5 @@
 /** Rows of keys and values as frames, and what is checked of those that come. Pure; docs/wire.md shows them. n tokens, F floats of a token in one layer. */
+import { isDeepStrictEqual } from 'node:util';
 import { CommError } from '../base/errors.js';
 import { asRank } from '../../base/ids.js';
 import { decodeRows, encodeRows, wireRowBytes } from '../codec/wire_dtype.js';
@@ -54,21 +55,19 @@ export class KvIntake {
   take(frame: Uint8Array): KvArrival {
     const { wire, rowFloats, to } = this.wish;
     const header = decodeHeader(frame);
-    const { phase, layer, step: token, numRows, hidden, dtype, payloadBytes } = header;
-    if (phase !== 'kv') throw refusal(`a frame of phase '${phase}'`);
-    if (hidden !== rowFloats || dtype !== wire) {
-      throw refusal(`rows of ${hidden} floats as ${dtype}, ${rowFloats} as ${wire} expected`);
-    }
+    const { layer, step: token, numRows } = header;
     const due = this.next[layer];
     if (due === undefined) throw refusal(`layer ${layer} of a model with ${this.next.length}`);
     if (token !== due || numRows < 1 || numRows > to - token) {
-      throw refusal(`tokens ${token} … ${token + numRows - 1} of layer ${layer}, ${due} … ${to - 1} are due`);
+      throw refusal(`${numRows} tokens from ${token} on of layer ${layer}, ${due} … ${to - 1} are due`);
+    }
+    const payloadBytes = numRows * wireRowBytes(wire, rowFloats);
+    const expected = headerOf({ layer, step: token, numRows, hidden: rowFloats, dtype: wire, payloadBytes });
+    if (!isDeepStrictEqual(header, expected)) {
+      throw refusal(`${header.phase} rows of ${header.hidden} floats as ${header.dtype}, ${rowFloats} as ${wire} due`);
     }
     const payload = frame.subarray(FRAME_HEADER_BYTES);
-    const expected = numRows * wireRowBytes(wire, rowFloats);
-    if (payloadBytes !== expected || payload.byteLength !== expected) {
-      throw refusal(`${payload.byteLength} bytes that are said to be ${payloadBytes}, ${expected} expected`);
-    }
+    if (payload.byteLength !== payloadBytes) throw refusal(`${payload.byteLength} bytes, ${payloadBytes} are due`);
     const rows = new Float32Array(numRows * rowFloats);
     decodeRows(wire, payload, numRows, rowFloats, rows, 0);
     this.next[layer] = token + numRows;

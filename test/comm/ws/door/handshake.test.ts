@@ -50,6 +50,24 @@ describe('a handshake', () => {
     }
   });
 
+  it('may have a secret for each who comes, by what it says it is; nobody’s name is as good as a wrong secret', () => {
+    const secrets = new Map([[3, 'of three']]);
+    const secret = (identity: unknown): string | null => secrets.get((identity as { from: number }).from) ?? null;
+    const codesOf = (from: number, own: string): (string | undefined)[] => {
+      const listener = new ListenerHandshake({ ...OPTIONS, secret }, admitAll);
+      const { dialed, listened } = run(listener, new DialerHandshake({ ...OPTIONS, secret: own }, { from }));
+      return [codeOf(dialed), codeOf(listened)];
+    };
+    expect(codesOf(3, 'of three')).to.deep.equal(['accepted', 'accepted']);
+    for (const [from, own] of [
+      [3, 'of four'],
+      [4, 'of three'],
+      [4, ''],
+    ] as const) {
+      expect(codesOf(from, own)).to.deep.equal(['AUTH_FAILED', 'AUTH_FAILED']);
+    }
+  });
+
   it('with another protocol version names both versions', () => {
     const dialer = new DialerHandshake({ ...OPTIONS, protocol: 77 }, {});
     const { dialed } = run(new ListenerHandshake(OPTIONS, admitAll), dialer);
