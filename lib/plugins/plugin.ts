@@ -6,6 +6,7 @@ import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import type { PlanRequest } from '../../experts/placement/planners/planner.js';
 import type { ChoosingRank, GatherCounts, ReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { CustomGate } from '../../experts/routing/custom_gate.js';
+import type { RoutingPolicy } from '../cluster/base/routed_request.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
 /** Registers what it brings; `options` are those of its entry in `plugins`. */
@@ -29,4 +30,6 @@ export interface PluginApi {
   registerReplicaChoice(name: string, make: (rank: ChoosingRank, gather: GatherCounts) => ReplicaChooser): void;
   /** For `comm.wire.dispatch` and `comm.wire.combine`. */
   registerCodec(name: string, codec: WireCodec): void;
+  /** For `router.policy`: which instance takes a request. Only routers ask it, and each request waits for it. */
+  registerRoutingPolicy(name: string, policy: RoutingPolicy): void;
 }

@@ -1,6 +1,7 @@
 /** What plug-ins brought to one process, by kind and name. */
 import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import { shown } from '../../base/foreign_text.js';
+import type { RoutingPolicy } from '../cluster/base/routed_request.js';
 import type { CustomGate } from '../../experts/routing/custom_gate.js';
 import { PLUGIN_NAMES, type BroughtNames, type PluginKind } from '../config/plugin_names.js';
 import { PluginError, type Brought } from './errors.js';
@@ -25,6 +26,7 @@ const TAKEN: Readonly<Record<Brought['kind'], readonly string[]>> = {
   planner: PLUGIN_NAMES['load_balance.planner'].builtIn,
   'replica choice': PLUGIN_NAMES['experts.replica_choice'].builtIn,
   codec: PLUGIN_NAMES['comm.wire.dispatch'].builtIn,
+  'routing policy': PLUGIN_NAMES['router.policy'].builtIn,
   family: [],
 };
 
@@ -36,6 +38,7 @@ export class PluginRegistry {
   readonly planners: ReadonlyMap<string, Registered<MakesPlan>> = new Map();
   readonly replicaChoices: ReadonlyMap<string, Registered<MakesChooser>> = new Map();
   readonly codecs: ReadonlyMap<string, Registered<WireCodec>> = new Map();
+  readonly routingPolicies: ReadonlyMap<string, Registered<RoutingPolicy>> = new Map();
 
   /** The names that a configuration may choose; empty where nothing was brought. */
   get names(): BroughtNames {
@@ -44,6 +47,7 @@ export class PluginRegistry {
       ['planner', this.planners],
       ['replica choice', this.replicaChoices],
       ['codec', this.codecs],
+      ['routing policy', this.routingPolicies],
     ];
     return new Map(kinds.map(([kind, brought]) => [kind, [...brought.keys()]]));
   }
@@ -72,6 +76,7 @@ export class PluginRegistry {
       registerPlanner: (name, fill) => add('planner', this.planners, name, fill),
       registerReplicaChoice: (name, make) => add('replica choice', this.replicaChoices, name, make),
       registerCodec: (name, codec) => add('codec', this.codecs, name, codec),
+      registerRoutingPolicy: (name, policy) => add('routing policy', this.routingPolicies, name, policy),
     };
     try {
       await register(Object.freeze(api), options);
@@ -103,6 +108,7 @@ const FUNCTIONS: Readonly<Record<Brought['kind'], readonly string[] | null>> = {
   family: null,
   planner: null,
   'replica choice': null,
+  'routing policy': null,
   gate: ['route'],
   codec: ['rowBytes', 'encode', 'decode'],
 };

@@ -30,10 +30,11 @@ describe('plug-ins', () => {
       api.registerReplicaChoice(name, () => ({ choose: (topkIdx) => topkIdx }));
       api.registerCodec(name, ${CODEC});
       api.registerFamily(name, () => ({}));
+      api.registerRoutingPolicy(name, () => ({}));
     };`;
     const { registry, plugins } = await load(text, { name: 'mine' });
-    const { gates, planners, replicaChoices, codecs, families } = registry;
-    for (const brought of [gates, planners, replicaChoices, codecs, families])
+    const { gates, planners, replicaChoices, codecs, families, routingPolicies } = registry;
+    for (const brought of [gates, planners, replicaChoices, codecs, families, routingPolicies])
       expect([...brought.keys()]).to.deep.equal(['mine']);
     expect(gates.get('mine')!.plugin).to.match(/mine\.mjs$/);
     expect(Object.keys(plugins[0]!.code.files)).to.deep.equal(['mine.mjs']);
