@@ -49,3 +49,8 @@ export type { CustomGate, GateBatch } from '../experts/routing/custom_gate.js';
 export type { WireCodec } from '../comm/codec/wire_codec.js';
 export type { ReplicaChooser } from '../experts/placement/replica_choice.js';
 export type { PlanRequest } from '../experts/placement/planners/planner.js';
+export type { Candidate, InstanceView } from './cluster/base/instance_view.js';
+export type { Choice, RoutedRequest, RoutingPolicy } from './cluster/base/routed_request.js';
+/** Policies, prefix index and moves, without a server. */
+export * as routing from './cluster/routing/index.js';
+export { BlockLedger } from './head/scheduling/block_ledger.js';
