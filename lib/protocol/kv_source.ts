@@ -41,16 +41,13 @@ export interface SourceState {
 }
 
 /**
- * A sequence that another instance offers. Every call may reject: that the source is gone, or that the lease is over. Any of them shows that somebody still
- * wants it; it goes on there by itself when none came for a while.
+ * A sequence that another instance offers. From {@link open} to {@link commit} or {@link rollback} it keeps its lease; otherwise the sequence goes on there after a while. Every
+ * call may reject: the source is gone, or the lease is over.
  */
 export interface KvSource {
   /** Called once, first. */
   open(signal: AbortSignal): Promise<SourceState>;
-  /**
-   * Resolves when so many of its tokens are there, nothing is added any more, or it is elsewhere (its place differs from what was told last); or, with what
-   * there is, after a while that is short enough to keep the lease.
-   */
+  /** Resolves when there is news beside what was told last: so many of its tokens are there, nothing is added any more, or it is elsewhere. */
   more(numTokens: number, signal: AbortSignal): Promise<SourceState>;
   /** Pauses it: what is told is final, until {@link commit}, {@link rollback} or the end of the lease. */
   finish(signal: AbortSignal): Promise<SourceState>;

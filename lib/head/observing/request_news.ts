@@ -32,6 +32,8 @@ export type RequestNews =
       readonly rank: number;
       readonly numTokens: number;
     }
+  /** It goes on on a rank here, with the keys and values of so many of its tokens, which came from another instance. */
+  | { readonly kind: 'arrived'; readonly sequence: number; readonly rank: number; readonly numTokens: number }
   /** It has one more token. */
   | { readonly kind: 'token'; readonly sequence: number; readonly tokenId: number }
   | { readonly kind: 'finished'; readonly sequence: number; readonly reason: SequenceEnd }

@@ -48,11 +48,12 @@ export class Crowds {
     const { numSequences, numAhead, numHeadroom, numPrefillTokens } = this.of(state.rank);
     const numKnown = numKnownTokens(state);
     const isGenerating = state.numSampled > 0 && state.numPlanned >= state.numCommitted;
+    const isComputed = isGenerating || state.arrival !== null;
     this.crowds.set(state.rank, {
       numSequences: numSequences + 1,
       numAhead: numAhead + Math.max(this.numBlocks(numKnown) - state.blocks.length, 0),
       numHeadroom: numHeadroom + this.headroomOf(state),
-      numPrefillTokens: numPrefillTokens + (isGenerating ? 0 : numKnown - state.numPlanned),
+      numPrefillTokens: numPrefillTokens + (isComputed ? 0 : numKnown - state.numPlanned),
     });
   }
 

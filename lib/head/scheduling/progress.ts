@@ -19,6 +19,8 @@ export interface SequenceRequest {
   readonly wants: SequenceWants;
   /** Lower comes first, where the policy heeds it. Default 0. */
   readonly priority?: number;
+  /** Its keys and values come from another instance (sequence_arrivals.ts). Default false. */
+  readonly arrives?: boolean;
 }
 
 /** A request and what came of it. */
@@ -28,6 +30,8 @@ export interface Progress extends SequenceRequest {
   readonly outputTokenIds: number[];
   /** Tokens whose outputs were committed; more than `numComputed` after the sequence's blocks were lost. */
   numCommitted: number;
+  /** It isn't computed before its keys and values came from another instance, or they have come. Null: it is. */
+  arrival: 'coming' | 'there' | null;
   /** Requests that came later and were admitted before it. */
   numOvertaken: number;
   /** It ran before: it gave way, or its rank was lost. */
@@ -66,6 +70,17 @@ export interface Running extends Progress {
 /** Tokens of prompt and output so far: what its cache holds once the last of them is computed. */
 export const numKnownTokens = ({ promptTokenIds, outputTokenIds }: Progress): number =>
   promptTokenIds.length + outputTokenIds.length;
+
+/** As much came of it earlier, or elsewhere. */
+export function learnOutput(
+  state: Pick<Progress, 'promptTokenIds' | 'outputTokenIds' | 'numCommitted'>,
+  outputTokenIds: readonly number[],
+): void {
+  for (const tokenId of outputTokenIds.slice(state.outputTokenIds.length)) state.outputTokenIds.push(tokenId);
+  const { length } = state.outputTokenIds;
+  // The last token of an output is computed by the step that samples the next one.
+  state.numCommitted = length === 0 ? 0 : state.promptTokenIds.length + length - 1;
+}
 
 /** Nothing is asked of single tokens of the prompt, so that another sequence may have computed them. */
 export const maySkipTokens = ({ wants }: Progress): boolean =>

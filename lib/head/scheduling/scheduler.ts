@@ -14,12 +14,14 @@ import { BlockHasher, BlockKeys } from './block_keys.js';
 import { Crowds } from './crowds.js';
 import { Pauses } from './pauses.js';
 import { bestPlace } from './rank_choice.js';
+import { SequenceArrivals, type ArrivalPlace } from './sequence_arrivals.js';
 import { SequenceMoves, type Arrival } from './sequence_moves.js';
 import type { KvReport, KvSizes, KvTransfer } from '../../protocol/kv_transfer.js';
 import type { Place, RunningView, SchedulingPolicy, Share, WaitingView } from './policy.js';
 import type { PrefixSharing } from './prefix_sharing.js';
 import {
   isComputing,
+  learnOutput,
   maySkipTokens,
   partOf,
   startOf,
@@ -36,6 +38,7 @@ import { outputExchanges, type Told } from './told.js';
 /** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
 export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
 
+export type { ArrivalPlace } from './sequence_arrivals.js';
 export type { SequenceRequest } from './progress.js';
 export type { RankUse, SchedulerLoad } from './scheduler_load.js';
 
@@ -108,6 +111,10 @@ export interface SchedulerCounts {
   readonly numMoved: number;
   /** Tokens that it had there, each time once more. */
   readonly numMovedTokens: number;
+  /** Sequences that went on here with keys and values of another instance. */
+  readonly numArrived: number;
+  /** Tokens of theirs that came from there. */
+  readonly numArrivedTokens: number;
 }
 
 /** How far a sequence is. */
@@ -120,7 +127,7 @@ export interface Standing {
 }
 
 /** What {@link Scheduler.next} did with a sequence. */
-export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' | 'moved' }>;
+export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' | 'moved' | 'arrived' }>;
 
 const NOBODY: ReadonlySet<number> = new Set();
 
@@ -147,6 +154,8 @@ export class Scheduler {
   private numPrefixHits = 0;
   private numMoved = 0;
   private numMovedTokens = 0;
+  private numArrived = 0;
+  private numArrivedTokens = 0;
   /** Null: nothing is shared. */
   private readonly hasher: BlockHasher | null;
   /** By rank, of the step that was planned last. */
@@ -156,6 +165,7 @@ export class Scheduler {
   /** Sequences of ranks that leave. */
   private readonly moving: SequenceMoves;
   private readonly pauses = new Pauses();
+  private readonly arriving: SequenceArrivals;
 
   constructor(private readonly options: SchedulerOptions) {
     const { numRanks, sharing, blockSize, members = Array(numRanks).keys(), epoch = 0 } = options;
@@ -164,14 +174,17 @@ export class Scheduler {
     this.takers = new Set(members);
     this.blocks.seat(this.takers);
     this.moving = new SequenceMoves(this.blocks, { ...options.kv, blockSize }, (rank) => this.isWantedOn(rank));
+    this.arriving = new SequenceArrivals(this.running, this.blocks);
     this.hasher = sharing && new BlockHasher(blockSize, sharing);
   }
 
   get counts(): SchedulerCounts {
     const { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits, numMoved, numMovedTokens } = this;
+    const { numArrived, numArrivedTokens } = this;
     const numEvictedBlocks = this.blocks.numEvicted;
     const found = { numSharedTokens, numPrefixQueries, numPrefixHits };
-    return { numPreempted, ...found, numEvictedBlocks, numMoved, numMovedTokens };
+    const came = { numMoved, numMovedTokens, numArrived, numArrivedTokens };
+    return { numPreempted, ...found, numEvictedBlocks, ...came };
   }
 
   /** What waits and what runs. */
@@ -205,12 +218,37 @@ export class Scheduler {
 
   /** Queues a request, whose tokens must fit the KV blocks of one rank: then it finishes, if need be alone. */
   add(request: SequenceRequest): void {
-    const outputTokenIds = [...(request.outputTokenIds ?? [])];
+    const { outputTokenIds: given = [], arrives = false } = request;
+    const outputTokenIds: number[] = [];
     const keys = this.hasher && new BlockKeys(this.hasher, { ...request, outputTokenIds });
-    // The last token of an output is computed by the step that samples the next one.
-    const numCommitted = outputTokenIds.length === 0 ? 0 : request.promptTokenIds.length + outputTokenIds.length - 1;
-    const fresh = { numCommitted, numOvertaken: 0, hasRun: false, failedRanks: [] };
-    this.waiting.push({ ...request, ...fresh, keys, outputTokenIds });
+    const fresh = { numCommitted: 0, numOvertaken: 0, hasRun: false, failedRanks: [] };
+    const state: Progress = { ...request, ...fresh, arrival: arrives ? 'coming' : null, keys, outputTokenIds };
+    learnOutput(state, given);
+    this.waiting.push(state);
+  }
+
+  /** Where a request that comes from another instance is to have its keys and values; null: it waits for room, or nothing comes of it any more. */
+  placeOf(sequence: number): ArrivalPlace | null {
+    return this.arriving.placeOf(sequence);
+  }
+
+  /** So much of the output of a request that comes is known; it may come to wait again for room. */
+  learn(sequence: number, outputTokenIds: readonly number[]): void {
+    const waiting = this.waiting.find((request) => request.sequence === sequence);
+    if (waiting !== undefined) learnOutput(waiting, outputTokenIds);
+    else if (!this.arriving.learn(sequence, outputTokenIds)) this.preempt(sequence);
+  }
+
+  /** As {@link SequenceArrivals.land}, where it has a place. */
+  land(sequence: number, numTokens: number, numExact: number): void {
+    this.arriving.land(sequence, numTokens, numExact);
+  }
+
+  /** Nothing more comes of a request: it goes on with the next step, behind what is there. One that waits is computed anew. */
+  endArrival(sequence: number): void {
+    this.arriving.end(sequence);
+    const waiting = this.waiting.find((request) => request.sequence === sequence);
+    if (waiting !== undefined) waiting.arrival = null;
   }
 
   /**
@@ -232,12 +270,18 @@ export class Scheduler {
     // A state went on in a step that was abandoned. Why: docs/decisions/states.md#a-loss-sends-every-sequence-back-to-a-state-that-was-kept
     const stateful = hasAbandoned && this.options.states ? [...this.running.values()] : [];
     for (const state of stateful) this.giveBack(state);
-    for (const state of this.running.values()) this.goBack(state);
+    // What comes goes where it may stay.
+    const coming = [...this.running.values()].filter(
+      (each) => each.arrival === 'coming' && this.leaving.has(each.rank),
+    );
+    for (const state of coming) this.giveBack(state);
+    for (const state of this.running.values()) if (state.arrival === null) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
     const others = [...homeless.filter((state) => !isOver(state)), ...stateful].filter((state) => !this.forget(state));
-    this.waiting.unshift(...others);
+    this.waiting.unshift(...others, ...coming);
+    for (const state of others) if (state.arrival === 'there') state.arrival = null;
     const over = homeless.filter(isOver).map(({ sequence, failedRanks }) => ({ sequence, ranks: failedRanks }));
-    return { numRequeued: others.length, failed: over };
+    return { numRequeued: others.filter(({ arrival }) => arrival === null).length, failed: over };
   }
 
   /** Whether no sequence runs on a rank. */
@@ -257,6 +301,7 @@ export class Scheduler {
   next({ isNeeded = false }: { readonly isNeeded?: boolean } = {}): ScheduledPlan[] | null {
     this.step++;
     if (this.isMoving) this.move();
+    this.takeArrived();
     this.admit();
     const computed = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
     const plans = withTransfers(computed, this.moving.transfersOf(this.step));
@@ -364,7 +409,7 @@ export class Scheduler {
   private move(): void {
     const crowds = this.crowds();
     for (const state of this.running.values()) {
-      const isHere = this.pauses.has(state); // until it goes to another instance
+      const isHere = this.pauses.has(state) || state.arrival !== null; // until it goes to another instance, or came from there
       if (isHere) this.moving.drop(state.sequence);
       if (isHere || !this.leaving.has(state.rank) || this.moving.has(state.sequence) || isComputing(state)) continue;
       const place = bestPlace(this.placesOf(state, crowds));
@@ -372,21 +417,39 @@ export class Scheduler {
       crowds.join(this.moving.begin(state, place.rank));
     }
     this.moving.plan(this.step);
-    for (const arrival of this.moving.takeArrived(MAX_TOLD_TOKENS)) this.goOn(arrival);
+    for (const arrival of this.moving.takeArrived(MAX_TOLD_TOKENS)) {
+      const { state, to, numTokens } = arrival;
+      const { sequence, rank: from } = state;
+      this.goOn(arrival);
+      this.blocks.end(state);
+      this.numMoved++;
+      this.numMovedTokens += numTokens;
+      this.moves.push({ kind: 'moved', sequence, from, rank: to, numTokens });
+    }
+  }
+
+  /** Sequences of other instances go on of which all is there that comes. */
+  private takeArrived(): void {
+    for (const arrival of this.arriving.takeArrived(MAX_TOLD_TOKENS)) {
+      const { state, to: rank, numTokens } = arrival;
+      const { sequence, numShared } = state;
+      this.goOn(arrival);
+      this.numSharedTokens += numShared;
+      const numCame = numTokens - numShared;
+      if (numCame > 0) this.numArrived++;
+      this.numArrivedTokens += numCame;
+      this.moves.push({ kind: 'arrived', sequence, rank, numTokens: numCame });
+    }
   }
 
   /** A sequence goes on where its blocks are. */
   private goOn({ state, to, blocks, numTokens }: Arrival): void {
-    const { sequence, rank: from, outputTokenIds } = state;
+    const { sequence, outputTokenIds } = state;
     this.running.set(sequence, {
-      ...{ ...state, rank: to, blocks, hasMoved: true },
+      ...{ ...state, rank: to, blocks, hasMoved: true, arrival: null },
       ...{ numShared: numTokens, numComputed: numTokens, numPlanned: numTokens },
       ...{ numSampled: outputTokenIds.length, firstStep: this.step, hasBegun: false, keeps: [], ownKeep: null },
     });
-    this.blocks.end(state);
-    this.numMoved++;
-    this.numMovedTokens += numTokens;
-    this.moves.push({ kind: 'moved', sequence, from, rank: to, numTokens });
   }
 
   private crowds(): Crowds {
@@ -437,6 +500,7 @@ export class Scheduler {
       ...{ firstDegraded: Infinity, hasBegun: false, keeps: [], ownKeep: null },
     };
     this.running.set(sequence, state);
+    if (state.arrival !== null) this.arriving.begin(state);
     this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens });
     return state;
   }
@@ -478,20 +542,21 @@ export class Scheduler {
     return { step: this.step, epoch: this.epoch, begin, parts: generatedFirst(parts) };
   }
 
-  /** What a rank computes; sequences give way until there are blocks for it, those that pause last. One alone has enough. */
+  /** What a rank computes; sequences give way until there are blocks for it: first what comes from elsewhere, what pauses last. One alone has enough. */
   private sharesFor(rank: number): readonly Share[] {
     const { policy, maxNumBatchedTokens: numTokens, maxToldBytes: numBytes, told } = this.options;
     const view = (state: Running): RunningView => viewOf(state, told);
     for (;;) {
       const own = [...this.running.values()].filter((state) => state.rank === rank);
-      const busy = own.filter((state) => !this.pauses.has(state));
-      const ready = busy.filter(({ sequence }) => !this.moving.isPaused(sequence));
+      const busy = own.filter((state) => !this.pauses.has(state) && state.arrival !== 'coming');
+      const ready = busy.filter(({ sequence, arrival }) => arrival === null && !this.moving.isPaused(sequence));
       const shares = policy.plan(apart(ready).map(view), { numTokens, numBytes });
       if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank)) return shares;
       if (this.moving.dropLastTo(rank)) continue;
-      this.preempt(
-        busy.length > 1 ? policy.preempt(busy.map(view)) : own.findLast((state) => this.pauses.has(state))!.sequence,
-      );
+      const coming = this.arriving.lastTo(rank);
+      if (coming !== null) this.preempt(coming);
+      else if (busy.length > 1) this.preempt(policy.preempt(busy.map(view)));
+      else this.preempt(own.findLast((state) => this.pauses.has(state))!.sequence);
     }
   }
 
@@ -539,6 +604,7 @@ export class Scheduler {
     this.moving.drop(sequence);
     this.giveBack(state);
     if (this.forget(state)) return;
+    if (state.arrival === 'there') state.arrival = null; // nothing is left where it came from
     this.waiting.unshift(state);
     this.numPreempted++;
     this.moves.push({ kind: 'preempted', sequence, rank: state.rank });
