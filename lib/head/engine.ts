@@ -28,6 +28,7 @@ import type { Hook } from '../protocol/hook.js';
 import { kvSizesOf } from '../protocol/kv_transfer.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import type { Look } from '../protocol/look.js';
+import type { KvIdentity } from '../protocol/kv_source.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
 import type { SequenceWants } from '../protocol/step_plan.js';
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
@@ -40,6 +41,10 @@ import { checkedHooks, checkLooks, type CheckedHook } from './hooks/checked_hook
 import { routerLogitsHook } from './hooks/router_logits_hook.js';
 import { ToldHooks } from './hooks/told_hooks.js';
 import { withComputeFor } from './compute_choice.js';
+import type { ArrivalCounts } from './handover/arrival_counts.js';
+import { Arrivals } from './handover/arrivals.js';
+import type { FollowedSource } from './handover/followed_source.js';
+import { kvIdentityOf } from './handover/kv_identity.js';
 import { checkMovable, movability } from './handover/movability.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
@@ -48,7 +53,7 @@ import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/
 import { ExpertMoves } from './rebalancing/expert_moves.js';
 import type { OnExperts } from './rebalancing/experts_event.js';
 import type { Planning } from './rebalancing/planner_thread.js';
-import { checkedGeneration, checkedScore } from './request_check.js';
+import { checkedGeneration, checkedScore, type CheckedGeneration } from './request_check.js';
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies.js';
@@ -111,6 +116,8 @@ export interface EngineStats extends StepStats, SchedulerCounts {
   readonly scaling: ScalingStats | null;
   /** By rank, beside the median rank. */
   readonly speeds: readonly RankSpeed[];
+  /** Of requests that came from other instances. */
+  readonly arrivals: ArrivalCounts;
 }
 
 /** Generates and scores on ranks that it starts and ends. */
@@ -125,6 +132,9 @@ export class Engine implements TokenSource {
   private readonly speeds: RankSpeeds;
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
+  private readonly arrivals: Arrivals;
+  /** What its keys and values are to other instances; null: it reads none of theirs, since nobody can say which model it has. */
+  readonly kvIdentity: KvIdentity | null;
   private readonly loop: StepLoop;
   /** Null: the ranks are always the same, but for those that are lost. */
   private readonly scaler: Scaler | null;
@@ -175,6 +185,8 @@ export class Engine implements TokenSource {
     const policy = POLICIES[config.engine.scheduling];
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
+    const sharing = areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null;
+    this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, sharing);
     this.scheduler = new Scheduler({
       ...limits,
       paceOf: (rank) => this.speeds.ownPaceOf(rank),
@@ -182,7 +194,7 @@ export class Engine implements TokenSource {
       members: job.members.present,
       epoch: job.members.epoch,
       policy,
-      sharing: areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null,
+      sharing,
       told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
       kv: kvSizesOf(config, spec),
@@ -194,6 +206,9 @@ export class Engine implements TokenSource {
         this.scaler?.request(news);
         watchers.request(news);
       },
+    });
+    this.arrivals = new Arrivals({
+      ...{ job, host: this.requests, identity: this.kvIdentity, config: config.cluster, blockSize: limits.blockSize },
     });
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector, this.speeds];
     observers.push(this.experts);
@@ -225,6 +240,7 @@ export class Engine implements TokenSource {
     void this.requests.closed.then((error) => {
       this.experts.fail(error);
       this.scaler?.fail(error);
+      this.arrivals.fail(error);
     });
   }
 
@@ -278,17 +294,17 @@ export class Engine implements TokenSource {
     return this.parts.job.numSeats;
   }
 
-  /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER, QUEUE_FULL; later, whatever ended the job. */
+  /** @throws EngineError INVALID_REQUEST, CONTEXT_LENGTH_EXCEEDED, NO_TOKENIZER, QUEUE_FULL, SOURCE_LOST; later, whatever ended the job. */
   async *generate(given: GenerationRequest, signal?: AbortSignal): AsyncGenerator<TokenEvent, void, undefined> {
     const request = checkedGeneration(given, signal);
     const sequence = this.nextSequence++;
-    checkGeneration(request, this, this.parts.config.model);
-    checkMovable(request);
-    if (request.outputTokenIds === undefined) this.checkQueue();
-    const sampling = this.samplingOf(request, sequence);
+    const asked = this.samplingOf(request, sequence);
+    const followed = request.source === undefined ? null : await this.follow(request, asked, signal);
+    if (followed === null) this.check(request);
+    const sampling = followed === null ? asked : { ...asked, seed: followed.state.seed };
     const { promptTokenIds, outputTokenIds = [], maxNewTokens, returnRoutedExperts = false, priority = 0 } = request;
     const generation = new Generation(request, sampling, this);
-    if (generation.resume(outputTokenIds) !== null) {
+    if (followed === null && generation.resume(outputTokenIds) !== null) {
       yield* generation.events;
       return;
     }
@@ -297,10 +313,18 @@ export class Engine implements TokenSource {
     const hooks = [...this.hooksOf(request), ...routerLogitsHook(generation, request, this.spec)];
     const wants = { routedExperts, logprobs, promptLogprobs, logits: false, ...this.looksOf(hooks) };
     const endTokenIds = this.endTokenIdsOf(request);
-    const asked = { promptTokenIds, outputTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
-    const queued = { sequence, ...asked };
-    const extras = { id: request.id, hooks: this.toldHooks(hooks, queued, request.id), ...movability(request) };
+    const rest = { promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
+    const known = followed === null ? { outputTokenIds } : { outputTokenIds: followed.outputTokenIds, arrives: true };
+    const queued = { sequence, ...rest, ...known };
+    const arrival = followed && this.arrivals.arrivalOf(queued, followed);
+    const extras = {
+      id: request.id,
+      hooks: this.toldHooks(hooks, queued, request.id),
+      ...movability(request),
+      arrival,
+    };
     const release = this.requests.add(queued, generation, signal, extras);
+    arrival?.start();
     this.loop.start();
     try {
       yield* generation.events;
@@ -403,6 +427,7 @@ export class Engine implements TokenSource {
       rebalancing: this.experts.stats(),
       speeds: this.speeds.stats(this.collector.numRanks),
       scaling: this.scaler?.stats() ?? null,
+      arrivals: this.arrivals.counts,
     };
   }
 
@@ -422,6 +447,41 @@ export class Engine implements TokenSource {
     this.experts.fail(closed());
     await this.experts.close();
     await this.loop.idle();
+  }
+
+  /** Whether it can run here, and there is room to wait for it. @throws EngineError */
+  private check(request: CheckedGeneration): void {
+    checkGeneration(request, this, this.parts.config.model);
+    checkMovable(request);
+    if (request.outputTokenIds === undefined) this.checkQueue();
+  }
+
+  /**
+   * The source of a request that can run here; null: it is lost, and the request goes on with what it says itself. Where it is refused, it goes on there.
+   * @throws EngineError SOURCE_LOST: others may have seen tokens of a seed that isn't known; as {@link check}
+   */
+  private async follow(
+    request: CheckedGeneration,
+    sampling: SamplingParams,
+    signal?: AbortSignal,
+  ): Promise<FollowedSource | null> {
+    const source = request.source!;
+    const { promptTokenIds, outputTokenIds = [], maxNewTokens } = request;
+    const seed = request.sampling?.seed ?? null;
+    const { vocabSize } = this.spec;
+    try {
+      this.check(request);
+      return await this.arrivals.follow(
+        source,
+        { promptTokenIds, outputTokenIds, maxNewTokens, seed, vocabSize },
+        signal,
+      );
+    } catch (error) {
+      source.rollback().catch(() => undefined);
+      const isLost = error instanceof EngineError && error.code === 'SOURCE_LOST';
+      if (isLost && (seed !== null || sampling.temperature === 0)) return null;
+      throw error;
+    }
   }
 
   /** @throws EngineError QUEUE_FULL. Why: docs/decisions/requests.md#the-queue-has-a-limit */

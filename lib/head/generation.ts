@@ -37,9 +37,12 @@ export class Generation implements Sequence {
     this.text = new OutputText(tokenizer, { ...request, minTokens: sampling.minTokens });
   }
 
-  /** Takes tokens that came earlier, and tells nothing of them; why it is over with them, or null. */
+  /** Takes tokens that came earlier, and tells nothing of them unless it is to; why it is over with them, or null. */
   resume(tokenIds: readonly number[]): FinishReason | null {
-    this.isTelling = false;
+    const { source, tellAgain = false } = this.request;
+    const { seed } = this.sampling;
+    if (source !== undefined) this.events.push({ kind: 'resumed', text: '', numTokens: tokenIds.length, seed });
+    this.isTelling = tellAgain;
     let end: FinishReason | null = null;
     for (const tokenId of tokenIds) end ??= this.takeToken(tokenId, undefined, 0);
     this.isTelling = true;

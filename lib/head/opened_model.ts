@@ -13,6 +13,8 @@ import { familiesOf } from '../plugins/families.js';
 import { openGate, type JobGate } from '../plugins/gates.js';
 import type { LoadedPlugins } from '../plugins/load_plugins.js';
 import { PluginRegistry } from '../plugins/plugin_registry.js';
+import { proofsOf } from '../plugins/job_plugins.js';
+import { modelFingerprint } from '../weights/model_fingerprint.js';
 import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits, mostTokensOf } from '../protocol/limits.js';
@@ -32,6 +34,8 @@ export interface OpenedModel {
   readonly gate: JobGate | null;
   /** What the wire's codecs of plug-ins did here. */
   readonly codecs: readonly CodecTrial[];
+  /** Equal for instances of a cluster with the same model; null: this is none, or its folder has no weights. */
+  readonly fingerprint: string | null;
 }
 
 /**
@@ -43,7 +47,7 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   const plugins = await pluginsOf(config.plugins);
   checkNames(config, plugins.registry.names);
   const families = await familiesOf(plugins.registry);
-  const { config: hfConfig, generationConfig, quantConfig } = await readModelFiles(config.model);
+  const { config: hfConfig, configBytes, generationConfig, quantConfig } = await readModelFiles(config.model);
   const ownSpec = modelSpecOf(withQuantConfig(hfConfig, quantConfig), config.model_overrides, families);
   const tokenizer = await loadTokenizer(config.model);
   tokenizer?.checkVocab(ownSpec.vocabSize);
@@ -57,7 +61,10 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
   const { spec, gate } = openGate(config, plugins.registry, ownSpec);
-  return { spec: { ...spec, rope, eosTokenIds: [...new Set(ends)] }, tokenizer, limits, plugins, gate, codecs };
+  const whole = { ...spec, rope, eosTokenIds: [...new Set(ends)] };
+  const preamble = [configBytes, Buffer.from(JSON.stringify(config.experts.gate)), ...proofsOf(plugins.plugins)];
+  const fingerprint = config.cluster.enabled ? await modelFingerprint(config.model, preamble) : null;
+  return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint };
 }
 
 /**
@@ -76,7 +83,7 @@ export async function pluginsOf(entries: ExpertwireConfig['plugins']): Promise<L
  */
 export function checkGeneration(
   request: CheckedGeneration,
-  model: Omit<OpenedModel, 'plugins' | 'gate' | 'codecs'>,
+  model: Pick<OpenedModel, 'spec' | 'tokenizer' | 'limits'>,
   folder: string,
 ): void {
   const { promptTokenIds, maxNewTokens, stop = [], stopTokenIds = [] } = request;

@@ -8,6 +8,7 @@ import type { ToldHooks } from './hooks/told_hooks.js';
 import type { RequestNews, SequenceEnd } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
 import { Drains } from './drains.js';
+import type { Arrival, ArrivalHost } from './handover/arrival.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
 import { Offers, type OffersParts } from './handover/offers.js';
 import { untilOver } from './until_over.js';
@@ -29,6 +30,19 @@ interface RunningRequest {
   forget(): void;
   /** Aborted when it is. */
   readonly over: AbortController;
+  /** It comes from another instance; null: it doesn't, or it is here. */
+  arrival: Comer | null;
+  /** Null: it stays here. */
+  readonly movable: Movable | null;
+}
+
+/** Whoever comes, as far as requests have to do with it. */
+type Comer = Pick<Arrival, 'settle' | 'cancel'>;
+
+/** A request that another instance may go on with. */
+interface Movable {
+  readonly id: string;
+  readonly pauseAfter: number | null;
 }
 
 /** What a request may have. */
@@ -41,6 +55,8 @@ export interface RequestExtras {
   readonly isMovable?: boolean;
   /** It is offered at once, and pauses with so many tokens of output. Default null: it isn't. */
   readonly pauseAfter?: number | null;
+  /** Brings it here from another instance, where it {@link SequenceRequest.arrives}. Default null. */
+  readonly arrival?: Comer | null;
 }
 
 /** What requests run on. */
@@ -52,7 +68,7 @@ export interface RequestsParts extends Pick<OffersParts, 'blockSize' | 'timeoutM
 }
 
 /** Who computes and who waits; it never waits for a step itself. */
-export class Requests {
+export class Requests implements ArrivalHost {
   /** By sequence. */
   private readonly running = new Map<number, RunningRequest>();
   private readonly drains = new Drains((rank) => this.scheduler.isDrained(rank));
@@ -91,7 +107,7 @@ export class Requests {
     request: SequenceRequest,
     taker: Sequence,
     signal: AbortSignal | undefined,
-    { id = null, hooks = null, isMovable = false, pauseAfter = null }: RequestExtras = {},
+    { id = null, hooks = null, isMovable = false, pauseAfter = null, arrival = null }: RequestExtras = {},
   ): () => void {
     if (this.ended !== null) throw this.ended;
     if (pauseAfter !== null) this.offers.checkRoom();
@@ -99,9 +115,11 @@ export class Requests {
     const onAbort = (): void =>
       this.failOne(sequence, new EngineError('CLOSED', 'the request was cancelled by its caller'));
     const forget = (): void => signal?.removeEventListener('abort', onAbort);
-    this.running.set(sequence, { taker, hooks, degraded: new Set(), forget, over: new AbortController() });
+    const movable = isMovable ? { id: id!, pauseAfter } : null;
+    const told = { taker, hooks, degraded: new Set<number>(), forget, over: new AbortController() };
+    this.running.set(sequence, { ...told, arrival, movable });
     this.scheduler.add(request);
-    if (isMovable) this.offers.admit(sequence, id!, pauseAfter);
+    if (arrival === null) this.admitMovable(sequence);
     signal?.addEventListener('abort', onAbort, { once: true });
     this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
     if (signal?.aborted === true) onAbort();
@@ -114,6 +132,7 @@ export class Requests {
    */
   next(step: { readonly isNeeded: boolean }): ScheduledPlan[] | null {
     const plans = this.scheduler.next(step);
+    this.settleArrivals(); // what gave way isn't written any more
     this.offers.sync();
     this.free(); // of sequences that gave way to what is planned
     this.isPlanning = plans !== null;
@@ -188,10 +207,41 @@ export class Requests {
     const { present, leaving } = members;
     const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks };
     const { numRequeued, failed } = this.scheduler.enter({ epoch, ...ranks, hasAbandoned: abandonedStep !== null });
+    this.settleArrivals();
     for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
     this.offers.sync(abandonedStep !== null);
     this.drains.check();
     return { numRecomputed: numRequeued, numFailed: failed.length };
+  }
+
+  /** As {@link Scheduler.learn}, of a request that comes from another instance. */
+  learn(sequence: number, outputTokenIds: readonly number[]): void {
+    this.scheduler.learn(sequence, outputTokenIds);
+    this.settleArrivals();
+    this.free();
+    if (this.scheduler.placeOf(sequence) === null) this.parts.onWork(); // it gave way, and may have room elsewhere
+  }
+
+  /** As {@link Scheduler.land}. */
+  land(sequence: number, numTokens: number, numExact: number): void {
+    this.scheduler.land(sequence, numTokens, numExact);
+  }
+
+  /** It goes on here behind these tokens of output. */
+  endArrival(sequence: number, outputTokenIds: readonly number[]): void {
+    const running = this.running.get(sequence);
+    if (running === undefined) return;
+    running.arrival = null;
+    const reason = running.taker.resume!(outputTokenIds);
+    if (reason !== null) return this.end({ kind: 'finished', sequence, reason });
+    this.scheduler.endArrival(sequence);
+    this.admitMovable(sequence);
+    this.parts.onWork();
+  }
+
+  /** It can't be brought here. */
+  failArrival(sequence: number, error: unknown): void {
+    this.failOne(sequence, errorFrom(error));
   }
 
   /** Offers a movable request to other instances. @throws EngineError NOT_MOVABLE, QUEUE_FULL */
@@ -232,8 +282,21 @@ export class Requests {
     this.running.delete(sequence);
     running.forget();
     running.over.abort();
+    const { arrival } = running;
+    arrival?.cancel();
     if (!this.offers.over(sequence, news.kind === 'finished' ? news.reason : null)) this.takeBack(sequence);
+    if (arrival !== null) this.parts.onWork(); // others may have room
     this.tell(news);
+  }
+
+  private admitMovable(sequence: number): void {
+    const movable = this.running.get(sequence)?.movable;
+    if (movable) this.offers.admit(sequence, movable.id, movable.pauseAfter);
+  }
+
+  /** Those that come hear where they have room. */
+  private settleArrivals(): void {
+    for (const [sequence, { arrival }] of this.running) arrival?.settle(this.scheduler.placeOf(sequence));
   }
 
   /** Its rank forgets a sequence, and frees what nobody else holds. */

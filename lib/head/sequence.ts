@@ -14,6 +14,8 @@ export interface Sequence {
     output: SequenceOutput,
     numDegradedTokens: number,
   ): SequenceEnd | null | Promise<SequenceEnd | null>;
+  /** Another instance had it: it goes on behind these tokens of its output; why it is over with them, or null. */
+  resume?(tokenIds: readonly number[]): SequenceEnd | null;
   /** Another instance goes on with it. */
   move?(): void;
   fail(error: Error): void;

@@ -17,6 +17,8 @@ export interface ArrivalHost {
   land(sequence: number, numTokens: number, numExact: number): void;
   /** It goes on, with these tokens of output. */
   endArrival(sequence: number, outputTokenIds: readonly number[]): void;
+  /** What no source and no rank can have done. */
+  failArrival(sequence: number, error: unknown): void;
 }
 
 /** How it comes. */
@@ -87,8 +89,13 @@ export class Arrival {
     this.parts.counts.numRolledBack++;
   }
 
+  /** Its request is queued. */
+  start(): void {
+    this.run().catch((error: unknown) => this.parts.host.failArrival(this.parts.sequence, error));
+  }
+
   /** Resolves when it went on here, or was cancelled. */
-  async run(): Promise<void> {
+  private async run(): Promise<void> {
     while (!this.isDone) {
       try {
         await this.advance();

@@ -1,23 +1,19 @@
 /** Requests that come from other instances to go on here. Why: docs/decisions/handover.md#one-way-for-all-that-moves-between-instances */
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { HandoverRunner } from '../../job/step_runner.js';
+import { EngineError } from '../../protocol/errors.js';
 import type { KvIdentity, KvSource } from '../../protocol/kv_source.js';
+import { maySkipTokens } from '../scheduling/progress.js';
+import type { SequenceRequest } from '../scheduling/scheduler.js';
 import { Arrival, type ArrivalHost, type ArrivalLimits } from './arrival.js';
 import { noArrivals, type ArrivalCounts } from './arrival_counts.js';
 import { FollowedSource, type FollowedRequest } from './followed_source.js';
 import { Pulls } from './pulls.js';
 
-/** Who asks, and what it may take from its source. */
-export interface ArrivingRequest extends FollowedRequest {
-  readonly sequence: number;
-  /** Nothing is asked of the tokens that come, so that they needn't be computed here. */
-  readonly maySkipTokens: boolean;
-}
-
 /** What arrivals are made of. */
 export interface ArrivalsParts {
   readonly job: Pick<HandoverRunner, 'handover' | 'watchPulls'>;
-  readonly host: ArrivalHost & { fail(sequence: number, error: unknown): void };
+  readonly host: ArrivalHost;
   /** Null: nothing that another instance computed can be read. */
   readonly identity: KvIdentity | null;
   readonly config: ExpertwireConfig['cluster'];
@@ -32,6 +28,7 @@ export class Arrivals {
   private readonly pulls: Pulls;
   private readonly limits: ArrivalLimits;
   private readonly counter = noArrivals();
+  private readonly ended = new AbortController();
 
   constructor(private readonly parts: ArrivalsParts) {
     const { config, blockSize } = parts;
@@ -46,18 +43,31 @@ export class Arrivals {
   }
 
   /**
-   * Follows a source; the sequence is queued next, as one that arrives, and {@link begin} brings it here.
-   * @throws EngineError SOURCE_LOST: nothing is known but what the request says; the reason of `signal`
+   * Follows a source; the sequence is queued next, as one that arrives, and {@link arrivalOf} brings it here.
+   * @throws EngineError SOURCE_LOST: nothing is known but what the request says; CLOSED
    */
-  async open(source: KvSource, request: ArrivingRequest, signal: AbortSignal): Promise<FollowedSource> {
-    const followed = await FollowedSource.open(source, request, signal);
-    this.counter.numOpened++;
-    return followed;
+  async follow(source: KvSource, request: FollowedRequest, caller?: AbortSignal): Promise<FollowedSource> {
+    const ended = this.ended.signal;
+    const signal = caller === undefined ? ended : AbortSignal.any([caller, ended]);
+    try {
+      const followed = await FollowedSource.open(source, request, signal);
+      this.counter.numOpened++;
+      return followed;
+    } catch (error) {
+      ended.throwIfAborted();
+      if (caller?.aborted === true) throw new EngineError('CLOSED', 'the request was cancelled by its caller');
+      throw error;
+    }
   }
 
-  /** `request` was queued. */
-  begin(request: ArrivingRequest, followed: FollowedSource): Arrival {
-    const { sequence, promptTokenIds, maySkipTokens } = request;
+  /** Nobody comes any more. */
+  fail(error: Error): void {
+    this.ended.abort(error);
+  }
+
+  /** For who follows a source: it is queued with this, and starts it then. */
+  arrivalOf(request: SequenceRequest, followed: FollowedSource): Arrival {
+    const { sequence, promptTokenIds } = request;
     const { pulls, limits, counter: counts } = this;
     const { host, identity, config } = this.parts;
     const theirs = followed.state.identity;
@@ -66,7 +76,7 @@ export class Arrivals {
     const { length: numPromptTokens } = promptTokenIds;
     const isLong = numPromptTokens >= config.stream_min_tokens;
     const isStreamed = config.kv_stream === 'on' || (config.kv_stream === 'auto' && isLong);
-    const how = { canPull: isAlike && maySkipTokens, isExact, isStreamed };
+    const how = { canPull: isAlike && maySkipTokens(request), isExact, isStreamed };
     return new Arrival({ sequence, numPromptTokens, followed, host, pulls, limits, counts, ...how });
   }
 }

@@ -86,10 +86,13 @@ export class FollowedSource {
     const isSame = numPromptTokens === request.promptTokenIds.length && seed === (request.seed ?? seed);
     if (!isSame || promptDigest !== this.digest) throw lost('it has another prompt or seed');
     const numCommon = Math.min(known.length, outputTokenIds.length);
-    if (!outputTokenIds.slice(0, numCommon).every((tokenId, i) => tokenId === known[i])) throw lost('it has other tokens');
-    const isToken = (tokenId: number): boolean => Number.isInteger(tokenId) && tokenId >= 0 && tokenId < request.vocabSize;
+    if (!outputTokenIds.slice(0, numCommon).every((tokenId, i) => tokenId === known[i]))
+      throw lost('it has other tokens');
+    const isToken = (tokenId: number): boolean =>
+      Number.isInteger(tokenId) && tokenId >= 0 && tokenId < request.vocabSize;
     if (!outputTokenIds.slice(numCommon).every(isToken)) throw lost('it has tokens that the model lacks');
-    if (!(numTokens >= 0 && numTokens <= numPromptTokens + outputTokenIds.length)) throw lost('it has more keys than tokens');
+    if (!(numTokens >= 0 && numTokens <= numPromptTokens + outputTokenIds.length))
+      throw lost('it has more keys than tokens');
     this.last = state;
     if (outputTokenIds.length > known.length) this.known = outputTokenIds.slice(0, request.maxNewTokens);
   }
@@ -100,4 +103,8 @@ export class FollowedSource {
 }
 
 const lost = (why: string, cause?: unknown): EngineError =>
-  new EngineError('SOURCE_LOST', `the instance that has this request can't be followed: ${why}; send it again with the tokens that came of it`, { cause });
+  new EngineError(
+    'SOURCE_LOST',
+    `the instance that has this request can't be followed: ${why}; send it again with the tokens that came of it`,
+    { cause },
+  );

@@ -83,7 +83,7 @@ export function learnOutput(
 }
 
 /** Nothing is asked of single tokens of the prompt, so that another sequence may have computed them. */
-export const maySkipTokens = ({ wants }: Progress): boolean =>
+export const maySkipTokens = ({ wants }: Pick<Progress, 'wants'>): boolean =>
   !wants.routedExperts &&
   wants.promptLogprobs === null &&
   !wants.logits &&

@@ -1,4 +1,5 @@
 /** An engine without ranks or a model whose steps a test stages: what follows it sees numbers that the test knows. Shape suffixes: L MoE layers, E logical experts, R ranks. */
+import { noArrivals } from '../../../lib/head/handover/arrival_counts.js';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { STEP_PHASES } from '../../../compute/base/stopwatch.js';
@@ -129,7 +130,8 @@ export class StagedEngine implements ServedEngine {
   }
 
   stats(): EngineStats {
-    return { ...this.collector.stats(), ...this.counts, rebalancing: null, scaling: null, speeds: [] };
+    const none = { rebalancing: null, scaling: null, speeds: [], arrivals: noArrivals() };
+    return { ...this.collector.stats(), ...this.counts, ...none };
   }
 
   watch(observer: EngineObserver): () => void {

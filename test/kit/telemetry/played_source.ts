@@ -1,4 +1,5 @@
 /** An engine without ranks: a test plays its steps and what becomes of requests; its statistics and watchers are the real ones. */
+import { noArrivals, type ArrivalCounts } from '../../../lib/head/handover/arrival_counts.js';
 import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js';
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import { createPlacement, type Placement } from '../../../experts/placement/placement.js';
@@ -52,6 +53,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   rebalancing: RebalanceStats | null = null;
   scaling: ScalingStats | null = null;
   speeds: readonly RankSpeed[] = [];
+  arrivals: ArrivalCounts = noArrivals();
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;
   private readonly totals: { dispatchBytes: number[]; combineBytes: number[]; waitMs: number[] }[];
@@ -99,6 +101,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
       rebalancing: this.rebalancing,
       scaling: this.scaling,
       speeds: this.speeds,
+      arrivals: this.arrivals,
     };
   }
 
