@@ -133,8 +133,8 @@ export class Engine implements TokenSource {
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
   private readonly arrivals: Arrivals;
-  /** What its keys and values are to other instances; null: it reads none of theirs, since nobody can say which model it has. */
-  readonly kvIdentity: KvIdentity | null;
+  /** What its keys and values are, beside those of other instances. */
+  readonly kvIdentity: KvIdentity;
   private readonly loop: StepLoop;
   /** Null: the ranks are always the same, but for those that are lost. */
   private readonly scaler: Scaler | null;

@@ -14,8 +14,8 @@ import { Pulls } from './pulls.js';
 export interface ArrivalsParts {
   readonly job: Pick<HandoverRunner, 'handover' | 'watchPulls'>;
   readonly host: ArrivalHost;
-  /** Null: nothing that another instance computed can be read. */
-  readonly identity: KvIdentity | null;
+  /** What can be read here of what other instances computed. */
+  readonly identity: KvIdentity;
   readonly config: ExpertwireConfig['cluster'];
   readonly blockSize: number;
 }
@@ -71,8 +71,8 @@ export class Arrivals {
     const { pulls, limits, counter: counts } = this;
     const { host, identity, config } = this.parts;
     const theirs = followed.state.identity;
-    const isAlike = identity !== null && theirs.fingerprint === identity.fingerprint && isSameShape(theirs, identity);
-    const isExact = limits.wire === 'f32' && identity?.sharing != null && theirs.sharing === identity.sharing;
+    const isAlike = theirs.fingerprint === identity.fingerprint && isSameShape(theirs, identity);
+    const isExact = limits.wire === 'f32' && identity.sharing !== null && theirs.sharing === identity.sharing;
     const { length: numPromptTokens } = promptTokenIds;
     const isLong = numPromptTokens >= config.stream_min_tokens;
     const isStreamed = config.kv_stream === 'on' || (config.kv_stream === 'auto' && isLong);
