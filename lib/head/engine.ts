@@ -59,6 +59,7 @@ import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies.js';
 import { prefixSharingOf, type SharingFacts } from './scheduling/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
+import type { SequenceLoads } from './scheduling/sequence_loads.js';
 import type { StoredBlocks } from './scheduling/stored_blocks.js';
 import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
@@ -370,6 +371,11 @@ export class Engine implements TokenSource {
   /** What waits and what runs at this moment. */
   get load(): SchedulerLoad {
     return this.scheduler.load;
+  }
+
+  /** Requests that run and wait, one by one: `most` of them at most. */
+  sequenceLoads(most: number): SequenceLoads {
+    return this.scheduler.sequenceLoads(most);
   }
 
   /** Full KV blocks that requests may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */

@@ -11,12 +11,14 @@ import type { LoadReport } from '../base/load_report.js';
 /** Instances that a cluster has at most: those that come later are refused. */
 export const MAX_INSTANCES = 1024;
 
+/** `left`: it said so; `silent`: nothing was heard of it for too long. */
+export type GoneWhy = 'left' | 'silent';
+
 /** What somebody who watches is told, in this order of one instance: it is there, what it has, it is gone. */
 export type BusEvent =
   /** An instance came, changed (its role, say), or was started anew: what was known of another incarnation is gone. */
   | { readonly kind: 'instance'; readonly record: InstanceRecord }
-  /** `left`: it said so; `silent`: nothing was heard of it for too long. */
-  | { readonly kind: 'gone'; readonly instance: string; readonly why: 'left' | 'silent' }
+  | { readonly kind: 'gone'; readonly instance: string; readonly why: GoneWhy }
   /** None is older than the one before. */
   | { readonly kind: 'load'; readonly load: LoadReport }
   /** Each follows the one before, or begins with `cleared`: what was lost between them is asked for before the next one is told. */

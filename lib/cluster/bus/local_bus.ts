@@ -3,7 +3,7 @@ import type { BlockBatch } from '../base/block_events.js';
 import { ClusterError } from '../base/errors.js';
 import type { InstanceRecord } from '../base/instance_record.js';
 import type { LoadReport } from '../base/load_report.js';
-import { MAX_INSTANCES, type Bus, type BusListener, type MemberEvents, type Membership } from './bus.js';
+import { MAX_INSTANCES, type Bus, type GoneWhy, type BusListener, type MemberEvents, type Membership } from './bus.js';
 import { checkedRecord } from './messages.js';
 import { Roster } from './roster.js';
 
@@ -25,17 +25,32 @@ export class LocalBus implements Bus {
   }
 
   /** As {@link Bus.join}. */
-  join(given: InstanceRecord, events: MemberEvents): Promise<Membership> {
-    return new Promise((resolve) => resolve(this.add(given, events)));
+  join(record: InstanceRecord, events: MemberEvents): Promise<Membership> {
+    return new Promise((resolve) => resolve(this.add(record, events)));
+  }
+
+  /** As {@link Bus.join}, at once. @throws ClusterError INVALID_RECORD or CLOSED */
+  add(given: InstanceRecord, events: MemberEvents): LocalMember {
+    this.checkOpen();
+    const record = checkedRecord(given, given.id);
+    const before = this.members.get(record.id);
+    if (before === undefined && this.members.size >= MAX_INSTANCES) {
+      throw new ClusterError('INVALID_RECORD', `${MAX_INSTANCES} instances are there already; end some first`);
+    }
+    if (before !== undefined && before.events !== events) setImmediate(() => before.events.trouble(taken(record)));
+    const member = new LocalMember(this, record, events);
+    this.members.set(record.id, member);
+    this.say(member, (roster, nowMs) => roster.hear(record, nowMs));
+    return member;
   }
 
   /** As {@link Bus.watch}. */
   watch(listener: BusListener): () => void {
     this.checkOpen();
-    const roster = new Roster({
-      tell: listener,
-      ask: (id) => setImmediate(() => this.members.get(id)?.events.wanted()),
-    });
+    // An answer may be on its way already.
+    const ask = (id: string): unknown =>
+      setImmediate(() => roster.isAsking(id) && this.members.get(id)?.events.wanted());
+    const roster: Roster = new Roster({ tell: listener, ask });
     this.rosters.add(roster);
     for (const { record } of this.members.values()) roster.hear(record, this.clock());
     return () => void this.rosters.delete(roster);
@@ -56,23 +71,9 @@ export class LocalBus implements Bus {
   }
 
   /** A member is gone. */
-  drop(member: LocalMember): void {
-    this.say(member, (roster) => roster.leave(member.record));
+  drop(member: LocalMember, why: GoneWhy = 'left'): void {
+    this.say(member, (roster) => roster.leave(member.record, why));
     if (this.members.get(member.record.id) === member) this.members.delete(member.record.id);
-  }
-
-  private add(given: InstanceRecord, events: MemberEvents): Membership {
-    this.checkOpen();
-    const record = checkedRecord(given, given.id);
-    const before = this.members.get(record.id);
-    if (before === undefined && this.members.size >= MAX_INSTANCES) {
-      throw new ClusterError('INVALID_RECORD', `${MAX_INSTANCES} instances are there already; end some first`);
-    }
-    if (before !== undefined) setImmediate(() => before.events.trouble(taken(record)));
-    const member = new LocalMember(this, record, events);
-    this.members.set(record.id, member);
-    this.say(member, (roster, nowMs) => roster.hear(record, nowMs));
-    return member;
   }
 
   private checkOpen(): void {
@@ -88,29 +89,38 @@ export const taken = ({ id, url }: InstanceRecord): ClusterError =>
     { instance: id },
   );
 
-/** An instance of this process. */
-class LocalMember implements Membership {
+/** An instance of this process, or one that somebody here speaks for. */
+export class LocalMember implements Membership {
   constructor(
     private readonly bus: LocalBus,
     public record: InstanceRecord,
     readonly events: MemberEvents,
   ) {}
 
+  /** As {@link Membership.update}. */
   update(record: InstanceRecord): void {
     this.record = record;
     this.bus.say(this, (roster, nowMs) => roster.hear(record, nowMs));
   }
 
+  /** As {@link Membership.report}. */
   report(load: LoadReport): void {
     this.bus.say(this, (roster) => roster.load(load));
   }
 
+  /** As {@link Membership.publish}. */
   publish(batch: BlockBatch): void {
     this.bus.say(this, (roster, nowMs) => roster.blocks(batch, nowMs));
   }
 
+  /** As {@link Membership.leave}. */
   leave(): Promise<void> {
     this.bus.drop(this);
     return Promise.resolve();
+  }
+
+  /** Who speaks for an instance elsewhere hears nothing of it any more. Idempotent. */
+  lose(): void {
+    this.bus.drop(this, 'silent');
   }
 }

@@ -107,5 +107,6 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, what: string, from: st
   );
 }
 
-const refusal = (from: string, what: string, advice: string): ClusterError =>
+/** A message of a peer that can't be. */
+export const refusal = (from: string, what: string, advice: string): ClusterError =>
   new ClusterError('INVALID_RECORD', `instance ${printable(from)} sent ${what}; ${advice}`, { instance: from });

@@ -7,7 +7,7 @@ import { ClusterError } from '../base/errors.js';
 import type { InstanceRecord } from '../base/instance_record.js';
 import type { LoadReport } from '../base/load_report.js';
 import { BatchOrder, isWhole } from './batch_order.js';
-import { MAX_INSTANCES, type BusListener } from './bus.js';
+import { MAX_INSTANCES, type BusListener, type GoneWhy } from './bus.js';
 
 /** Before a question that nobody answered is asked again, and between two events of one that is refused. */
 const AGAIN_MS = 1000;
@@ -82,8 +82,13 @@ export class Roster {
   }
 
   /** An instance is gone; another incarnation than the one that is there says nothing. */
-  leave({ id, incarnation }: Pick<InstanceRecord, 'id' | 'incarnation'>): void {
-    if (this.known.get(id)?.record.incarnation === incarnation) this.drop(id, 'left');
+  leave({ id, incarnation }: Pick<InstanceRecord, 'id' | 'incarnation'>, why: GoneWhy = 'left'): void {
+    if (this.known.get(id)?.record.incarnation === incarnation) this.drop(id, why);
+  }
+
+  /** An instance was asked for all blocks, and they didn't come yet. */
+  isAsking(instance: string): boolean {
+    return (this.known.get(instance)?.askedMs ?? -Infinity) > -Infinity;
   }
 
   /** What came from there can't be. */
@@ -132,7 +137,7 @@ export class Roster {
     this.options.ask(known.record.id);
   }
 
-  private drop(instance: string, why: 'left' | 'silent'): void {
+  private drop(instance: string, why: GoneWhy): void {
     this.known.delete(instance);
     this.options.tell({ kind: 'gone', instance, why });
   }

@@ -32,6 +32,7 @@ import {
 } from './progress.js';
 import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
 import { SequenceBlocks, type BlockLimits, type Freed } from './sequence_blocks.js';
+import { sequenceLoads, type SequenceLoads } from './sequence_loads.js';
 import type { StoredBlocks } from './stored_blocks.js';
 import { outputExchanges, type Told } from './told.js';
 
@@ -199,6 +200,11 @@ export class Scheduler {
       return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPrefillTokens };
     });
     return loadOf(this.waiting.length, ranks);
+  }
+
+  /** Requests that run and wait, one by one. */
+  sequenceLoads(most: number): SequenceLoads {
+    return sequenceLoads([...this.running.values()], this.waiting, { most, blockSize: this.options.blockSize });
   }
 
   /** Full KV blocks that sequences may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */

@@ -55,6 +55,12 @@ export class StoredBlocks {
     return { stored, removed };
   }
 
+  /** All that is there; {@link take} tells what changed since. */
+  takeAll(): readonly string[] {
+    this.touched.clear();
+    return [...this.numRanks.keys()];
+  }
+
   private touch(key: string, wasThere: boolean): void {
     if (!this.touched.has(key)) this.touched.set(key, wasThere);
   }

@@ -52,6 +52,11 @@ export class Watcher {
     return this.events.map(lineOf);
   }
 
+  /** Lines that begin with an instance. */
+  of(instance: string): string[] {
+    return this.story.filter((line) => line.startsWith(`${instance} `));
+  }
+
   /** Lines that say who is there. */
   get standing(): string[] {
     return this.events.filter(({ kind }) => kind === 'instance' || kind === 'gone').map(lineOf);
