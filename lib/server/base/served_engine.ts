@@ -27,7 +27,7 @@ export interface MovingEngine {
   readonly kvIdentity: KvIdentity;
   /** How it names the blocks of its prefix cache; null: it has none. */
   readonly blockSharing: BlockSharing | null;
-  /** The offer of a request that is `movable`, by its id: the one that it has, or a new one. @throws EngineError NOT_MOVABLE */
+  /** As {@link Engine.offer}. */
   offer(id: string): Offer;
 }
 

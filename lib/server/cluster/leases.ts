@@ -5,8 +5,6 @@ import type { ServedEngine } from '../base/served_engine.js';
 import { Lease, type InstancePlace } from './lease.js';
 import type { OfferedParams } from './transfer_params.js';
 
-/** At once: each is a request that runs, or holds blocks. */
-const MAX_OPEN = 4096;
 /** That are over, so that who asks again hears how they ended. */
 const MAX_OVER = 256;
 
@@ -27,7 +25,7 @@ export class Leases {
 
   /**
    * Offers a request, by the id that its client gave it; again what is offered already.
-   * @throws ApiError UNSUPPORTED, QUEUE_FULL; EngineError NOT_MOVABLE
+   * @throws ApiError UNSUPPORTED; EngineError NOT_MOVABLE, QUEUE_FULL
    */
   add(requestId: string): Lease {
     const { offer, kvIdentity, limits } = this.engine;
@@ -35,9 +33,6 @@ export class Leases {
       throw new ApiError('UNSUPPORTED', 'the requests of this engine stay where they are');
     }
     this.forgetOver();
-    if (this.numOpen >= MAX_OPEN) {
-      throw new ApiError('QUEUE_FULL', `${MAX_OPEN} requests are on their way to other instances; try again later`);
-    }
     const made = offer.call(this.engine, requestId);
     const known = this.leases.get(made.lease.id);
     const lease = known ?? new Lease(requestId, made, kvIdentity, limits.blockSize);

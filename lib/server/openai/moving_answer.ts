@@ -19,11 +19,12 @@ export interface MovingParts {
 /** An answer that was started, in the form that its terms want. */
 export function movingAnswer(
   coming: Coming,
-  form: AnswerForm,
+  plain: AnswerForm,
   { terms, leases, created }: MovingParts,
 ): { readonly coming: Coming; readonly form: AnswerForm } {
   const { movable: isMovable = false, sampling, id = '' } = coming.choices[0]!.request;
-  if (!terms.isRouted) return { coming, form: terms.handsOver ? offeringForm(form, leases, id) : form };
+  const form = terms.handsOver ? offeringForm(plain, leases, id) : plain;
+  if (!terms.isRouted) return { coming, form };
   const begun = { kind: 'begun' as const, seed: sampling?.seed ?? 0, created, isMovable };
   const numTold = terms.resume === null ? null : terms.resume.token_ids.length;
   let offered: OfferedParams | null = null;

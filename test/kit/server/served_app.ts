@@ -27,9 +27,9 @@ export async function servedApp({ base, engine, ...rest }: ServedAppOptions = {}
   return { app: server.app, server, engine: served };
 }
 
-/** The demo model's, loaded once. */
+/** Loaded once. */
 let tokenizer: Promise<Tokenizer | undefined> | undefined;
-const demoTokenizer = (): Promise<Tokenizer | undefined> => (tokenizer ??= loadTokenizer(DEMO_MODEL));
+export const demoTokenizer = (): Promise<Tokenizer | undefined> => (tokenizer ??= loadTokenizer(DEMO_MODEL));
 
 /** A played engine with the demo model's tokenizer. */
 export const playedEngine = async (play: Play): Promise<PlayedEngine> => new PlayedEngine(play, await demoTokenizer());

@@ -1,0 +1,115 @@
+/** A played engine whose requests may go on elsewhere: a test says how far they are. */
+import { EngineError } from '../../../lib/protocol/errors.js';
+import type { Offer, OfferEnd, OfferState } from '../../../lib/head/handover/offer.js';
+import { GREEDY } from '../../../lib/protocol/sampling.js';
+import { PlayedEngine } from './played_engine.js';
+
+/** One offer: of a prompt of three tokens, that runs and has nothing yet. */
+export class PlayedOffer implements Offer {
+  readonly lease: Offer['lease'];
+  end: OfferEnd | null = null;
+  numCommits = 0;
+  private shown: OfferState = {
+    ...{ promptTokenIds: [1, 2, 3], outputTokenIds: [], sampling: { ...GREEDY, seed: 77 } },
+    ...{ numTokens: 0, numExactTokens: 0, isPaused: false, isOver: false },
+  };
+  private where: ReturnType<Offer['place']> = null;
+  private readonly waiting = new Set<() => void>();
+
+  constructor(number: number) {
+    this.lease = { id: number.toString(16).padStart(32, '0'), token: number.toString(16).padStart(64, 'f') };
+  }
+
+  /** Who waits for a change now. */
+  get numWaiting(): number {
+    return this.waiting.size;
+  }
+
+  /** Something changed. */
+  set(state: Partial<OfferState>, where = this.where): void {
+    this.shown = { ...this.shown, ...state };
+    this.where = where;
+    this.wake();
+  }
+
+  place(): ReturnType<Offer['place']> {
+    this.check();
+    return this.where;
+  }
+
+  state(): OfferState {
+    this.check();
+    return this.shown;
+  }
+
+  async changed(signal?: AbortSignal): Promise<void> {
+    this.check();
+    await new Promise<void>((resolve, reject) => {
+      this.waiting.add(resolve);
+      signal?.addEventListener('abort', () => {
+        this.waiting.delete(resolve);
+        reject(signal.reason as Error);
+      });
+    });
+  }
+
+  pause(): Promise<OfferState> {
+    this.check();
+    this.set({ isPaused: true });
+    return Promise.resolve(this.shown);
+  }
+
+  commit(): void {
+    this.check();
+    if (!this.shown.isPaused) throw new EngineError('INVALID_REQUEST', 'it is not paused');
+    this.numCommits++;
+    this.over('committed');
+  }
+
+  rollback(): void {
+    if (this.end === null) this.over('rolled_back');
+  }
+
+  /** It ends. */
+  over(end: OfferEnd): void {
+    this.end = end;
+    this.wake();
+  }
+
+  /** Resolves when it has ended. */
+  async ended(): Promise<OfferEnd> {
+    while (this.end === null) await this.changed();
+    return this.end;
+  }
+
+  private check(): void {
+    if (this.end !== null) throw new EngineError('LEASE_OVER', `the offer is over (${this.end})`);
+  }
+
+  private wake(): void {
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    for (const resolve of waiting) resolve();
+  }
+}
+
+/** Offers what a test lets it. */
+export class MovingEngine extends PlayedEngine {
+  readonly kvIdentity = { fingerprint: 'f00d', shape: { numLayers: 2, rowFloats: 64 }, sharing: 'salt' };
+  readonly blockSharing = { seed: 'ab'.repeat(32), separatesForms: false };
+  /** By the ids of requests. */
+  readonly offers = new Map<string, PlayedOffer>();
+
+  /** From now on a request that is called so can move. */
+  allow(id: string): PlayedOffer {
+    const offer = new PlayedOffer(this.offers.size + 1);
+    this.offers.set(id, offer);
+    return offer;
+  }
+
+  offer(id: string): Offer {
+    const offer = this.offers.get(id);
+    if (offer === undefined) throw new EngineError('NOT_MOVABLE', `no request ${id} runs that may go on elsewhere`);
+    return offer;
+  }
+}
