@@ -8,7 +8,7 @@ import { UsageError, type CommandContext } from '../base/context.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import type { EngineStart } from '../engine/engine_start.js';
 import { withEngine, type HeadPlace } from '../engine/with_engine.js';
-import { API_KEY_VARIABLE, readApiKeys } from './api_key_source.js';
+import { API_KEY_VARIABLE, readApiKeys, readClusterKeys } from './api_key_source.js';
 import { cutOff, finishing } from './farewell.js';
 import { goingOn, greeting } from './greeting.js';
 import { JobFile } from './job_file.js';
@@ -24,6 +24,7 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
   const jobFile = await JobFile.of(config);
   const before = args.resume === true ? await headBefore(jobFile) : null;
   const apiKeys = await readApiKeys(args.apiKeyFile, context.env);
+  const clusterKeys = config.cluster.enabled ? await readClusterKeys(args.clusterKeyFile, context.env) : [];
   const model = await openModel(config);
   await checkServer(config, model.spec);
   const serveLog = new ServeLog(context.stderr, config.server.log_level);
@@ -31,7 +32,7 @@ export async function serve(args: ServeArgs, start: EngineStart, context: Comman
   const work = async (engine: Engine, terminal: SharedTerminal): Promise<void> => {
     mayWait = false;
     const log = serveLog.loggerOn(terminal);
-    const server = await createServer(engine, { config, apiKeys, log, env: context.env });
+    const server = await createServer(engine, { config, apiKeys, clusterKeys, log, env: context.env });
     await closing(
       () => server.close(),
       async () => {

@@ -3,7 +3,7 @@ import type { Argv } from 'yargs';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Environment } from '../../hub/cache/hub_cache.js';
 import { configOf, engineOptions, type EngineArgs } from '../engine/engine_options.js';
-import { API_KEY_VARIABLE } from './api_key_source.js';
+import { API_KEY_VARIABLE, CLUSTER_KEY_VARIABLE } from './api_key_source.js';
 
 /** The options of `serve` as yargs parses them; undefined: as the configuration says. */
 export interface ServeArgs extends EngineArgs {
@@ -11,6 +11,7 @@ export interface ServeArgs extends EngineArgs {
   readonly port?: number | undefined;
   readonly servedModelName?: string | undefined;
   readonly apiKeyFile?: string | undefined;
+  readonly clusterKeyFile?: string | undefined;
   readonly instance?: string | undefined;
   readonly resume?: boolean | undefined;
   /** Its parent is `expertwire cluster`. */
@@ -27,6 +28,11 @@ export function serveOptions<T>(yargs: Argv<T>): Argv<T & ServeArgs> {
     .option('api-key-file', {
       type: 'string',
       describe: `file with one API key a line (or ${API_KEY_VARIABLE}, with commas between them)`,
+      group,
+    })
+    .option('cluster-key-file', {
+      type: 'string',
+      describe: `file with the key of routers and other instances (or ${CLUSTER_KEY_VARIABLE})`,
       group,
     })
     .option('instance', {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UsageError } from '../../../../lib/commands/base/context.js';
-import { readApiKeys } from '../../../../lib/commands/serve/api_key_source.js';
+import { readApiKeys, readClusterKeys } from '../../../../lib/commands/serve/api_key_source.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const fromEnv = (text: string): Promise<readonly string[]> => readApiKeys(undefined, { EXPERTWIRE_API_KEY: text });
@@ -37,5 +37,15 @@ describe('API keys of a server', () => {
     expect(await refusal(fromEnv('two words'))).to.include('which no header can carry');
     expect(await refusal(fromEnv('schlüssel'))).to.include('which no header can carry');
     expect(await refusal(readApiKeys('/no/such/file', {}))).to.include("can't be read");
+  });
+
+  it('of a cluster have a variable and an option of their own', async () => {
+    const env = { EXPERTWIRE_API_KEY: 'api', EXPERTWIRE_CLUSTER_KEY: 'a,b' };
+    expect(await readClusterKeys(undefined, env)).to.deep.equal(['a', 'b']);
+    expect(await readClusterKeys(undefined, { EXPERTWIRE_API_KEY: 'api' })).to.deep.equal([]);
+    expect(await refusal(readClusterKeys(undefined, { EXPERTWIRE_CLUSTER_KEY: ' ' }))).to.match(
+      /^EXPERTWIRE_CLUSTER_KEY has no key/,
+    );
+    expect(await refusal(readClusterKeys('/no/such/file', {}))).to.match(/^--cluster-key-file .* can't be read/);
   });
 });
