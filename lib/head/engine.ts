@@ -56,7 +56,7 @@ import type { Planning } from './rebalancing/planner_thread.js';
 import { checkedGeneration, checkedScore, type CheckedGeneration } from './request_check.js';
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
-import { POLICIES } from './scheduling/policies.js';
+import { POLICIES } from './scheduling/policies/policies.js';
 import { prefixSharingOf, type SharingFacts } from './scheduling/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
 import type { SequenceLoads } from './scheduling/sequence_loads.js';

@@ -1,5 +1,5 @@
 /** Requests and steps for a scheduler that no rank stands behind. */
-import { fcfs } from '../../../lib/head/scheduling/fcfs.js';
+import { fcfs } from '../../../lib/head/scheduling/policies/fcfs.js';
 import type {
   ScheduledPlan,
   Scheduler,

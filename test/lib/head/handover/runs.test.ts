@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Offer } from '../../../../lib/head/handover/offer.js';
-import { POLICIES } from '../../../../lib/head/scheduling/policies.js';
+import { POLICIES } from '../../../../lib/head/scheduling/policies/policies.js';
 import type { SchedulerOptions, SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
 import { PlayedHead, LEASE_MS } from '../../../kit/engine/played_head.js';
 import { OPTIONS, request, sampledToken } from '../../../kit/engine/scheduling.js';

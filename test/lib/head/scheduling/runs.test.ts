@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { POLICIES } from '../../../../lib/head/scheduling/policies.js';
+import { POLICIES } from '../../../../lib/head/scheduling/policies/policies.js';
 import type { SchedulerOptions, SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
 import { FollowedScheduler } from '../../../kit/engine/followed_scheduler.js';
 import { OPTIONS, request } from '../../../kit/engine/scheduling.js';

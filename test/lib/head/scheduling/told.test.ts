@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { outputExchanges, toldOf, type ToldRequest } from '../../../../lib/head/scheduling/told.js';
-import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
+import { fcfs } from '../../../../lib/head/scheduling/policies/fcfs.js';
 import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
 import { outputRowsAtOnce, type Look } from '../../../../lib/protocol/look.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';

@@ -1,6 +1,6 @@
 import { fcfs } from './fcfs.js';
-import type { Place, SchedulingPolicy, WaitingView } from './policy.js';
-import { bestPlace } from './rank_choice.js';
+import type { Place, SchedulingPolicy, WaitingView } from '../policy.js';
+import { bestPlace } from '../rank_choice.js';
 
 /** So many of those that wait are compared, in order of arrival: looking up prefixes takes time, and a long queue has many. */
 const NUM_COMPARED = 64;

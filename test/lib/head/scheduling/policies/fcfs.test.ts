@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { fcfs } from '../../../../lib/head/scheduling/fcfs.js';
-import type { Place } from '../../../../lib/head/scheduling/policy.js';
-import { place, runningView as view, waitingView as waiting } from '../../../kit/engine/scheduling.js';
+import { fcfs } from '../../../../../lib/head/scheduling/policies/fcfs.js';
+import type { Place } from '../../../../../lib/head/scheduling/policy.js';
+import { place, runningView as view, waitingView as waiting } from '../../../../kit/engine/scheduling.js';
 
 const budget = (numTokens: number, numBytes = Infinity) => ({ numTokens, numBytes });
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { lpm } from '../../../../lib/head/scheduling/lpm.js';
-import { priority } from '../../../../lib/head/scheduling/priority.js';
-import type { Place } from '../../../../lib/head/scheduling/policy.js';
-import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
+import { lpm } from '../../../../../lib/head/scheduling/policies/lpm.js';
+import { priority } from '../../../../../lib/head/scheduling/policies/priority.js';
+import type { Place } from '../../../../../lib/head/scheduling/policy.js';
+import { Scheduler } from '../../../../../lib/head/scheduling/scheduler.js';
 import {
   OPTIONS,
   place,
@@ -11,7 +11,7 @@ import {
   sequencesOf,
   stepOf,
   waitingView,
-} from '../../../kit/engine/scheduling.js';
+} from '../../../../kit/engine/scheduling.js';
 
 const BUDGET = { numTokens: 8, numBytes: 8 };
 
