@@ -50,6 +50,8 @@ export interface LocalJobOptions {
   readonly numMemories?: number;
   /** Of the longest sequence. Default: what the model can. */
   readonly maxTokens?: number;
+  /** What is told which keys and values a rank's steps write. Default: nobody. */
+  readonly rows?: (model: Transformer) => Promise<RowsWatch>;
   /** Instead: where each part lies, in memories that are large. */
   readonly spread?: Spread;
 }
@@ -64,8 +66,6 @@ export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'n
   /** How long a call waits for its peers. Default 10000. */
   readonly timeoutMs?: number;
   readonly later?: LaterExperts;
-  /** What is told which keys and values a rank's steps write. Default: nobody. */
-  readonly rows?: (model: Transformer) => Promise<RowsWatch>;
 }
 
 /** What becomes of experts that a rank is to read while it runs. Default: it reads them. */

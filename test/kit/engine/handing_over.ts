@@ -1,0 +1,120 @@
+/** An instance of ranks whose steps a test chooses, which hand sequences over to those of others. */
+import type { Address } from '../../../comm/ws/door/dial.js';
+import type { KvNetwork } from '../../../comm/kv/kv_link.js';
+import type { Transformer } from '../../../lib/model/transformer.js';
+import { kvShapeOf, type HandoverOrder, type KvShape, type PullReport } from '../../../lib/protocol/handover.js';
+import { Handover } from '../../../lib/rank/handover/handover.js';
+import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
+import { heldMemory, type HeldMemory } from '../kernels/held_memory.js';
+import { blocksOf, promptPart, startLocalJob, startOf, type LocalJob, type LocalJobOptions } from './local_job.js';
+
+/** What both sides call a lease. */
+export const LEASE = { id: '1'.repeat(32), token: '2'.repeat(64) };
+
+export class Instance {
+  private job!: LocalJob;
+  private model!: Transformer;
+  private own!: Handover;
+  private readonly reports: PullReport[] = [];
+  private wake: () => void = () => undefined;
+
+  /** Rank 0 hands over; `network` is its. */
+  static async start(modelDir: string, network: KvNetwork, options: LocalJobOptions = {}): Promise<Instance> {
+    const instance = new Instance();
+    let isFirst = true;
+    const rows = async (model: Transformer): Promise<RowsWatch> => {
+      const nobody: RowsWatch = { began: () => undefined, wrote: () => undefined, abandoned: () => undefined };
+      if (!isFirst) return nobody;
+      isFirst = false;
+      instance.model = model;
+      const tell = (report: PullReport): void => {
+        instance.reports.push(report);
+        instance.wake();
+      };
+      const shape = kvShapeOf(model.spec);
+      instance.own = await Handover.open({ cache: model.cache, shape, network, tell });
+      return instance.own.watch;
+    };
+    instance.job = await startLocalJob(modelDir, { reduce: 'source', ...options, rows });
+    return instance;
+  }
+
+  get shape(): KvShape {
+    return kvShapeOf(this.model.spec);
+  }
+
+  get place(): Address {
+    return this.own.place;
+  }
+
+  get executors(): LocalJob['executors'] {
+    return this.job.executors;
+  }
+
+  get cache(): Transformer['cache'] {
+    return this.model.cache;
+  }
+
+  held(): HeldMemory {
+    return heldMemory(this.job.models);
+  }
+
+  obey(order: HandoverOrder, freed: Promise<void> = Promise.resolve()): void {
+    this.own.obey(order, freed);
+  }
+
+  /** Sequence 0 may be read as far as this, and what steps add to it. */
+  lease(numTokens: number, id = LEASE.id): void {
+    const blocks = blocksOf(0).slice(0, Math.ceil(numTokens / this.cache.blockSize));
+    this.obey({ kind: 'lease', lease: { ...LEASE, id, sequence: 0, blocks, numTokens } });
+  }
+
+  /** Into sequence 0 here, with the number of its first token. */
+  pull(source: Instance, from: number, to: number, more: PullOptions = {}): void {
+    const { wire = 'f32', pull = from, freed, ...lease } = more;
+    const order = { pull, lease: { ...LEASE, ...lease }, place: source.place, wire, from, to, blocks: blocksOf(0) };
+    this.obey({ kind: 'pull', order }, freed);
+  }
+
+  /** What came of the next pull that ends. */
+  async report(): Promise<PullReport> {
+    while (this.reports.length === 0) await new Promise<void>((resolve) => (this.wake = resolve));
+    return this.reports.shift()!;
+  }
+
+  /** That nobody asked for. */
+  get unread(): readonly PullReport[] {
+    return this.reports;
+  }
+
+  /** Tokens of sequence 0 from `position` on; logits behind each, [n·V]. Sequences begin with what `begin` says is there. */
+  async run(tokens: readonly number[], position = 0, begin?: readonly number[]): Promise<Float32Array> {
+    const { blockSize } = this.cache;
+    const blocks = blocksOf(0).slice(0, Math.ceil((begin?.length ?? 0) / blockSize));
+    const starts = begin === undefined ? [] : [{ ...startOf(0), blocks, tokenIds: begin }];
+    const outputs = await this.job.step([[promptPart(0, tokens, position)]], [starts]);
+    return outputs[0]![0]!.logits!;
+  }
+
+  /** Sequence 0 is over. */
+  end(): void {
+    this.job.end(0);
+  }
+
+  async close(): Promise<void> {
+    await this.own.close();
+    await this.job.close();
+  }
+}
+
+export interface PullOptions {
+  /** Default 'f32'. */
+  readonly wire?: 'f32' | 'bf16';
+  /** Default: the number of its first token. */
+  readonly pull?: number;
+  /** Of the lease; default {@link LEASE}. */
+  readonly id?: string;
+  readonly token?: string;
+  /** Default: nothing has to be forgotten. */
+  readonly freed?: Promise<void>;
+}
