@@ -201,7 +201,13 @@ export class Engine implements TokenSource {
       kv: kvSizesOf(config, spec),
     });
     this.requests = new Requests({
-      ...{ scheduler: this.scheduler, job, blockSize: limits.blockSize, timeoutMs: config.cluster.lease_timeout_ms },
+      ...{
+        scheduler: this.scheduler,
+        job,
+        isReadable: !limits.states,
+        blockSize: limits.blockSize,
+        timeoutMs: config.cluster.lease_timeout_ms,
+      },
       onWork: () => this.loop.start(),
       onNews: (news) => {
         this.scaler?.request(news);

@@ -60,7 +60,10 @@ export interface RequestExtras {
 }
 
 /** What requests run on. */
-export interface RequestsParts extends Pick<OffersParts, 'blockSize' | 'timeoutMs' | 'after' | 'onWork'> {
+export interface RequestsParts extends Pick<
+  OffersParts,
+  'blockSize' | 'timeoutMs' | 'after' | 'onWork' | 'isReadable'
+> {
   readonly scheduler: Scheduler;
   readonly job: Pick<StepRunner, 'free'> & OffersParts['ranks'];
   /** Told what becomes of each request; what it throws ends all of them. Default: nobody is. */

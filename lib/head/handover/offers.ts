@@ -14,6 +14,8 @@ export const MAX_OFFERS = 1024;
 export interface OffersParts {
   readonly scheduler: Pick<Scheduler, 'pause' | 'resume' | 'hold' | 'standingOf'>;
   readonly ranks: Pick<HandoverRunner, 'handover' | 'kvDoorOf'>;
+  /** Keys and values are all that there is of a sequence: no layer has a state, which others don't read. Default true. */
+  readonly isReadable?: boolean;
   /** Tokens of KV blocks. */
   readonly blockSize: number;
   /** How long an offer lasts without a sign of life. */
@@ -116,14 +118,14 @@ export class Offers {
   }
 
   private hostOf(sequence: number): OfferHost {
-    const { scheduler, ranks, after = afterOf } = this.parts;
+    const { scheduler, ranks, isReadable = true, after = afterOf } = this.parts;
     const isTelling = (): boolean => this.isTelling;
     return {
       standing: () => scheduler.standingOf(sequence),
       get isTelling() {
         return isTelling();
       },
-      kvDoorOf: (rank) => ranks.kvDoorOf(rank),
+      kvDoorOf: (rank) => (isReadable ? ranks.kvDoorOf(rank) : null),
       handover: (rank, order) => void ranks.handover(rank, order),
       pause: () => scheduler.pause(sequence, 0),
       after,

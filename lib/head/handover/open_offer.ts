@@ -33,6 +33,7 @@ export interface OfferLimits {
 interface Told {
   readonly rank: number;
   readonly run: number;
+  readonly isPaused: boolean;
 }
 
 /** Follows its sequence wherever that goes: {@link sync}. */
@@ -73,7 +74,7 @@ export class OpenOffer implements Offer {
     this.touch();
     const { progress, run } = this.standing();
     const { promptTokenIds, outputTokenIds, sampling } = progress;
-    const numTokens = run?.numComputed ?? 0;
+    const numTokens = this.told === null ? 0 : run!.numComputed;
     const numExactTokens = Math.min(numTokens, run?.firstDegraded ?? 0);
     const known = { promptTokenIds, outputTokenIds: [...outputTokenIds], sampling, numTokens, numExactTokens };
     return { ...known, isPaused: this.isPaused, isOver: this.over };
@@ -132,7 +133,8 @@ export class OpenOffer implements Offer {
     const standing = this.host.standing();
     if (standing === null) return this.close('lost');
     const { run, progress } = standing;
-    if (isCut || run?.rank !== this.told?.rank || run?.firstStep !== this.told?.run) this.tell(standing);
+    if (isCut || run?.rank !== this.told?.rank || run?.firstStep !== this.told?.run) this.release();
+    if (this.told?.isPaused !== this.isPaused) this.tell(standing);
     const { numComputed = 0, rank = -1 } = run ?? {};
     const seen = [rank, numComputed, progress.outputTokenIds.length, this.isPaused, this.over].join();
     if (seen === this.seen) return;
@@ -155,13 +157,12 @@ export class OpenOffer implements Offer {
     return this.host.standing()?.isPaused === true && !this.host.isTelling;
   }
 
-  /** The rank that has the sequence now lets others read it, and no other one does. */
+  /** The rank that has the sequence lets others read it; when it pauses, it is told what there is: steps before the first order may have written more than it said. */
   private tell({ run, progress: { sequence } }: Standing): void {
-    this.release();
-    if (run === null) return;
+    if (run === null || this.host.kvDoorOf(run.rank) === null) return;
     const { rank, firstStep, numComputed: numTokens } = run;
     const blocks = run.blocks.slice(0, Math.ceil(numTokens / this.limits.blockSize));
-    this.told = { rank, run: firstStep };
+    this.told = { rank, run: firstStep, isPaused: this.isPaused };
     this.host.handover(rank, { kind: 'lease', lease: { ...this.lease, sequence, blocks, numTokens } });
   }
 

@@ -143,6 +143,7 @@ export class PlayedHead {
     const plans = this.requests.next({ isNeeded: false });
     this.requests.told();
     if (plans === null) return false;
+    this.checkPaused();
     for (const { sequence } of plans.flatMap(({ parts }) => parts)) {
       expect(paused, 'no step computes what is paused').not.to.include(sequence);
     }
@@ -205,6 +206,14 @@ export class PlayedHead {
     this.requests.enter({ ...change, members: { ...change.members, leaving: this.leaving } });
   }
 
+  /** Ranks know all that is there of what is paused. */
+  private checkPaused(): void {
+    for (const { lease } of this.doors.values()) {
+      const { run, isPaused } = this.scheduler.standingOf(lease.sequence)!;
+      if (isPaused) expect(lease.numTokens, 'all of it can be read').to.equal(run!.numComputed);
+    }
+  }
+
   private handover(rank: number, order: HandoverOrder): boolean {
     if (!this.present.has(rank)) return false;
     if (order.kind === 'release') {
@@ -215,7 +224,7 @@ export class PlayedHead {
     } else if (order.kind === 'lease') {
       const { id, token, sequence, blocks, numTokens } = order.lease;
       expect([id, token].map(({ length }) => length)).to.deep.equal([32, 64]);
-      expect(this.doors.has(id), 'one door for a lease').to.equal(false);
+      expect(this.doors.get(id)?.rank ?? rank, 'one door for a lease').to.equal(rank);
       expect(blocks).to.have.length(Math.ceil(numTokens / this.options.blockSize));
       const { run } = this.scheduler.standingOf(sequence)!;
       expect(run!.blocks.slice(0, blocks.length), 'what is read is held').to.deep.equal(blocks);
