@@ -1,17 +1,17 @@
 /** What an engine's keys and values are, beside those of other engines. Pure. */
 import { hash, randomUUID } from 'node:crypto';
-import { rowFloatsPerToken, stateFloatsOf } from '../../model/spec/cache_layout.js';
-import { numAttentionLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { stateFloatsOf } from '../../model/spec/cache_layout.js';
+import type { ModelSpec } from '../../model/spec/spec.js';
+import { kvShapeOf } from '../../protocol/handover.js';
 import type { KvIdentity } from '../../protocol/kv_source.js';
 import type { PrefixSharing } from '../scheduling/prefix_sharing.js';
 
 /** `fingerprint`: of its folder; null: nobody can say which model it is, so that it is like no other. */
 export function kvIdentityOf(fingerprint: string | null, spec: ModelSpec, sharing: PrefixSharing | null): KvIdentity {
   const hasStates = stateFloatsOf(spec.layers, spec.hiddenSize) > 0;
-  const shape = { numLayers: numAttentionLayersOf(spec), rowFloats: rowFloatsPerToken(spec.attention) };
   return {
     fingerprint: hash('sha256', JSON.stringify([fingerprint ?? randomUUID(), spec]), 'hex'),
-    shape: hasStates ? null : shape,
+    shape: hasStates ? null : kvShapeOf(spec),
     sharing: sharing && hash('sha256', JSON.stringify([sharing.seed, sharing.separatesForms]), 'hex'),
   };
 }
