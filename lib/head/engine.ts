@@ -384,6 +384,11 @@ export class Engine implements TokenSource {
     return this.scheduler.sequenceLoads(most);
   }
 
+  /** Whether a request, by its number, can be offered to other instances now. */
+  isMovable(sequence: number): boolean {
+    return this.requests.isMovable(sequence);
+  }
+
   /** Full KV blocks that requests may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */
   get storedBlocks(): StoredBlocks | null {
     return this.scheduler.storedBlocks;

@@ -252,6 +252,11 @@ export class Requests implements ArrivalHost {
     return this.offers.offer(id, options);
   }
 
+  /** Whether a request can be offered to other instances now: it is movable, isn't offered, and doesn't just come from one. */
+  isMovable(sequence: number): boolean {
+    return this.offers.isMovable(sequence);
+  }
+
   /** Sequences move, or are to: a step follows from what the one before brought. */
   get isMoving(): boolean {
     return this.scheduler.isMoving;

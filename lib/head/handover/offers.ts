@@ -79,6 +79,11 @@ export class Offers {
     return this.open(sequence, false);
   }
 
+  /** Whether a request may be offered now. */
+  isMovable(sequence: number): boolean {
+    return this.movable.has(sequence) && !this.offers.has(sequence);
+  }
+
   /** Something happened to sequences: see {@link OpenOffer.sync}. */
   sync(isCut = false): void {
     for (const offer of [...this.offers.values()]) offer.sync(isCut);

@@ -204,7 +204,8 @@ export class Scheduler {
 
   /** Requests that run and wait, one by one. */
   sequenceLoads(most: number): SequenceLoads {
-    return sequenceLoads([...this.running.values()], this.waiting, { most, blockSize: this.options.blockSize });
+    const running = [...this.running.values()].filter((state) => !this.pauses.isOver(state));
+    return sequenceLoads(running, this.waiting, { most, blockSize: this.options.blockSize });
   }
 
   /** Full KV blocks that sequences may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */
@@ -388,8 +389,8 @@ export class Scheduler {
     const run = this.running.get(sequence) ?? null;
     const progress = run ?? this.waitingOne(sequence);
     if (progress === undefined) return null;
-    const isPaused = run === null ? this.pauses.hasWaiting(progress) : this.pauses.has(run) && !isComputing(run);
-    return { progress, run, isPaused };
+    const isHeld = run === null ? this.pauses.hasWaiting(progress) : this.pauses.has(run) && !isComputing(run);
+    return { progress, run, isPaused: isHeld && progress.arrival === null };
   }
 
   /** Ends a sequence and takes its blocks back. */
