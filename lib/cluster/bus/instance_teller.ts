@@ -38,7 +38,7 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
   private readonly members = new Set<Membership>();
   private readonly rates = new StepRates();
   /** As callers named them, by sequence. */
-  private readonly ids = new Map<number, string>();
+  private readonly requests = new Map<number, Pick<RequestLoad, 'id' | 'isMovable'>>();
   private readonly outbox: BlockOutbox | null;
   private readonly unwatch: () => void;
   private readonly timer: NodeJS.Timeout;
@@ -77,7 +77,7 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
   }
 
   /** The instance changed. */
-  update(changes: Partial<Pick<InstanceRecord, 'url' | 'role' | 'isDraining' | 'numRanks' | 'numKvBlocks'>>): void {
+  update(changes: Partial<InstanceRecord>): void {
     this.own = { ...this.own, ...changes };
     for (const member of this.members) member.update(this.own);
   }
@@ -91,9 +91,8 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
   /** What became of a request. */
   request(news: RequestNews): void {
     this.hasChanged = true;
-    if (news.kind === 'queued' && news.id !== null && news.id.length <= MAX_ID_CHARS)
-      this.ids.set(news.sequence, news.id);
-    if (news.kind === 'finished' || news.kind === 'ended') this.ids.delete(news.sequence);
+    if (news.kind === 'queued') this.queued(news);
+    if (news.kind === 'finished' || news.kind === 'ended') this.requests.delete(news.sequence);
   }
 
   /** Ranks came or went. */
@@ -118,6 +117,10 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
     const members = [...this.members];
     this.members.clear();
     await Promise.all(members.map((member) => member.leave()));
+  }
+
+  private queued({ sequence, id, isMovable = false }: Extract<RequestNews, { kind: 'queued' }>): void {
+    if (id !== null && id.length <= MAX_ID_CHARS) this.requests.set(sequence, { id, isMovable });
   }
 
   private tell(): void {
@@ -172,8 +175,8 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
       numPrefillTokens,
       ...this.rates.rates,
       requests: sequences.flatMap(({ sequence, ...load }): RequestLoad[] => {
-        const id = this.ids.get(sequence);
-        return id === undefined ? [] : [{ id, isMovable: false, arrival: sequence, ...load }];
+        const request = this.requests.get(sequence);
+        return request === undefined ? [] : [{ ...request, arrival: sequence, ...load }];
       }),
     };
   }

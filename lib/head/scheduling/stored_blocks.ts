@@ -1,6 +1,6 @@
 /** Which full KV blocks the ranks of a job hold, for whoever follows them from outside: what came and went since the last look, and never more than there is. */
 
-/** Characters of a block's key, a byte each, that name it outside of the job. Why: docs/decisions/cluster.md#eight-bytes-name-a-block */
+/** Characters of a block's key, a byte each, that name it outside of the job. Why: docs/decisions/cluster.md#a-key-stands-for-all-tokens-before-it */
 export const SHORT_KEY_BYTES = 8;
 
 /** What a router knows a block by: the beginning of its key (block_keys.ts), a character per byte. */

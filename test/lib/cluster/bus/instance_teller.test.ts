@@ -62,12 +62,12 @@ describe('what an instance tells', () => {
     engine.sequences = [0, 1, 2].map((sequence) => ({ sequence, ...request }));
     const queued = { kind: 'queued', numPromptTokens: 9, maxNewTokens: 5 } as const;
     for (const observer of engine.observers) {
-      observer.request?.({ ...queued, sequence: 0, id: 'first' });
+      observer.request?.({ ...queued, sequence: 0, id: 'first', isMovable: true });
       observer.request?.({ ...queued, sequence: 1, id: null });
       observer.request?.({ ...queued, sequence: 2, id: 'x'.repeat(10_000) });
     }
     await watcher.until(() => loads().at(-1)?.requests.length === 1);
-    expect(loads().at(-1)!.requests).to.deep.equal([{ id: 'first', isMovable: false, arrival: 0, ...request }]);
+    expect(loads().at(-1)!.requests).to.deep.equal([{ id: 'first', isMovable: true, arrival: 0, ...request }]);
     for (const observer of engine.observers) observer.request?.({ kind: 'finished', sequence: 0, reason: 'stop' });
     await watcher.until(() => loads().at(-1)?.requests.length === 0);
   });
