@@ -123,7 +123,9 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     drain: async () => {
       draining.abort();
       cluster?.instance.drain();
+      const endMs = performance.now() + config.server.drain_timeout_ms;
       const numLeft = await running.idle(config.server.drain_timeout_ms);
+      await cluster?.leases.idle(endMs - performance.now());
       await close();
       return numLeft;
     },

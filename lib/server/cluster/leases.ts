@@ -1,10 +1,12 @@
 /** The requests of this instance that somebody else may go on with. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { shown } from '../../../base/foreign_text.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServedEngine } from '../base/served_engine.js';
 import { Lease, type InstancePlace } from './lease.js';
 import type { OfferedParams } from './transfer_params.js';
 
+const POLL_MS = 20;
 /** That are over, so that who asks again hears how they ended. */
 const MAX_OVER = 256;
 
@@ -18,9 +20,15 @@ export class Leases {
     private readonly place: () => InstancePlace,
   ) {}
 
-  /** Those that aren't over. */
-  get numOpen(): number {
-    return [...this.leases.values()].filter(({ offer }) => offer.end === null).length;
+  /** Resolves when none is open any more, at the latest after `timeoutMs`: of requests that are over here, blocks may be wanted still. */
+  async idle(timeoutMs: number): Promise<void> {
+    const endMs = performance.now() + timeoutMs;
+    // To wait for a change would keep them open.
+    while (this.hasOpen && performance.now() < endMs) await sleep(Math.min(POLL_MS, timeoutMs));
+  }
+
+  private get hasOpen(): boolean {
+    return [...this.leases.values()].some(({ offer }) => offer.end === null);
   }
 
   /**

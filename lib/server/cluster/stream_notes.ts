@@ -1,6 +1,6 @@
 /**
  * Comments that a stream has for the router, beside events for the client, whose readers ignore them: a line that begins with a colon, first in its block.
- * Why: docs/decisions/cluster.md#comments-for-the-router
+ * Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold
  */
 import type { OfferedParams } from './transfer_params.js';
 

@@ -1,4 +1,4 @@
-/** An answer with notes to the router. Why: docs/decisions/cluster.md#comments-for-the-router */
+/** An answer with notes to the router. Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold */
 import { noteLine, type StreamNote } from '../cluster/stream_notes.js';
 import type { OfferedParams } from '../cluster/transfer_params.js';
 import type { AnswerForm } from './answer_streams.js';

@@ -24,7 +24,7 @@ export interface Delta {
 /**
  * Runs all choices at once. What comes at about the same time, such as all that a step brings, comes in one list, with one delta for each choice: so a reader
  * who is slow gets few large pieces, and what waits for it is bounded by the tokens that were asked for. Of a request that may move, each token is a delta of its own,
- * wherever it is computed. All choices end when one fails, when `signal` is aborted, or when the loop over this is left.
+ * wherever it is computed (docs/decisions/cluster.md#a-stream-goes-on-to-the-byte). All choices end when one fails, when `signal` is aborted, or when the loop over this is left.
  * @throws what the engine throws; ApiError MOVED: it goes on in another instance
  */
 export async function* deltasOf(
