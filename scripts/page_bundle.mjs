@@ -9,7 +9,7 @@ const OUTPUT = join('dist', 'lib', 'page');
 /** What the bundle is. */
 export const PAGE_FILES = ['index.html', 'page.js', 'page.css', NOTICES].map((file) => join(OUTPUT, file));
 /** What the bundle is made of. */
-const FOLDERS = ['lib/page', 'lib/server/live', 'base'];
+const FOLDERS = ['lib/page', 'lib/server/live', 'lib/cluster/live', 'base'];
 
 /** Where something changed since the last time; `startMs`: when this build began. */
 export function bundlePage(startMs) {

@@ -1,6 +1,7 @@
 /** The instances of one machine: started, watched, started anew where one ends, and ended together. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { ClusterError } from '../base/errors.js';
+import { instanceLine, type InstanceLine } from './instance_line.js';
 import type { InstanceNews } from './instance_news.js';
 import type { InstanceExit, StartedInstance } from './instance_process.js';
 import { LastLines } from './last_lines.js';
@@ -13,7 +14,7 @@ export interface SupervisorEvents {
   /** It has ended, and is started anew in `againMs`. `words`: why, and what it said last. */
   readonly down: (name: string, words: string, againMs: number) => void;
   /** What it says. */
-  readonly line: (name: string, line: string) => void;
+  readonly line: (name: string, line: InstanceLine) => void;
 }
 
 /** What a supervisor is made with. */
@@ -104,8 +105,9 @@ export class Supervisor {
   private async liveOnce(name: string, up: () => void): Promise<Life> {
     const { events, start, clock = () => performance.now() } = this.options;
     const lines = new LastLines(MAX_LAST_LINES);
-    const started = start(name, (line) => {
-      lines.add(line);
+    const started = start(name, (written) => {
+      const line = instanceLine(written);
+      lines.add(line.text);
       events.line(name, line);
     });
     this.running.set(name, started);

@@ -5,6 +5,8 @@ import { API_KEY_VARIABLE } from './api_key_source.js';
 
 /** What the line depends on. */
 export interface Greeted {
+  /** Who has the model. Default: the server itself. */
+  readonly what?: string;
   readonly url: string;
   readonly model: string;
   readonly hasTokenizer: boolean;
@@ -18,7 +20,7 @@ export interface Greeted {
 
 /** Two lines; the second runs in a shell, and holds no key itself. */
 export function greeting(server: Greeted): string {
-  const { url, model, hasTokenizer, certFile } = server;
+  const { url, model, hasTokenizer, certFile, what } = server;
   const body = JSON.stringify({ model, prompt: hasTokenizer ? 'Call me' : [1, 2, 3], max_tokens: 16 });
   const line = [
     `curl ${url}/v1/completions`,
@@ -27,12 +29,17 @@ export function greeting(server: Greeted): string {
     `-H 'Content-Type: application/json'`,
     `-d ${quoted(body)}`,
   ];
-  return `serving ${shown(model)} at ${url}\n${line.join(' ')}\n`;
+  const whose = what === undefined ? '' : `${what} of `;
+  return `serving ${whose}${shown(model)} at ${url}\n${line.join(' ')}\n`;
 }
 
 /** What it goes on with. `numRequests`: over 0. */
 export const goingOn = (numRequests: number, journal: string): string =>
   `going on with ${numRequests} ${numRequests === 1 ? 'request' : 'requests'} of ${shown(journal)}: GET /v1/requests/ID has what comes of each`;
+
+/** A server without API keys that others reach. */
+export const openWarning = (host: string): string =>
+  `warning: whoever reaches ${host} can use this server; set ${API_KEY_VARIABLE} or give --api-key-file`;
 
 /** How a shell finds the first key. */
 function keyOf({ numKeys, apiKeyFile }: Greeted): string {

@@ -8,9 +8,9 @@ import { UsageError, type CommandContext } from '../base/context.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import type { EngineStart } from '../engine/engine_start.js';
 import { withEngine, type HeadPlace } from '../engine/with_engine.js';
-import { API_KEY_VARIABLE, readApiKeys, readClusterKeys } from './api_key_source.js';
+import { readApiKeys, readClusterKeys } from './api_key_source.js';
 import { cutOff, finishing } from './farewell.js';
-import { goingOn, greeting } from './greeting.js';
+import { goingOn, greeting, openWarning } from './greeting.js';
 import { JobFile } from './job_file.js';
 import { ServeLog } from './serve_log.js';
 import type { ServeArgs } from './serve_options.js';
@@ -98,6 +98,3 @@ async function drain(
   if (numBroken === 0) context.obeyed?.();
   else terminal.line(cutOff(numBroken));
 }
-
-const openWarning = (host: string): string =>
-  `warning: whoever reaches ${host} can use this server; set ${API_KEY_VARIABLE} or give --api-key-file`;

@@ -2,6 +2,7 @@
  * Keeps a stream of the server's feed open: again and again, with longer and longer pauses.
  * Why: docs/decisions/page.md#the-page-is-fetched-not-an-eventsource
  */
+import type { ClusterDelta, ClusterSnapshot } from '../../cluster/live/messages.js';
 import type { LiveDelta, LiveSnapshot } from '../../server/live/messages.js';
 import { PageError } from './errors.js';
 import { callServer, eventsOf } from './server_calls.js';
@@ -17,10 +18,12 @@ export type Connection =
   /** Nobody looks. */
   | { readonly kind: 'paused' };
 
-/** A message of the feed. */
-export type LiveMessage =
-  | { readonly kind: 'snapshot'; readonly snapshot: LiveSnapshot }
-  | { readonly kind: 'delta'; readonly delta: LiveDelta };
+/** A message of a feed: of an instance, or of a router. */
+export type LiveMessage = FeedMessage<LiveSnapshot | ClusterSnapshot, LiveDelta | ClusterDelta>;
+
+/** A message of one kind of feed. */
+export type FeedMessage<Snapshot, Delta> =
+  { readonly kind: 'snapshot'; readonly snapshot: Snapshot } | { readonly kind: 'delta'; readonly delta: Delta };
 
 /** Whom the client asks and tells. */
 export interface LiveClientOptions {
@@ -114,8 +117,9 @@ export class LiveClient {
 
   private take(name: string, data: string): void {
     const { onMessage } = this.options;
-    if (name === 'snapshot') onMessage({ kind: 'snapshot', snapshot: JSON.parse(data) as LiveSnapshot });
-    if (name === 'delta') onMessage({ kind: 'delta', delta: JSON.parse(data) as LiveDelta });
+    if (name === 'snapshot')
+      onMessage({ kind: 'snapshot', snapshot: JSON.parse(data) as LiveSnapshot | ClusterSnapshot });
+    if (name === 'delta') onMessage({ kind: 'delta', delta: JSON.parse(data) as LiveDelta | ClusterDelta });
   }
 }
 

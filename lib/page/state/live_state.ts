@@ -1,7 +1,7 @@
-/** What the page knows: a snapshot, and the deltas since then. Pure. Why: docs/decisions/page.md#state-without-a-browser */
-import { LIVE_LIMITS, type LiveSnapshot } from '../../server/live/messages.js';
+/** What the page knows of an instance: a snapshot, and the deltas since then. Pure. Why: docs/decisions/page.md#state-without-a-browser */
+import { LIVE_LIMITS, type LiveDelta, type LiveSnapshot } from '../../server/live/messages.js';
 import { ExpertMap } from './expert_map.js';
-import type { LiveMessage } from './live_client.js';
+import type { FeedMessage } from './live_client.js';
 
 /** A snapshot that is kept up to date. */
 export interface LiveState extends LiveSnapshot {
@@ -10,7 +10,7 @@ export interface LiveState extends LiveSnapshot {
 }
 
 /** What is known after a message; a delta without a snapshot before it tells nothing. */
-export function nextState(state: LiveState | null, message: LiveMessage): LiveState | null {
+export function nextState(state: LiveState | null, message: FeedMessage<LiveSnapshot, LiveDelta>): LiveState | null {
   if (message.kind === 'snapshot') return { ...message.snapshot, experts: ExpertMap.of(message.snapshot) };
   if (state === null) return null;
   const { delta } = message;
@@ -27,7 +27,7 @@ export function nextState(state: LiveState | null, message: LiveMessage): LiveSt
 }
 
 /** The last `capacity` of both; the same array where nothing is new. */
-function joined<Item>(
+export function joined<Item>(
   known: readonly Item[],
   news: readonly Item[],
   orderOf: (item: Item) => number,

@@ -45,5 +45,9 @@ export const digits = (value: number): string =>
 /** `1 token`, `2 tokens`. */
 export const plural = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
 
+/** KV blocks that are in use, and those with prefixes beside them. */
+export const blocksText = (numUsed: number, numCached: number, numAll: number): string =>
+  `${count(numUsed)} of ${count(numAll)}${numCached === 0 ? '' : `, ${count(numCached)} cached`}`;
+
 /** Without decimals that are zero: for axes. */
 export const short = (text: string): string => text.replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');

@@ -2,13 +2,18 @@
 import type { VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
-import { LIVE_LIMITS, type LiveSecond } from '../../server/live/messages.js';
+import { LIVE_LIMITS } from '../../server/live/messages.js';
 import { NOTHING, short } from '../state/numbers.js';
 
+/** A second, of whatever. */
+interface Second {
+  readonly atS: number;
+}
+
 /** What a line is of. */
-export interface ChartLine {
+export interface ChartLine<S extends Second> {
   readonly name: string;
-  readonly of: (second: LiveSecond) => number | null;
+  readonly of: (second: S) => number | null;
   /** A colour of the style sheet: `--line-a`, say. */
   readonly color: string;
   /** Lengths of strokes and gaps, so that lines differ without colours. Default: one stroke. */
@@ -17,10 +22,10 @@ export interface ChartLine {
   readonly isArea?: boolean;
 }
 
-interface ChartProps {
+interface ChartProps<S extends Second> {
   readonly title: string;
-  readonly lines: readonly ChartLine[];
-  readonly seconds: readonly LiveSecond[];
+  readonly lines: readonly ChartLine<S>[];
+  readonly seconds: readonly S[];
   /** Values as the legend and axis have them. */
   readonly format: (value: number) => string;
   /** The axis goes at least so far. Default: as far as the values. */
@@ -31,7 +36,7 @@ interface ChartProps {
 const HEIGHT_PX = 150;
 
 /** A chart with a legend of what the lines are at its end, or under the pointer. */
-export function Chart({ title, lines, seconds, format, max = 0, isDark }: ChartProps): VNode {
+export function Chart<S extends Second>({ title, lines, seconds, format, max = 0, isDark }: ChartProps<S>): VNode {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [pointed, setPointed] = useState<number | null>(null);
@@ -74,7 +79,7 @@ export function Chart({ title, lines, seconds, format, max = 0, isDark }: ChartP
 }
 
 /** How a line looks. */
-function Sample({ color, dash }: ChartLine): VNode {
+function Sample({ color, dash }: Pick<ChartLine<Second>, 'color' | 'dash'>): VNode {
   return (
     <svg class="sample" viewBox="0 0 18 8" aria-hidden="true">
       <line x1="0" x2="18" y1="4" y2="4" stroke={`var(${color})`} stroke-width="2" stroke-dasharray={dash?.join(' ')} />
@@ -87,14 +92,14 @@ const textOf = (value: number | null | undefined, format: (value: number) => str
 
 const ago = (seconds: number): string => (seconds === 0 ? 'now' : `${-seconds} s ago`);
 
-function dataOf(lines: readonly ChartLine[], seconds: readonly LiveSecond[]): uPlot.AlignedData {
+function dataOf<S extends Second>(lines: readonly ChartLine<S>[], seconds: readonly S[]): uPlot.AlignedData {
   return [seconds.map(({ atS }) => atS), ...lines.map(({ of }) => seconds.map(of))];
 }
 
 /** For those who don't see it. */
-function summaryOf(
-  lines: readonly ChartLine[],
-  seconds: readonly LiveSecond[],
+function summaryOf<S extends Second>(
+  lines: readonly ChartLine<S>[],
+  seconds: readonly S[],
   format: (value: number) => string,
 ): string {
   return lines
@@ -107,9 +112,11 @@ function summaryOf(
     .join('; ');
 }
 
+type Line = Omit<ChartLine<Second>, 'of'>;
+
 function optionsOf(
   place: HTMLElement,
-  lines: readonly ChartLine[],
+  lines: readonly Line[],
   format: (value: number) => string,
   max: number,
   onPoint: (index: number | null) => void,
@@ -147,7 +154,7 @@ function optionsOf(
   };
 }
 
-function seriesOf({ name, dash, isArea = false }: ChartLine, stroke: string): uPlot.Series {
+function seriesOf({ name, dash, isArea = false }: Line, stroke: string): uPlot.Series {
   return {
     label: name,
     stroke,

@@ -1,6 +1,5 @@
 /** The figures that one looks at first. */
 import type { ComponentChildren, VNode } from 'preact';
-import type { LiveSecond } from '../../server/live/messages.js';
 import type { LiveState } from '../state/live_state.js';
 import { count, duration, percent, plural, rate, share } from '../state/numbers.js';
 
@@ -57,7 +56,8 @@ interface FigureProps {
   readonly children: ComponentChildren;
 }
 
-function Figure({ id, name, unit, more, children }: FigureProps): VNode {
+/** A figure, its unit, and what belongs to it. */
+export function Figure({ id, name, unit, more, children }: FigureProps): VNode {
   return (
     <div>
       <dt>
@@ -73,7 +73,8 @@ function Figure({ id, name, unit, more, children }: FigureProps): VNode {
   );
 }
 
-function meanOf(seconds: readonly LiveSecond[], of: (second: LiveSecond) => number): number {
+/** Of the last seconds. */
+export function meanOf<S>(seconds: readonly S[], of: (second: S) => number): number {
   const last = seconds.slice(-RATE_SECONDS);
   return last.reduce((sum, second) => sum + of(second), 0) / Math.max(last.length, 1);
 }

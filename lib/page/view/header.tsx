@@ -2,16 +2,21 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { Connection } from '../state/live_client.js';
+import type { ClusterSnapshot } from '../../cluster/live/messages.js';
 import type { LiveState } from '../state/live_state.js';
+import type { PageState } from '../state/page_state.js';
 import { isThere } from '../../head/observing/rank_states.js';
 import { plural } from '../state/numbers.js';
 import { THEMES, type Theme, type ThemeState } from './theme.js';
 
-const SECTIONS = { serving: 'Serving', experts: 'Experts', prompt: 'Prompt', ranks: 'Ranks', schedule: 'Scheduler' };
+const SECTIONS = {
+  instance: { serving: 'Serving', experts: 'Experts', prompt: 'Prompt', ranks: 'Ranks', schedule: 'Scheduler' },
+  cluster: { routing: 'Routing', instances: 'Instances', events: 'What happened' },
+} as const;
 const THEME_NAMES: Readonly<Record<Theme, string>> = { auto: 'System', light: 'Light', dark: 'Dark' };
 
 interface HeaderProps {
-  readonly state: LiveState | null;
+  readonly state: PageState | null;
   readonly connection: Connection;
   readonly retry: () => void;
   readonly theme: ThemeState;
@@ -26,7 +31,8 @@ export function Header({ state, connection, retry, theme }: HeaderProps): VNode 
           <Mark />
           expertwire
         </h1>
-        {state !== null && <p class="what">{whatOf(state)}</p>}
+        {state?.kind === 'instance' && <p class="what">{whatOf(state.instance)}</p>}
+        {state?.kind === 'cluster' && <p class="what">{clusterOf(state.cluster)}</p>}
         <Status {...{ connection, retry }} />
         <label class="theme">
           <span class="hidden">Colours</span>
@@ -41,7 +47,7 @@ export function Header({ state, connection, retry, theme }: HeaderProps): VNode 
       </div>
       {state !== null && (
         <nav aria-label="Sections">
-          {Object.entries(SECTIONS).map(([id, name]) => (
+          {Object.entries(SECTIONS[state.kind]).map(([id, name]) => (
             <a key={id} href={`#${id}`}>
               {name}
             </a>
@@ -59,6 +65,15 @@ function whatOf({ model, now }: LiveState): VNode {
   return (
     <>
       <strong>{name}</strong> <span>{shape}</span> <span>{`${plural(numRanks, 'rank')}, ${backend}`}</span>
+    </>
+  );
+}
+
+function clusterOf({ router, now }: ClusterSnapshot): VNode {
+  return (
+    <>
+      <strong>{router.name}</strong> <span>{plural(now.numInstances, 'instance')}</span>{' '}
+      <span>{`policy ${router.policy}`}</span>
     </>
   );
 }

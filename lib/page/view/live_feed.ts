@@ -1,20 +1,20 @@
 /** The server's feed as a component has it. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { LiveClient, type Connection } from '../state/live_client.js';
-import { nextState, type LiveState } from '../state/live_state.js';
+import { nextPageState, type PageState } from '../state/page_state.js';
 import { storedKey } from './api_key.js';
 
 /** What is known, how the connection is, and how to try again at once. */
 export interface LiveFeed {
   /** Null before the first snapshot. */
-  readonly state: LiveState | null;
+  readonly state: PageState | null;
   readonly connection: Connection;
   readonly retry: () => void;
 }
 
 /** Follows the feed while the page is visible. */
 export function useLiveFeed(): LiveFeed {
-  const [state, setState] = useState<LiveState | null>(null);
+  const [state, setState] = useState<PageState | null>(null);
   const [connection, setConnection] = useState<Connection>({ kind: 'connecting' });
   const client = useMemo(
     () =>
@@ -22,7 +22,7 @@ export function useLiveFeed(): LiveFeed {
         fetch: window.fetch.bind(window),
         key: storedKey,
         onConnection: setConnection,
-        onMessage: (message) => setState((known) => nextState(known, message)),
+        onMessage: (message) => setState((known) => nextPageState(known, message)),
       }),
     [],
   );

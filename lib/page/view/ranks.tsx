@@ -4,8 +4,10 @@ import { useState } from 'preact/hooks';
 import type { LiveRank, LiveTraffic } from '../../server/live/messages.js';
 import { isThere, type RankState } from '../../head/observing/rank_states.js';
 import type { LiveState } from '../state/live_state.js';
-import { byteRate, byteUnit, count, digits, percent } from '../state/numbers.js';
+import { blocksText, byteRate, byteUnit, count, digits } from '../state/numbers.js';
 import { cssOf, inkOn, sequentialColor } from '../state/palette.js';
+import { Events } from './events.js';
+import { Meter } from './meter.js';
 
 const KINDS = { both: 'Both', dispatch: 'Dispatch', combine: 'Combine' } as const;
 type TrafficKind = keyof typeof KINDS;
@@ -21,17 +23,7 @@ export function Ranks({ state, isDark }: { readonly state: LiveState; readonly i
           <h3>KV blocks</h3>
           <RankTable ranks={now.ranks} />
           <h3>What happened</h3>
-          {events.length === 0 ? (
-            <p class="help">None so far.</p>
-          ) : (
-            <ol class="events" reversed>
-              {events.toReversed().map(({ number, atMs, text }) => (
-                <li key={number}>
-                  <time dateTime={new Date(atMs).toISOString()}>{new Date(atMs).toLocaleTimeString()}</time> {text}
-                </li>
-              ))}
-            </ol>
-          )}
+          <Events events={events} />
         </div>
         <Traffic {...{ traffic, isDark }} />
       </div>
@@ -80,22 +72,6 @@ function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
 const MARKS: Readonly<Record<RankState, string>> = {
   ...{ present: '', leaving: ', leaving', demoted: ', slow: holds no experts', lost: '', left: '' },
 };
-
-function blocksText(numUsed: number, numCached: number, numAll: number): string {
-  const cached = numCached === 0 ? '' : `, ${count(numCached)} cached`;
-  return `${count(numUsed)} of ${count(numAll)}${cached}`;
-}
-
-function Meter({ share, text }: { readonly share: number; readonly text: string }): VNode {
-  return (
-    <div class="meter">
-      <i aria-hidden="true">
-        <i style={{ width: `${100 * share}%` }} />
-      </i>
-      <span>{`${percent(share)}, ${text}`}</span>
-    </div>
-  );
-}
 
 interface TrafficProps {
   readonly traffic: LiveTraffic;

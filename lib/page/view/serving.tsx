@@ -6,15 +6,15 @@ import type { LiveState } from '../state/live_state.js';
 import { count, duration, percent, rate, share } from '../state/numbers.js';
 import { Chart, type ChartLine } from './chart.js';
 
-const THROUGHPUT: readonly ChartLine[] = [
+const THROUGHPUT: readonly ChartLine<LiveSecond>[] = [
   { name: 'output', color: '--line-a', of: ({ numOutputTokens }) => numOutputTokens, isArea: true },
   { name: 'prompts', color: '--line-b', of: ({ numPromptTokens }) => numPromptTokens, dash: [6, 3] },
 ];
-const REQUESTS: readonly ChartLine[] = [
+const REQUESTS: readonly ChartLine<LiveSecond>[] = [
   { name: 'running', color: '--line-a', of: ({ numRunning }) => numRunning, isArea: true },
   { name: 'waiting', color: '--line-b', of: ({ numWaiting }) => numWaiting, dash: [6, 3] },
 ];
-const KV: readonly ChartLine[] = [
+const KV: readonly ChartLine<LiveSecond>[] = [
   { name: 'fullest rank', color: '--line-a', of: ({ kvUse_R }) => extreme(kvUse_R, Math.max), isArea: true },
   { name: 'emptiest', color: '--line-b', of: ({ kvUse_R }) => extreme(kvUse_R, Math.min), dash: [6, 3] },
 ];
@@ -53,7 +53,7 @@ export function Serving({ state, isDark, layer }: ServingProps): VNode {
   );
 }
 
-function balanceLines(layer: number, name: number): readonly ChartLine[] {
+function balanceLines(layer: number, name: number): readonly ChartLine<LiveSecond>[] {
   return [
     { name: 'all layers', color: '--line-a', of: ({ balance }) => balance },
     { name: `layer ${name}`, color: '--line-b', of: (second) => layerBalance(second, layer), dash: [6, 3] },
@@ -66,7 +66,7 @@ function layerBalance({ layerBalanceBase64 }: LiveSecond, layer: number): number
   return byte === 0 ? null : byte / 255;
 }
 
-function percentileLines(of: (second: LiveSecond) => LivePercentiles | null): readonly ChartLine[] {
+function percentileLines(of: (second: LiveSecond) => LivePercentiles | null): readonly ChartLine<LiveSecond>[] {
   return [
     { name: 'p50', color: '--line-a', of: (second) => of(second)?.p50 ?? null },
     { name: 'p90', color: '--line-c', of: (second) => of(second)?.p90 ?? null, dash: [6, 3] },

@@ -1,6 +1,5 @@
-/** Sends an engine's feed to everybody who watches: server-sent events, a snapshot and then deltas. */
+/** Sends a feed to everybody who watches: server-sent events, a snapshot and then deltas. */
 import { Readable } from 'node:stream';
-import type { LiveFeed } from './live_feed.js';
 import { LIVE_LIMITS, type LiveMessageName } from './messages.js';
 
 /** How many may watch, and how far they may fall behind. */
@@ -13,6 +12,13 @@ export interface LiveStreamOptions {
   readonly intervalMs?: number;
 }
 
+/** Tells what it follows: everything, then what changed since the last time. */
+export interface Feed {
+  start(): void;
+  snapshot(): object;
+  delta(): object;
+}
+
 const DEFAULTS = { maxWatchers: 16, maxBehindBytes: 2 ** 20, intervalMs: LIVE_LIMITS.intervalMs } as const;
 
 /** Those who watch. While there is nobody, no message is made and no timer runs. */
@@ -20,10 +26,10 @@ export class LiveStream {
   private readonly options: Required<LiveStreamOptions>;
   private readonly watchers = new Set<Readable>();
   private timer: NodeJS.Timeout | undefined;
-  private isClosed = false;
+  private closed = false;
 
   constructor(
-    private readonly feed: Pick<LiveFeed, 'start' | 'snapshot' | 'delta'>,
+    private readonly feed: Feed,
     options: LiveStreamOptions = {},
   ) {
     this.options = { ...DEFAULTS, ...options };
@@ -34,9 +40,14 @@ export class LiveStream {
     return this.watchers.size;
   }
 
+  /** Nobody can watch any more. */
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Text of events from now on, until its reader destroys it or {@link close}; null: too many watch already, or it is closed. */
   open(): Readable | null {
-    if (this.isClosed || this.watchers.size >= this.options.maxWatchers) return null;
+    if (this.closed || this.watchers.size >= this.options.maxWatchers) return null;
     if (this.watchers.size === 0) this.feed.start();
     const watcher = new Readable({ read: () => undefined });
     this.watchers.add(watcher);
@@ -48,7 +59,7 @@ export class LiveStream {
 
   /** Ends all streams. Idempotent. */
   close(): void {
-    this.isClosed = true;
+    this.closed = true;
     clearInterval(this.timer);
     this.timer = undefined;
     for (const watcher of this.watchers) watcher.push(null);

@@ -21,7 +21,7 @@ function supervised(names: readonly string[], isStubborn = false) {
     events: {
       up: (name, { url }) => story.push(`${name} up ${url}`),
       down: (name, words, againMs) => story.push(`${name} down ${againMs}: ${words}`),
-      line: (name, line) => story.push(`${name}: ${line}`),
+      line: (name, { text }) => story.push(`${name}: ${text}`),
     },
     wait: (_ms, signal) =>
       new Promise((resolve) => {
