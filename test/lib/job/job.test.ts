@@ -115,6 +115,34 @@ describe('steps of a job', () => {
   });
 });
 
+describe('a job whose sequences go on elsewhere', () => {
+  const release = { kind: 'release', lease: 'a' } as const;
+
+  it('tells its members at once, beside steps, and nobody else; what they pulled is told on', async () => {
+    const kvDoor = { host: 'here', port: 5 };
+    const { job, say, told, come } = playedJob(2, {
+      ...{ onPeerLoss: 'mask', numSeats: 3 },
+      reports: [
+        { ...REPORT, kvDoor: null },
+        { ...REPORT, kvDoor },
+      ],
+    });
+    expect([0, 1, 2].map((rank) => job.kvDoorOf(rank))).to.deep.equal([null, kvDoor, null]);
+    const pulled: string[] = [];
+    job.watchPulls((rank, { pull, payloadBytes }) => void pulled.push(`${rank}: ${payloadBytes} bytes of ${pull}`));
+    void job.step([planOf(1), planOf(1)]);
+    await come(2); // no member yet
+    told.length = 0;
+    expect([0, 1, 2, 9].map((rank) => job.handover(rank, release))).to.deep.equal([true, true, false, false]);
+    expect(told).to.deep.equal(['0: handover', '1: handover']);
+    const report = { kind: 'pulled', pull: 4, payloadBytes: 120, tookMs: 1 } as const;
+    for (const rank of [1, 2]) say[rank]!({ type: 'job', body: report });
+    expect(pulled).to.deep.equal(['1: 120 bytes of 4']);
+    await job.close();
+    expect(job.handover(0, release)).to.equal(false);
+  });
+});
+
 describe('members of a job that change as planned', () => {
   const PLACEMENT = { version: 3, phy2log: [] };
   const entered = (epoch: number): ControlMessage => ({ type: 'job', body: { kind: 'entered', epoch } });

@@ -8,6 +8,8 @@ import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { RankJob } from '../../../lib/protocol/rank_job.js';
 import type { ReturningRank } from '../../../lib/protocol/standing.js';
 import type { HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type { HandoverOrder } from '../../../lib/protocol/handover.js';
+import type { Handover } from '../../../lib/rank/handover/handover.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { serveHead, type RankOutcome, type StopHandler, type StopTeller } from '../../../lib/rank/rank_service.js';
 
@@ -45,6 +47,7 @@ class PlayedHead {
 class Scene {
   readonly first = new PlayedHead();
   readonly forgotten: number[] = [];
+  readonly handedOver: string[] = [];
   /** What the rank said to the last head that it found. */
   said: ReturningRank | undefined;
   readonly outcome: Promise<RankOutcome>;
@@ -68,9 +71,18 @@ class Scene {
       forget: (blocks: readonly number[]) => this.forgotten.push(...blocks),
       standing: { epoch: 4, members: [0, 1], version: 2, slots: [] },
     };
+    const handover = {
+      obey: ({ kind }: HandoverOrder) => this.handedOver.push(kind),
+      reset: () => this.handedOver.push('reset'),
+    };
     const parts = {
       ...{ joined: joined as unknown as JoinedRank, executor: executor as unknown as RankExecutor },
-      ...{ mesh: createLocalMeshes(1)[0]!, handover: null, crew: null, report: { pid: 1 } as LoadReport },
+      ...{
+        mesh: createLocalMeshes(1)[0]!,
+        handover: handover as unknown as Handover,
+        crew: null,
+        report: { pid: 1 } as LoadReport,
+      },
     };
     const takeTermination = (handler: StopHandler): void => void (this.terminate = handler);
     this.outcome = serveHead(parts, { signal: new AbortController().signal, takeTermination });
@@ -105,6 +117,14 @@ describe('a rank and the heads that it serves', () => {
     expect(scene.forgotten).to.deep.equal([0, 1, 2]);
     next.say({ kind: 'leave' });
     expect(await scene.outcome).to.deep.equal({ kind: 'left' });
+  });
+
+  it('hands sequences over as it is told, and no more once its head is gone', async () => {
+    const scene = new Scene();
+    scene.first.say({ kind: 'handover', order: { kind: 'release', lease: 'a' } });
+    await scene.first.killed();
+    (await scene.comes()).say({ kind: 'handover', order: { kind: 'cancel_pull', pull: 1 } });
+    expect(scene.handedOver).to.deep.equal(['release', 'reset', 'cancel_pull']);
   });
 
   it('ends with one that said that none comes after it', async () => {

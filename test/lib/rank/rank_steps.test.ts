@@ -83,6 +83,23 @@ describe('the steps of a rank', () => {
     expect(story.lines).to.deep.equal(['run 1', 'result 1', 'free 8,9 of 4,5', 'run 2', 'result 2']);
   });
 
+  it('what was to be forgotten so far is, behind the steps before it and whatever comes after it', async () => {
+    const ended: (() => void)[] = [];
+    const story = new Story('mask', (each) => new Promise((resolve) => ended.push(() => resolve(resultOf(each)))));
+    const whenFreed = (what: string): void => void story.steps.freed.then(() => story.lines.push(what));
+    whenFreed('nothing');
+    story.steps.take({ kind: 'step', plan: plan(1) });
+    whenFreed('nothing yet');
+    story.steps.take({ kind: 'free', blocks: [8], sequences: [] });
+    story.steps.take({ kind: 'step', plan: plan(2) });
+    whenFreed('all');
+    await new Promise(setImmediate);
+    expect(story.lines.toSorted()).to.deep.equal(['nothing', 'nothing yet', 'run 1']);
+    ended.shift()!();
+    await new Promise(setImmediate);
+    expect(story.lines.slice(3)).to.deep.equal(['result 1', 'free 8 of ', 'run 2', 'all']);
+  });
+
   it("a missed peer leaves the rank waiting with 'mask' and ends it with 'fail'", async () => {
     const masked = new Story('mask', () => Promise.reject(timeout));
     masked.steps.take({ kind: 'step', plan: plan(1, 7) });
