@@ -1,4 +1,7 @@
-/** Rows of keys and values as frames, and what is checked of those that come. Pure; docs/wire.md shows them. n tokens, F floats of a token in one layer. */
+/**
+ * Rows of keys and values as frames, and what is checked of those that come. Pure; docs/wire.md shows them.
+ * n tokens, F floats of a token in one layer. Why: docs/decisions/handover.md#rows-not-blocks
+ */
 import { isDeepStrictEqual } from 'node:util';
 import { CommError } from '../base/errors.js';
 import { asRank } from '../../base/ids.js';

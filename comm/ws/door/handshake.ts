@@ -1,5 +1,5 @@
 /**
- * Mutual proof of the job secret: messages and MACs only, no socket (docs/wire.md shows the exchange).
+ * Mutual proof of the job secret, or of a lease's token: messages and MACs only, no socket (docs/wire.md shows the exchange).
  * The secret never travels; each side's nonce makes a recorded proof worthless.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
@@ -8,7 +8,7 @@ import * as z from 'zod';
 import { CommError, COMM_ERROR_CODES } from '../../base/errors.js';
 
 /** Raised whenever a message or frame changes; both ends must speak the same. */
-export const PROTOCOL_VERSION = 7;
+export const PROTOCOL_VERSION = 8;
 export const MAX_HANDSHAKE_BYTES = 4096;
 const NONCE_BYTES = 32;
 

@@ -1,4 +1,7 @@
-/** Keys and values of sequences that go on here: read from ranks of other instances. */
+/**
+ * Keys and values of sequences that go on here: read from ranks of other instances.
+ * Why: docs/decisions/handover.md#a-pull-writes-beside-the-steps-but-behind-what-is-to-be-forgotten
+ */
 import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import { remoteErrorOf } from '../../../comm/base/errors.js';
 import type { KvCache } from '../../model/decoder/decoder.js';

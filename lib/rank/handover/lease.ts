@@ -1,4 +1,4 @@
-/** What others may read of one sequence of this rank. */
+/** What others may read of one sequence of this rank. Why: docs/decisions/handover.md#what-is-there-each-layer-knows */
 import { CommError } from '../../../comm/base/errors.js';
 import type { KvReader } from '../../../comm/kv/kv_link.js';
 
