@@ -1,0 +1,128 @@
+/** Two whole engines in this process, whose ranks read each other's keys and values, and requests that go on from one to the other. */
+import { expect } from 'chai';
+import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';
+import { MemoryKvSpace } from '../comm/memory_kv.js';
+import { startLocalEngine, type LocalEngine, type LocalEngineOptions } from './local_engine.js';
+import { OfferedSource, type OfferedSourceOptions } from './offered_source.js';
+
+/** How a request goes on. */
+export interface MoveOptions extends OfferedSourceOptions {
+  /** Tokens that the source has told when it is offered. Default 0: at once. */
+  readonly at?: number;
+  /** How long the sequence is there. Default: as long as here. */
+  readonly maxNewTokens?: number;
+}
+
+/** What its client sees. */
+export interface MovedAnswer {
+  /** Of both. */
+  readonly tokenIds: readonly number[];
+  readonly numTold: number;
+  readonly numResumed: number;
+  /** How it ended at the source. */
+  readonly end: TokenEvent['kind'];
+  readonly source: OfferedSource;
+}
+
+/** The source pauses with exactly so many tokens of output, and not before. */
+export const pausedWith = (numTokens: number): MoveOptions => ({
+  pauseAfter: numTokens,
+  before: async (call, { offer }) => {
+    while (call === 'finish' && !offer!.state().isPaused) await offer!.changed();
+  },
+});
+
+type Asked = Omit<GenerationRequest, 'id' | 'movable'>;
+
+export class TwoEngines {
+  private numRequests = 0;
+
+  private constructor(
+    readonly from: LocalEngine,
+    readonly to: LocalEngine,
+    readonly space: MemoryKvSpace,
+  ) {}
+
+  static async start(modelDir: string, from: LocalEngineOptions, to: LocalEngineOptions): Promise<TwoEngines> {
+    const kv = new MemoryKvSpace();
+    const inCluster = (options: LocalEngineOptions): LocalEngineOptions => ({
+      ...{ kv, ...options, set: ['cluster.enabled=true', ...(options.set ?? [])] },
+    });
+    const first = await startLocalEngine(modelDir, inCluster(from));
+    const second = await startLocalEngine(modelDir, inCluster(to));
+    return new TwoEngines(first, second, kv);
+  }
+
+  /** Runs `act` on two engines, which hold nothing afterwards. */
+  static async use(
+    modelDir: string,
+    [from, to]: readonly [LocalEngineOptions, LocalEngineOptions],
+    act: (two: TwoEngines) => Promise<void>,
+  ): Promise<void> {
+    const two = await TwoEngines.start(modelDir, from, to);
+    try {
+      await act(two);
+      two.checkEmpty();
+    } finally {
+      await Promise.all([two.from.close(), two.to.close()]);
+    }
+  }
+
+  /** The other way round. */
+  get back(): TwoEngines {
+    return new TwoEngines(this.to, this.from, this.space);
+  }
+
+  /** What one engine makes of it alone. */
+  async alone(request: Asked): Promise<number[]> {
+    return tokensOf(await told(this.from.engine.generate(request)));
+  }
+
+  async move(
+    request: Asked,
+    { at = 0, maxNewTokens = request.maxNewTokens, ...options }: MoveOptions,
+  ): Promise<MovedAnswer> {
+    const id = `request ${this.numRequests++}`;
+    const source = new OfferedSource(this.from.engine, id, options);
+    let there: Promise<TokenEvent[]> | null = null;
+    const goOn = (): void => {
+      const { handover: _, ...rest } = request;
+      there ??= told(this.to.engine.generate({ ...rest, maxNewTokens, source }));
+      there.catch(() => undefined);
+    };
+    const events: TokenEvent[] = [];
+    const here = this.from.engine.generate({ ...request, id, movable: true });
+    for (;;) {
+      const coming = here.next();
+      if (tokensOf(events).length >= at) await Promise.resolve().then(goOn); // it is queued by then
+      const { done, value } = await coming;
+      if (done === true) break;
+      events.push(value);
+    }
+    const later = await there!;
+    const resumed = later[0];
+    if (resumed?.kind !== 'resumed') throw new Error(`the first event there is ${resumed?.kind}`);
+    const numTold = tokensOf(events).length;
+    const tokenIds = [...tokensOf(events), ...tokensOf(later)];
+    return { tokenIds, numTold, numResumed: resumed.numTokens, end: events.at(-1)!.kind, source };
+  }
+
+  /** Nobody holds anything, and nobody reads. */
+  checkEmpty(): void {
+    for (const { engine } of [this.from, this.to]) {
+      const { numWaiting, ranks } = engine.load;
+      const left = { numWaiting, used: ranks.map(({ numUsedBlocks }) => numUsedBlocks) };
+      expect(left).to.deep.equal({ numWaiting: 0, used: ranks.map(() => 0) });
+    }
+    expect(this.space.numLinks, 'links that are open').to.equal(0);
+  }
+}
+
+async function told(events: AsyncIterable<TokenEvent>): Promise<TokenEvent[]> {
+  const all: TokenEvent[] = [];
+  for await (const event of events) all.push(event);
+  return all;
+}
+
+const tokensOf = (events: readonly TokenEvent[]): number[] =>
+  events.flatMap((event) => (event.kind === 'token' ? [event.tokenId] : []));
