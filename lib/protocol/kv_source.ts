@@ -47,7 +47,10 @@ export interface SourceState {
 export interface KvSource {
   /** Called once, first. */
   open(signal: AbortSignal): Promise<SourceState>;
-  /** Resolves when there is news beside what was told last: so many of its tokens are there, nothing is added any more, or it is elsewhere. */
+  /**
+   * Resolves when so many of its tokens are there, at once where they are; or when there is news beside what was told last: nothing is added any more, or it is elsewhere. It
+   * may tell of more.
+   */
   more(numTokens: number, signal: AbortSignal): Promise<SourceState>;
   /** Pauses it: what is told is final, until {@link commit}, {@link rollback} or the end of the lease. */
   finish(signal: AbortSignal): Promise<SourceState>;

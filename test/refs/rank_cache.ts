@@ -115,6 +115,26 @@ export class RankCache {
     else this.kept.set(block, state);
   }
 
+  /** Tokens of a sequence from a position on came from another instance; `isExact`: with the bits that they would have here. */
+  bring(
+    { sequence, blocks }: { readonly sequence: number; readonly blocks: readonly number[] },
+    position: number,
+    tokens: readonly { readonly tokenId: number; readonly isExact: boolean }[],
+  ): void {
+    const { blockSize } = this.options;
+    for (const [i, { tokenId, isExact }] of tokens.entries()) {
+      const at = position + i;
+      const block = blocks[Math.floor(at / blockSize)]!;
+      for (const [other, held] of this.tables)
+        if (held.includes(block)) expect.fail(`block ${block} is written, which ${other} holds`);
+      const before = at === 0 ? null : this.slot(blocks, at - 1);
+      const history = this.extended(before?.history ?? '', sequence, at, tokenId);
+      const isDegraded = !isExact || before?.isDegraded === true;
+      if (!this.blocks.has(block)) this.blocks.set(block, []);
+      this.blocks.get(block)!.splice(at % blockSize, Infinity, { tokenId, history, isDegraded });
+    }
+  }
+
   /** The first tokens of a sequence. */
   tokens(sequence: number, numTokens: number): number[] {
     return this.slots(sequence, numTokens).map(({ tokenId }) => tokenId);

@@ -139,6 +139,7 @@ export class Arrival {
     const { signal } = this.cancelled;
     const placed = new Promise<void>((resolve) => (this.onPlace = resolve));
     await this.beside(placed, signal);
+    await this.hear(() => this.parts.followed.more(0, signal), signal);
   }
 
   /** Has the rank pull what is between what is here and `to`. */
@@ -164,7 +165,7 @@ export class Arrival {
     this.numHere = to;
     counts.numPulls++;
     counts.pulledBytes += report.payloadBytes;
-    this.land();
+    await this.hear(() => followed.more(0, signal), signal);
   }
 
   /** Waits for something; meanwhile it is heard what becomes of the sequence at its source. */

@@ -43,7 +43,7 @@ export interface Progress extends SequenceRequest {
 /** A request that a rank was chosen for. */
 export interface Running extends Progress {
   readonly rank: number;
-  /** KV blocks in order of position: those of the tokens in the cache, and of those that the step at hand computes. */
+  /** KV blocks in order of position: those of the tokens in the cache, and of those that the step at hand computes; more where it arrived, and is to compute some. */
   readonly blocks: number[];
   /** Its first tokens, which were in the cache already: others computed them, or it itself before it moved here. */
   readonly numShared: number;
@@ -149,7 +149,7 @@ export function partOf(state: Running, numTokens: number, blockSize: number): Pl
       ? promptTokenIds.slice(position, end)
       : Array.from({ length: numTokens }, (_, i) => outputTokenIds[position - numPromptTokens + i] ?? SAMPLED),
     position,
-    blocks: state.blocks.slice(Math.ceil(position / blockSize)),
+    blocks: state.blocks.slice(Math.ceil(position / blockSize), Math.ceil(end / blockSize)),
     isPrompt,
     sample: !isReplay && end >= numPromptTokens && maxNewTokens > 0,
     nextPromptToken: isReplay ? null : (promptTokenIds[end] ?? null),

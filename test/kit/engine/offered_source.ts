@@ -38,7 +38,7 @@ export class OfferedSource implements KvSource {
     const before = this.last!;
     for (;;) {
       const state = this.state();
-      const isMore = state.numTokens >= numTokens && before.numTokens < numTokens;
+      const isMore = state.numTokens >= numTokens;
       const isElsewhere = JSON.stringify(state.place) !== JSON.stringify(before.place);
       if (isMore || isElsewhere || (state.isFinal && !before.isFinal)) return this.tell();
       await this.offer!.changed(signal);
