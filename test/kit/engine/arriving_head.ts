@@ -23,7 +23,7 @@ import {
   type SequenceRequest,
 } from '../../../lib/head/scheduling/scheduler.js';
 import type { Sequence } from '../../../lib/head/sequence.js';
-import { RankCache } from '../../refs/rank_cache.js';
+import { RankCache, type HeldBlock } from '../../refs/rank_cache.js';
 import { epochOf } from './epochs.js';
 import { generatedToken, IDENTITY, type PlayedKvSource } from './played_kv_source.js';
 import { endOf, outputsOf } from './scheduling.js';
@@ -81,6 +81,8 @@ export class ArrivingHead {
   private readonly sources = new Map<number, PlayedKvSource>();
   private readonly asked = new Map<number, SequenceRequest>();
   private readonly arrived = new Set<number>();
+  /** What left in the step in which the first bytes of a block did, by where it goes. */
+  private readonly sent = new Map<string, HeldBlock>();
   private readonly givingUp = new Map<number, () => void>();
   private onPulled: (rank: number, report: PullReport) => void = () => undefined;
   private readonly inFlight: (readonly ScheduledPlan[])[] = [];
@@ -108,6 +110,10 @@ export class ArrivingHead {
     this.requests = new Requests({
       ...{ scheduler: this.scheduler, job, blockSize, timeoutMs: 1000, after: () => () => undefined },
       onWork: () => void (this.isWoken = true),
+      onNews: (news) => {
+        if (news.kind === 'moved' || news.kind === 'arrived') this.arrived.add(news.sequence);
+        else if (news.kind === 'admitted') this.arrived.delete(news.sequence);
+      },
     });
     const config = { ...CLUSTER_DEFAULTS, last_stage_blocks: 1, ...options.cluster };
     this.arrivals = new Arrivals({ job, host: this.requests, identity: IDENTITY, config, blockSize });
@@ -150,16 +156,27 @@ export class ArrivingHead {
     this.requests.told();
     this.isWoken = false;
     if (plans === null) return false;
+    this.transfer(plans, 'leave');
     for (const [rank, { begin, parts }] of plans.entries()) {
-      for (const { sequence, tokenIds } of begin) {
-        this.story.push(`begin ${sequence} on ${rank}: ${tokenIds.length}`);
-        if (this.sources.has(sequence)) this.arrived.add(sequence);
-      }
+      for (const { sequence, tokenIds } of begin) this.story.push(`begin ${sequence} on ${rank}: ${tokenIds.length}`);
       const known = { begin, parts: parts.map((part) => ({ ...part, tokenIds: idsOf(part) })) };
       this.caches[rank]?.run(known, this.arrived);
     }
+    this.transfer(plans, 'arrive');
     this.inFlight.push(plans);
     return true;
+  }
+
+  /** Blocks that go from rank to rank beside a step. */
+  private transfer(plans: readonly ScheduledPlan[], when: 'leave' | 'arrive'): void {
+    const all = plans.flatMap(({ kv = [] }, rank) => kv.filter(({ from }) => from === rank));
+    for (const { from, to, pieces } of all) {
+      for (const { source, target, start, end, numBytes } of pieces) {
+        const key = `${to} ${target}`;
+        if (when === 'leave' && start === 0) this.sent.set(key, this.caches[from]!.read(source, false));
+        if (when === 'arrive' && end === numBytes) this.caches[to]!.place(target, this.sent.get(key)!);
+      }
+    }
   }
 
   /** The first step that runs ends well. */
@@ -231,6 +248,11 @@ export class ArrivingHead {
     await settled();
   }
 
+  /** A step runs. */
+  get isBusy(): boolean {
+    return this.inFlight.length > 0;
+  }
+
   get numUsedBlocks(): number {
     return this.scheduler.load.ranks.reduce((sum, { numUsedBlocks }) => sum + numUsedBlocks, 0);
   }
@@ -246,6 +268,7 @@ export class ArrivingHead {
 
   private enter(what: Pick<Partial<Parameters<Requests['enter']>[0]>, 'lost' | 'abandonedStep'>): void {
     this.leaving = new Set([...this.leaving].filter((rank) => this.present.has(rank)));
+    this.sent.clear();
     const change = epochOf(this.present, { epoch: ++this.epoch, ...what });
     this.requests.enter({ ...change, members: { ...change.members, leaving: this.leaving } });
     this.isWoken = true;
