@@ -4,6 +4,7 @@ import { ClusterError } from '../base/errors.js';
 import type { InstanceRecord } from '../base/instance_record.js';
 import type { LoadReport } from '../base/load_report.js';
 import { MAX_INSTANCES, type Bus, type GoneWhy, type BusListener, type MemberEvents, type Membership } from './bus.js';
+import { taken } from './member_errors.js';
 import { checkedRecord } from './messages.js';
 import { Roster } from './roster.js';
 
@@ -80,14 +81,6 @@ export class LocalBus implements Bus {
     if (this.isClosed) throw new ClusterError('CLOSED', 'the bus was closed; make another');
   }
 }
-
-/** Somebody else joined with the id of an instance that is there. */
-export const taken = ({ id, url }: InstanceRecord): ClusterError =>
-  new ClusterError(
-    'ID_TAKEN',
-    `another instance joined as ${id}, from ${url}; give each a cluster.id of its own, or none`,
-    { instance: id },
-  );
 
 /** An instance of this process, or one that somebody here speaks for. */
 export class LocalMember implements Membership {

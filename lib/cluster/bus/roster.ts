@@ -83,7 +83,12 @@ export class Roster {
 
   /** An instance is gone; another incarnation than the one that is there says nothing. */
   leave({ id, incarnation }: Pick<InstanceRecord, 'id' | 'incarnation'>, why: GoneWhy = 'left'): void {
-    if (this.known.get(id)?.record.incarnation === incarnation) this.drop(id, why);
+    if (this.known.get(id)?.record.incarnation === incarnation) this.remove(id, why);
+  }
+
+  /** Whatever incarnation is there is gone; nothing happens where none is. */
+  remove(instance: string, why: GoneWhy): void {
+    if (this.known.delete(instance)) this.options.tell({ kind: 'gone', instance, why });
   }
 
   /** An instance was asked for all blocks, and they didn't come yet. */
@@ -103,7 +108,7 @@ export class Roster {
   /** Who wasn't heard of for too long is gone. */
   expire(nowMs: number): void {
     const { ttlMs = Infinity } = this.options;
-    for (const [id, { heardMs }] of this.known) if (nowMs - heardMs >= ttlMs) this.drop(id, 'silent');
+    for (const [id, { heardMs }] of this.known) if (nowMs - heardMs >= ttlMs) this.remove(id, 'silent');
   }
 
   /** The bus is there again: everybody has the time of one who was just heard of, and tells anew. */
@@ -135,10 +140,5 @@ export class Roster {
     if (nowMs - known.askedMs < AGAIN_MS) return;
     known.askedMs = nowMs;
     this.options.ask(known.record.id);
-  }
-
-  private drop(instance: string, why: GoneWhy): void {
-    this.known.delete(instance);
-    this.options.tell({ kind: 'gone', instance, why });
   }
 }
