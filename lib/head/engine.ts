@@ -57,7 +57,7 @@ import { checkedGeneration, checkedScore, type CheckedGeneration } from './reque
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies/policies.js';
-import { prefixSharingOf, type SharingFacts } from './scheduling/prefix_sharing.js';
+import { prefixSharingOf, type PrefixSharing, type SharingFacts } from './scheduling/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
 import type { SequenceLoads } from './scheduling/sequence_loads.js';
 import type { StoredBlocks } from './scheduling/stored_blocks.js';
@@ -136,6 +136,8 @@ export class Engine implements TokenSource {
   private readonly arrivals: Arrivals;
   /** What its keys and values are, beside those of other instances. */
   readonly kvIdentity: KvIdentity;
+  /** How blocks are named that requests share; null: they share none. */
+  readonly prefixSharing: PrefixSharing | null;
   private readonly loop: StepLoop;
   /** Null: the ranks are always the same, but for those that are lost. */
   private readonly scaler: Scaler | null;
@@ -188,6 +190,7 @@ export class Engine implements TokenSource {
     const areAlike = routing === null && observer?.wantsTokens !== true;
     const sharing = areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null;
     this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, sharing);
+    this.prefixSharing = sharing;
     this.scheduler = new Scheduler({
       ...limits,
       paceOf: (rank) => this.speeds.ownPaceOf(rank),

@@ -100,6 +100,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     draining.abort();
     ending.abort(endOf(engine, 'the server ended before the answer was complete; ask another one'));
     await running.idle(GOODBYE_MS); // clients are told
+    await cluster?.close();
     await app.close();
     await longTexts.close();
     await kept?.close();

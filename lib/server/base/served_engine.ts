@@ -1,9 +1,6 @@
 /** What the server needs of an engine: a played one serves the tests. */
-import type { BlockSharing } from '../../cluster/base/instance_record.js';
 import type { Scaled } from '../../head/elastic/scale_events.js';
 import type { Engine } from '../../head/engine.js';
-import type { Offer } from '../../head/handover/offer.js';
-import type { KvIdentity } from '../../protocol/kv_source.js';
 
 /** An {@link Engine}, or what does the same. */
 export type ServedEngine = Pick<
@@ -21,15 +18,8 @@ export interface PrefixCacheOwner {
   resetPrefixCache(): boolean;
 }
 
-/** An engine whose requests may go on in another instance. */
-export interface MovingEngine {
-  /** What its keys and values are. */
-  readonly kvIdentity: KvIdentity;
-  /** How it names the blocks of its prefix cache; null: it has none. */
-  readonly blockSharing: BlockSharing | null;
-  /** As {@link Engine.offer}. */
-  offer(id: string): Offer;
-}
+/** An engine whose requests may go on in another instance of its cluster, which hears of it. */
+export type MovingEngine = Pick<Engine, 'kvIdentity' | 'prefixSharing' | 'offer' | 'sequenceLoads' | 'storedBlocks'>;
 
 /** An engine whose ranks may come and go. */
 interface ScalableEngine {

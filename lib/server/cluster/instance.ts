@@ -2,14 +2,15 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { InstanceRecord } from '../../cluster/base/instance_record.js';
 import type { Role } from '../../config/cluster_schema.js';
+import { blockSharingOf } from '../../cluster/routing/prompt_keys.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
-import type { ServedEngine } from '../base/served_engine.js';
+import type { MovingEngine, ServedEngine } from '../base/served_engine.js';
 import { urlOf } from '../http/listening.js';
 import type { InstancePlace } from './lease.js';
 
 /** What a record is made of. */
 export interface InstanceParts {
-  readonly engine: ServedEngine;
+  readonly engine: Pick<ServedEngine, 'limits' | 'load'> & Pick<MovingEngine, 'kvIdentity' | 'prefixSharing'>;
   readonly config: Pick<ExpertwireConfig, 'cluster' | 'server'>;
   readonly modelName: string;
 }
@@ -36,15 +37,15 @@ export class Instance {
   /** As it is now. */
   get record(): InstanceRecord {
     const { engine, modelName } = this.parts;
-    const { limits, load, kvIdentity, blockSharing } = engine;
+    const { limits, load, kvIdentity, prefixSharing } = engine;
     const { id, incarnation, url, role, isDraining } = this;
     return {
       ...{ id, incarnation, url, kind: 'own', role, isDraining, model: modelName },
-      fingerprint: kvIdentity?.fingerprint ?? null,
+      fingerprint: kvIdentity.fingerprint,
       numRanks: load.ranks.length,
       ...{ blockSize: limits.blockSize, maxModelLen: limits.maxModelLen },
       numKvBlocks: load.ranks.reduce((sum, { numKvBlocks }) => sum + numKvBlocks, 0),
-      sharing: blockSharing ?? null,
+      sharing: blockSharingOf(prefixSharing),
     };
   }
 

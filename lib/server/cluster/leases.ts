@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { shown } from '../../../base/foreign_text.js';
 import { ApiError } from '../base/api_error.js';
-import type { ServedEngine } from '../base/served_engine.js';
+import type { MovingEngine, ServedEngine } from '../base/served_engine.js';
 import { Lease, type InstancePlace } from './lease.js';
 import type { OfferedParams } from './transfer_params.js';
 
@@ -16,7 +16,7 @@ export class Leases {
   private readonly leases = new Map<string, Lease>();
 
   constructor(
-    private readonly engine: ServedEngine,
+    private readonly engine: Pick<ServedEngine, 'limits'> & Pick<MovingEngine, 'kvIdentity' | 'offer'>,
     private readonly place: () => InstancePlace,
   ) {}
 
@@ -33,15 +33,12 @@ export class Leases {
 
   /**
    * Offers a request, by the id that its client gave it; again what is offered already.
-   * @throws ApiError UNSUPPORTED; EngineError NOT_MOVABLE, QUEUE_FULL
+   * @throws EngineError NOT_MOVABLE, QUEUE_FULL
    */
   add(requestId: string): Lease {
-    const { offer, kvIdentity, limits } = this.engine;
-    if (offer === undefined || kvIdentity === undefined) {
-      throw new ApiError('UNSUPPORTED', 'the requests of this engine stay where they are');
-    }
+    const { kvIdentity, limits } = this.engine;
     this.forgetOver();
-    const made = offer.call(this.engine, requestId);
+    const made = this.engine.offer(requestId);
     const known = this.leases.get(made.lease.id);
     const lease = known ?? new Lease(requestId, made, kvIdentity, limits.blockSize);
     this.leases.set(made.lease.id, lease);

@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import { ApiError } from '../base/api_error.js';
 import { isLoopback } from '../http/host_names.js';
-import type { ServedCluster } from './cluster_context.js';
+import type { ServedCluster } from './served_cluster.js';
 import type { LeasePlace } from './http_kv_source.js';
 import type { Resume } from './resume_field.js';
 import { ROUTER_HEADER } from './stream_notes.js';
@@ -36,7 +36,7 @@ const NONE: RequestTerms = { isRouted: false, handsOver: false, source: null, re
 export function termsOf(
   request: Pick<FastifyRequest, 'headers' | 'socket'>,
   { kv_transfer_params: params, resume = null, stream }: ClusterFields,
-  cluster: ServedCluster | null,
+  cluster: Pick<ServedCluster, 'isOfCluster' | 'hasKeys'> | null,
 ): RequestTerms {
   const transfer = params?.do_remote_decode === true || params?.do_remote_prefill === true ? params : null;
   if (cluster === null) {
@@ -61,7 +61,7 @@ const NO_NOTES =
   'kv_transfer_params.do_remote_decode is answered in whole answers, or in notes to a router; leave stream out';
 
 /** @throws ApiError INVALID_VALUE */
-function placeOf(params: TransferParams, { hasKeys }: ServedCluster): LeasePlace {
+function placeOf(params: TransferParams, { hasKeys }: Pick<ServedCluster, 'hasKeys'>): LeasePlace {
   const { remote_host: host, remote_port: port, remote_tls: isTls, lease_id: id, lease_token: token } = params;
   if (host == null) throw wrong('remote_host', MISSING);
   if (port == null) throw wrong('remote_port', MISSING);

@@ -1,18 +1,59 @@
 /** From a server's configuration to the cluster that it is in. */
+import { InstanceEvents } from '../../cluster/bus/instance_events.js';
+import { InstanceTeller } from '../../cluster/bus/instance_teller.js';
 import { ConfigError } from '../../config/errors.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ServerContext } from '../base/part.js';
+import type { MovingEngine, ServedEngine } from '../base/served_engine.js';
 import type { ApiKeys } from '../http/api_keys.js';
-import type { ServedCluster } from './cluster_context.js';
 import { Instance } from './instance.js';
 import { Leases } from './leases.js';
 
-/** Null where `cluster.enabled` is false. */
+/** The cluster, as seen from one instance of it. */
+export class ServedCluster {
+  readonly instance: Instance;
+  readonly leases: Leases;
+  /** For who follows it over HTTP. */
+  readonly events: InstanceEvents;
+  private readonly teller: InstanceTeller;
+
+  constructor(
+    { config, modelName, log, engine }: ServerContext & { readonly engine: ServedEngine & MovingEngine },
+    private readonly keys: Pick<ApiKeys, 'isOfCluster' | 'hasClusterKeys'>,
+  ) {
+    this.instance = new Instance({ config, modelName, engine });
+    this.leases = new Leases(engine, () => this.instance.place);
+    this.teller = new InstanceTeller(engine, {
+      record: this.instance.record,
+      intervalMs: config.cluster.load_interval_ms,
+      onTrouble: (error) => log.warn(error === null ? 'routers see this instance again' : error.message),
+    });
+    this.instance.watch((record) => this.teller.update(record));
+    this.events = new InstanceEvents(this.teller, { heartbeatMs: config.cluster.heartbeat_ms });
+  }
+
+  /** A router sends it, or another instance. */
+  get isOfCluster(): ApiKeys['isOfCluster'] {
+    return this.keys.isOfCluster;
+  }
+
+  /** Instances are on other machines too: without a cluster key all are on this one. */
+  get hasKeys(): boolean {
+    return this.keys.hasClusterKeys;
+  }
+
+  /** It is gone for all. Idempotent. */
+  close(): Promise<void> {
+    return this.teller.close();
+  }
+}
+
+/** Null where `cluster.enabled` is false. @throws ConfigError INVALID_VALUE */
 export function servedCluster(context: ServerContext, keys: ApiKeys): ServedCluster | null {
-  if (!context.config.cluster.enabled) return null;
-  const instance = new Instance(context);
-  const leases = new Leases(context.engine, () => instance.place);
-  return { instance, leases, isOfCluster: keys.isOfCluster, hasKeys: keys.hasClusterKeys };
+  const { engine, config } = context;
+  if (!config.cluster.enabled) return null;
+  if (isMoving(engine)) return new ServedCluster({ ...context, engine }, keys);
+  throw excluded('cluster.enabled', 'since those of this engine stay where they are');
 }
 
 /** What can be told of an instance before its engine is started. @throws ConfigError INVALID_VALUE */
@@ -21,6 +62,8 @@ export function checkCluster({ cluster, server, experts }: ExpertwireConfig): vo
   if (server.journal !== null) throw excluded('server.journal', 'which another head would go on from');
   if (experts.routing !== 'gate') throw excluded('experts.routing', 'which chooses experts by the number of a request');
 }
+
+const isMoving = (engine: ServedEngine): engine is ServedEngine & MovingEngine => engine.offer !== undefined;
 
 function excluded(key: string, why: string): ConfigError {
   const text = `"cluster.enabled" is true, and so requests go on in other instances; leave out "${key}", ${why}`;

@@ -1,7 +1,7 @@
 /** From the choices of a request to its answer, whole or as events. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ServerApp, ServerContext } from '../base/part.js';
-import type { ClusterContext } from '../cluster/cluster_context.js';
+import type { ClusterContext } from '../cluster/cluster_part.js';
 import { termsOf, type ClusterFields } from '../cluster/request_terms.js';
 import { clientSignal } from '../http/client_signal.js';
 import type { AnswerHead, Asked } from '../journal/kept_request.js';
@@ -61,7 +61,7 @@ export async function answer<Body extends ClusterFields & { readonly request_id?
   const asked = { endpoint, head, body: shownOf(body), name, owner: callerOf(request) };
   const signal = clientSignal(reply, ending);
   const source = { timeoutMs: config.cluster.lease_timeout_ms, signal };
-  const moving = movingChoices(choices, terms, context.engine, source);
+  const moving = movingChoices(choices, terms, source);
   const coming = { ...(await runs.start(asked, moving, signal)), signal };
   const form = formOf(head, body, coming.choices, context);
   const isStream = body.stream === true;

@@ -1,6 +1,8 @@
 /** A played engine whose requests may go on elsewhere: a test says how far they are. */
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { Offer, OfferEnd, OfferState } from '../../../lib/head/handover/offer.js';
+import type { SequenceLoads } from '../../../lib/head/scheduling/sequence_loads.js';
+import { StoredBlocks } from '../../../lib/head/scheduling/stored_blocks.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
 import { PlayedEngine } from './played_engine.js';
 
@@ -96,7 +98,8 @@ export class PlayedOffer implements Offer {
 /** Offers what a test lets it. */
 export class MovingEngine extends PlayedEngine {
   readonly kvIdentity = { fingerprint: 'f00d', shape: { numLayers: 2, rowFloats: 64 }, sharing: 'salt' };
-  readonly blockSharing = { seed: 'ab'.repeat(32), separatesForms: false };
+  readonly prefixSharing = { seed: 'salt', separatesForms: false };
+  readonly storedBlocks = new StoredBlocks();
   /** By the ids of requests. */
   readonly offers = new Map<string, PlayedOffer>();
 
@@ -105,6 +108,10 @@ export class MovingEngine extends PlayedEngine {
     const offer = new PlayedOffer(this.offers.size + 1);
     this.offers.set(id, offer);
     return offer;
+  }
+
+  sequenceLoads(): SequenceLoads {
+    return { numPrefillTokens: 0, sequences: [] };
   }
 
   offer(id: string): Offer {

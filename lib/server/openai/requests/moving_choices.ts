@@ -1,7 +1,6 @@
 /** Choices of a request that goes on elsewhere, or comes from there. */
 import { randomInt } from 'node:crypto';
 import { ApiError } from '../../base/api_error.js';
-import type { ServedEngine } from '../../base/served_engine.js';
 import { HttpKvSource } from '../../cluster/http_kv_source.js';
 import type { RequestTerms } from '../../cluster/request_terms.js';
 import type { Choice } from './choices.js';
@@ -17,22 +16,20 @@ export interface SourceOptions {
   readonly signal: AbortSignal;
 }
 
-/** The choices as the engine gets them: one that may move is `movable`. @throws ApiError INVALID_VALUE, UNSUPPORTED where the terms want one that can't */
+/** The choices as the engine gets them: one that may move is `movable`. @throws ApiError INVALID_VALUE where the terms want one that can't */
 export function movingChoices(
   choices: readonly Choice[],
   terms: RequestTerms,
-  engine: Pick<ServedEngine, 'offer'>,
   options: SourceOptions,
 ): readonly Choice[] {
   const { isRouted, handsOver, source, resume } = terms;
   const isWanted = handsOver || source !== null || resume !== null;
   if (!isRouted && !isWanted) return choices;
-  const obstacle = obstacleOf(choices, engine);
+  const obstacle = obstacleOf(choices);
   if (obstacle !== null) {
     if (!isWanted) return choices;
-    throw new ApiError(engine.offer === undefined ? 'UNSUPPORTED' : 'INVALID_VALUE', `it can't move: ${obstacle}`, {
-      param: resume === null ? 'kv_transfer_params' : 'resume',
-    });
+    const param = resume === null ? 'kv_transfer_params' : 'resume';
+    throw new ApiError('INVALID_VALUE', `a request with ${param} may move, and this one can't: ${obstacle}`, { param });
   }
   const [choice] = choices as [Choice];
   const seed = terms.seed ?? choice.request.sampling?.seed ?? randomInt(MAX_SEED);
@@ -49,8 +46,7 @@ export function movingChoices(
 }
 
 /** Why it can't go on elsewhere; null: it can. */
-function obstacleOf(choices: readonly Choice[], { offer }: Pick<ServedEngine, 'offer'>): string | null {
-  if (offer === undefined) return 'the requests of this engine stay where they are';
+function obstacleOf(choices: readonly Choice[]): string | null {
   if (choices.length > 1) return `it has ${choices.length} choices; send them one by one`;
   const { logprobs, promptLogprobs, returnRoutedExperts, returnRouterLogits, maxNewTokens } = choices[0]!.request;
   if (logprobs !== undefined || promptLogprobs !== undefined) return 'it wants log-probabilities; leave them out';

@@ -1,9 +1,12 @@
 import { expect } from 'chai';
+import { hash } from 'node:crypto';
+import { ConfigError } from '../../../../lib/config/errors.js';
 import { promptDigestOf } from '../../../../lib/protocol/kv_source.js';
 import type { LeaseStateMessage } from '../../../../lib/server/cluster/lease_messages.js';
 import type { OfferedParams } from '../../../../lib/server/cluster/transfer_params.js';
+import { errorOf as thrownBy } from '../../../kit/rejects.js';
 import { MovingEngine, type PlayedOffer } from '../../../kit/server/moving_engine.js';
-import { playText } from '../../../kit/server/played_engine.js';
+import { PlayedEngine, playText } from '../../../kit/server/played_engine.js';
 import { errorOf, servedApp, type ServedAppOptions } from '../../../kit/server/served_app.js';
 
 /** A server with one request that can move, and one who asks it about leases. */
@@ -22,6 +25,9 @@ async function leased(options: ServedAppOptions = {}) {
   const state = async (query = ''): Promise<LeaseStateMessage> => (await ask('GET', id + query)).json();
   return { app, server, offer, ask, start, id, state };
 }
+
+const CLUSTER = { cluster: { enabled: true } };
+const moving = (): MovingEngine => new MovingEngine(playText(''));
 
 const waiting = async (offer: PlayedOffer): Promise<void> => {
   while (offer.numWaiting === 0) await new Promise(setImmediate);
@@ -146,10 +152,10 @@ describe('leases over HTTP', () => {
     });
   }
 
-  it('an engine whose requests stay says so', async () => {
-    const { app } = await servedApp({ base: { cluster: { enabled: true } } });
-    const answer = await app.inject({ method: 'POST', url: '/v1/kv/leases', payload: { request_id: 'r' } });
-    expect([answer.statusCode, errorOf(answer).code]).to.deep.equal([400, 'unsupported']);
+  it('an engine whose requests stay is no instance', async () => {
+    const engine = new PlayedEngine(playText(''));
+    const { key } = await thrownBy(ConfigError, () => servedApp({ engine, base: CLUSTER }));
+    expect(key).to.equal('cluster.enabled');
   });
 
   it('a server outside of clusters has none of it', async () => {
@@ -198,7 +204,7 @@ describe('who may use the routes of a cluster', () => {
   ];
   for (const [title, { base, ...options }, headers, status] of cases) {
     it(`${title}: ${status}`, async () => {
-      const { app } = await servedApp({ ...options, base: { cluster: { enabled: true }, ...base } });
+      const { app } = await servedApp({ ...options, engine: moving(), base: { ...CLUSTER, ...base } });
       expect(
         (await app.inject({ method: 'GET', url: '/cluster', headers: { host: 'localhost', ...headers } })).statusCode,
       ).to.equal(status);
@@ -206,11 +212,8 @@ describe('who may use the routes of a cluster', () => {
   }
 
   it('the cluster key opens what API keys do', async () => {
-    const { app } = await servedApp({
-      apiKeys: ['client'],
-      clusterKeys: ['cluster'],
-      base: { cluster: { enabled: true } },
-    });
+    const keys = { apiKeys: ['client'], clusterKeys: ['cluster'] };
+    const { app } = await servedApp({ ...keys, engine: moving(), base: CLUSTER });
     expect((await app.inject({ method: 'GET', url: '/v1/models', headers: key('cluster') })).statusCode).to.equal(200);
     expect((await app.inject({ method: 'GET', url: '/v1/models', headers: key('other') })).statusCode).to.equal(401);
   });
@@ -225,7 +228,7 @@ describe('an instance', () => {
     expect(rest).to.deep.equal({
       ...{ id: 'here', url: 'http://127.0.0.1:8000', kind: 'own', role: 'prefill', isDraining: false, model: 'moe-7m' },
       ...{ fingerprint: 'f00d', numRanks: 1, blockSize: 16, maxModelLen: 512, numKvBlocks: 1024 },
-      sharing: { seed: 'ab'.repeat(32), separatesForms: false },
+      sharing: { seed: hash('sha256', 'salt', 'hex'), separatesForms: false },
     });
     const flip = await app.inject({ method: 'POST', url: '/role', payload: { role: 'decode' } });
     expect(flip.json()).to.include({ incarnation, role: 'decode' });
@@ -234,13 +237,35 @@ describe('an instance', () => {
 
   for (const payload of [{}, { role: 'both' }, []]) {
     it(`has no role ${JSON.stringify(payload)}`, async () => {
-      const { app } = await servedApp({ base: { cluster: { enabled: true } } });
+      const { app } = await servedApp({ engine: moving(), base: CLUSTER });
       expect((await app.inject({ method: 'POST', url: '/role', payload })).statusCode).to.equal(400);
     });
   }
 
+  it('tells who follows it what it is, and what changes', async () => {
+    const { app, server } = await servedApp({ engine: moving(), base: { ...CLUSTER, server: { port: 0 } } });
+    const url = await server.listen();
+    const { body } = await fetch(`${url}/cluster/events`);
+    let told = '';
+    const read = async (): Promise<void> => {
+      for await (const piece of body!.pipeThrough(new TextDecoderStream())) told += piece;
+    };
+    const reading = read();
+    await app.inject({ method: 'POST', url: '/role', payload: { role: 'decode' } });
+    await server.drain();
+    await reading;
+    const events = told.split('\n\n').filter((block) => block.startsWith('event: '));
+    const records = events.filter((block) => block.startsWith('event: record'));
+    expect(records.map((block) => block.match(/"role":"\w+"|"isDraining":\w+/g))).to.deep.equal([
+      ['"role":"mixed"', '"isDraining":false'],
+      ['"role":"decode"', '"isDraining":false'],
+      ['"role":"decode"', '"isDraining":true'],
+    ]);
+    expect(events.at(-1)).to.equal('event: gone\ndata: {}');
+  });
+
   it('has the id that was drawn for it, and the URL where it listens', async () => {
-    const { app, server } = await servedApp({ base: { cluster: { enabled: true }, server: { port: 0 } } });
+    const { app, server } = await servedApp({ engine: moving(), base: { ...CLUSTER, server: { port: 0 } } });
     const url = await server.listen();
     const { id, url: told } = (await app.inject({ method: 'GET', url: '/cluster' })).json<{
       id: string;
