@@ -51,6 +51,7 @@ export const routerSection = z
     retries: integer(0, 64),
     resumes: integer(0, 1024),
     connect_timeout_ms: ms,
+    idle_timeout_ms: ms,
     health_interval_ms: ms,
     health_timeout_ms: ms,
     circuit_failures: integer(1, 1024),
@@ -91,6 +92,7 @@ export const ROUTER_DEFAULTS: z.infer<typeof routerSection> = {
   retries: 2, // of a request without a token yet
   resumes: 8, // of a request behind its first token
   connect_timeout_ms: 2000,
+  idle_timeout_ms: 3_600_000, // between two pieces of an answer, of an instance that answers its health checks
   health_interval_ms: 1000,
   health_timeout_ms: 2000,
   circuit_failures: 3, // in a row

@@ -2,8 +2,8 @@
 import { setMaxListeners } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { pino, type Logger } from 'pino';
-import { VERSION } from '../../config/package_files.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import { loadPlugins } from '../../plugins/load_plugins.js';
 import { ApiError } from '../../server/base/api_error.js';
 import type { ServerApp } from '../../server/base/part.js';
 import { ApiKeys } from '../../server/http/api_keys.js';
@@ -14,32 +14,52 @@ import { collectRoutes } from '../../server/http/known_routes.js';
 import { urlOf } from '../../server/http/listening.js';
 import { readCertificate } from '../../server/http/node_server.js';
 import { RunningRequests } from '../../server/http/running_requests.js';
-import { passOn, type PassageParts } from './passage/passage.js';
-import { Instances } from './upstream/instances.js';
-import { Upstream } from './upstream/upstream.js';
+import { loadTokenizer } from '../../tokenizer/tokenizer.js';
+import { TokenizerThread } from '../../tokenizer/tokenizer_thread.js';
+import type { InstanceView } from '../base/instance_view.js';
+import type { Bus } from '../bus/bus.js';
+import { controlRoutes } from './control_routes.js';
+import { Fleet } from './fleet.js';
+import { healthRoutes } from './health_routes.js';
+import { InstanceCalls } from './instance_calls.js';
+import { Mover } from './mover.js';
+import { passageRoutes } from './passage_routes.js';
+import { PromptReader } from './passage/prompt_reader.js';
+import type { RequestStory } from './passage/request_story.js';
+import { Passages } from './passages.js';
+import { RouterMetrics } from './router_metrics.js';
+import { needsTokens, readableModel, routingTableOf } from './routing_of.js';
+import { logStory } from './story_log.js';
+import { Upstreams } from './upstream/upstreams.js';
 
 /** What a router is made with. */
 export interface RouterOptions {
-  /** Where it listens, and its limits. */
-  readonly http: ExpertwireConfig['server'];
-  /** URLs of instances. */
-  readonly instances: readonly string[];
-  /** Default 2. */
-  readonly retries?: number;
-  readonly connectTimeoutMs?: number;
-  readonly idleTimeoutMs?: number;
+  /** The section `router`; limits, TLS and names of `server`; the model, whose prompts are read here. */
+  readonly config: ExpertwireConfig;
+  /** Tells of the instances; stays its caller's to close. */
+  readonly bus: Pick<Bus, 'watch'>;
+  /** What instances know a router by. Default: null, they are on this machine. */
+  readonly clusterKey?: string | null;
+  /** By the ids of instances: what these servers are shown. Default: none; they are shown what clients send, unless the router has keys. */
+  readonly instanceKeys?: ReadonlyMap<string, string>;
   /** Who calls must have one of them. Default: none, and everybody may call. */
   readonly apiKeys?: readonly string[];
   /** Default: nothing is logged. */
   readonly log?: Logger;
+  /** Told of each request when it is over. Default: nobody. */
+  readonly over?: (story: RequestStory) => void;
+  /** Told of output tokens, as far as they are known, when their client is. Default: nobody. */
+  readonly tokens?: (numTokens: number) => void;
 }
 
 /** A router. */
 export interface Router {
-  /** The web framework's application, to ask without a network. */
+  /** The web framework's application, to add routes to, or to ask without a network. */
   readonly app: ServerApp;
   /** Requests that are being answered, but for those that only look. */
   readonly numRunning: number;
+  /** Instances as they are now, as far as the router knows. */
+  readonly views: readonly InstanceView[];
   /** Listens where the options say. Returns the URL, with the port that it got. @throws ConfigError INVALID_VALUE where it can't */
   listen(): Promise<string>;
   /** Refuses new requests, lets those that run finish, then closes. Returns how many were broken off after `drain_timeout_ms`. Idempotent. */
@@ -50,34 +70,64 @@ export interface Router {
 
 /** What clients whose requests are broken off have to hear of it. */
 const GOODBYE_MS = 1000;
-
-/** Of an answer, before its client reads on. */
+/** Of one answer, before its client reads on. */
 const MAX_UNREAD_BYTES = 256 * 1024;
 
 /** A router fails only with its instances. */
 const SOUND = { failure: null };
 
-/** Makes a router; it doesn't listen yet. @throws ConfigError for certificates */
+/** Makes a router; it doesn't listen yet. @throws ConfigError for certificates; PluginError for plug-ins */
 export async function createRouter(options: RouterOptions): Promise<Router> {
-  const { http, apiKeys = [], log = pino({ level: 'silent' }), retries = 2 } = options;
-  const { connectTimeoutMs = 2000, idleTimeoutMs = 600_000 } = options;
-  const app = httpApp(http, await readCertificate(http), log);
+  const { config, bus, clusterKey = null, instanceKeys = new Map(), apiKeys = [] } = options;
+  const { log = pino({ level: 'silent' }), tokens = () => undefined } = options;
+  const server = { ...config.server, host: config.router.host, port: config.router.port };
+  const app = httpApp(server, await readCertificate(server), log);
+  const { registry } = await loadPlugins(config.plugins);
+  const clock = (): number => performance.now();
   const running = new RunningRequests();
   const draining = new AbortController();
   const ending = new AbortController();
   for (const { signal } of [draining, ending]) setMaxListeners(0, signal); // every request listens
-  const clientLimits = { connectTimeoutMs, idleTimeoutMs, maxUnreadBytes: MAX_UNREAD_BYTES, ca: null };
-  const instances = new Instances(options.instances.map((url) => new Upstream(url, url, clientLimits)));
+
+  const table = routingTableOf(config.router, registry);
+  const upstreams = upstreamsOf(config, clock, (id, isHealthy) => {
+    table.setHealthy(id, isHealthy);
+    log.warn({ instance: id }, isHealthy ? 'an instance answers again' : 'an instance does not answer as it should');
+  });
+  const longTexts = new TokenizerThread(config.model);
+  const tokenizer = needsTokens(config.router) ? await loadTokenizer(config.model) : undefined;
+  const prompts = new PromptReader(tokenizer === undefined ? null : readableModel(config, tokenizer, longTexts));
+  const passages = new Passages();
+  const calls = new InstanceCalls(clusterKey);
+  const metrics = new RouterMetrics();
+  const views = (): readonly InstanceView[] => table.views;
+  const mover = new Mover({ config: config.router, views, passages, upstreams, calls, clock, log });
+  const fleet = new Fleet({ bus, table, upstreams, log, draining: () => mover.move() });
+  const over = (story: RequestStory): void => {
+    metrics.over(story);
+    logStory(log, story);
+    options.over?.(story);
+  };
+
   answerErrors(app, SOUND, collectRoutes(app));
-  guard(app, { config: { server: http }, draining: draining.signal, engine: SOUND }, new ApiKeys(apiKeys), running);
-  addHealth(app, draining.signal);
-  await addPassages(app, { instances, limits: http, retries, ending: ending.signal });
+  guard(app, { config: { server }, draining: draining.signal, engine: SOUND }, new ApiKeys(apiKeys), running);
+  healthRoutes(app, fleet, draining.signal);
+  controlRoutes(app, { views, passages, upstreams, calls, metrics, numRunning: () => running.count });
+  const dispatch = { table, upstreams, clusterKey, instanceKeys, hasKeys: apiKeys.length > 0, clock };
+  await passageRoutes(app, {
+    ...{ ...dispatch, config: { server, router: config.router }, fleet, passages, prompts, log, over },
+    ...{ offer: calls.offer, ending: ending.signal, tokens },
+  });
+
   const end = async (): Promise<void> => {
     draining.abort();
     ending.abort(new ApiError('DRAINING', 'the router ended before the answer was complete; ask another one'));
     await running.idle(GOODBYE_MS); // clients are told
     await app.close();
-    await instances.close();
+    fleet.close();
+    mover.close();
+    await upstreams.close();
+    await longTexts.close();
   };
   let closed: Promise<void> | undefined;
   const close = (): Promise<void> => (closed ??= end());
@@ -86,13 +136,16 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
     get numRunning() {
       return running.count;
     },
+    get views() {
+      return views();
+    },
     listen: async () => {
-      await listenSilently(app, { host: http.host, port: http.port });
-      return urlOf(http, (app.server.address() as AddressInfo).port);
+      await listenSilently(app, { host: server.host, port: server.port });
+      return urlOf(server, (app.server.address() as AddressInfo).port);
     },
     drain: async () => {
       draining.abort();
-      const numLeft = await running.idle(http.drain_timeout_ms);
+      const numLeft = await running.idle(server.drain_timeout_ms);
       await close();
       return numLeft;
     },
@@ -100,27 +153,17 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
   };
 }
 
-/** GET /health, GET and POST /ping: 200, or 503 once the router drains. GET /version. */
-function addHealth(app: ServerApp, draining: AbortSignal): void {
-  const check = (): object => {
-    if (draining.aborted) throw new ApiError('DRAINING', 'the router ends; ask another one');
-    return {};
-  };
-  const config = { access: 'open' } as const;
-  app.get('/health', { config }, check);
-  app.get('/ping', { config }, check);
-  app.post('/ping', { config }, check);
-  app.get('/version', { config }, () => ({ version: VERSION }));
-}
-
-/** Everything that instances answer: bodies aren't read here, whatever they are. */
-async function addPassages(app: ServerApp, parts: PassageParts): Promise<void> {
-  await app.register((scope, _options, done) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) => parsed(null, body));
-    for (const url of ['/v1/*', '/tokenize', '/detokenize', '/tokenizer_info']) {
-      scope.route({ method: ['GET', 'POST'], url, handler: (request, reply) => passOn(request, reply, parts) });
-    }
-    done();
-  });
+function upstreamsOf(
+  { router }: Pick<ExpertwireConfig, 'router'>,
+  clock: () => number,
+  healthChanged: (id: string, isHealthy: boolean) => void,
+): Upstreams {
+  const { connect_timeout_ms: connectTimeoutMs, idle_timeout_ms: idleTimeoutMs } = router;
+  const { circuit_failures: maxFailures, circuit_open_ms: openMs } = router;
+  const limits = { connectTimeoutMs, idleTimeoutMs, maxUnreadBytes: MAX_UNREAD_BYTES, ca: null };
+  const circuit = { maxFailures, openMs };
+  return new Upstreams(
+    { limits, circuit, probeTimeoutMs: router.health_timeout_ms, clock, healthChanged },
+    router.health_interval_ms,
+  );
 }

@@ -47,6 +47,11 @@ export class SentRequest {
     else instance.numLight++;
   }
 
+  /** Of its prompt, as far as one could say. */
+  get numTokensToCompute(): number {
+    return this.facts.numTokensToCompute;
+  }
+
   /** Its first token came: its prompt is computed. Later calls do nothing. */
   firstToken(nowMs: number): void {
     if (this.isOver || this.firstAtMs !== null) return;

@@ -23,6 +23,7 @@ export const STATUS_OF = {
   URL_TOO_LONG: 414,
   UNSUPPORTED_MEDIA_TYPE: 415,
   QUEUE_FULL: 429,
+  OVERLOADED: 429, // of a router: it would come too late
   HEADERS_TOO_LARGE: 431,
   INTERNAL_ERROR: 500,
   SCALE_FAILED: 500, // and the job goes on with the ranks that it has
@@ -41,6 +42,8 @@ export interface ApiErrorContext {
   /** The field of the request that it is about. Default: none. */
   readonly param?: string | undefined;
   readonly cause?: unknown;
+  /** After which its client may try again, s. Default: nobody knows. */
+  readonly retryAfterS?: number | undefined;
 }
 
 /** The body of an answer that is an error, as OpenAI's clients read it. */
@@ -56,10 +59,12 @@ export interface ErrorBody {
 /** A request that is answered with an error. */
 export class ApiError extends CodedError<ApiErrorCode> {
   readonly param: string | null;
+  readonly retryAfterS: number | undefined;
 
-  constructor(code: ApiErrorCode, text: string, { param, cause }: ApiErrorContext = {}) {
+  constructor(code: ApiErrorCode, text: string, { param, cause, retryAfterS }: ApiErrorContext = {}) {
     super(code, text, { cause });
     this.param = param ?? null;
+    this.retryAfterS = retryAfterS;
   }
 
   /** The HTTP status. */

@@ -11,7 +11,7 @@ import { frameworkErrorOf } from './framework_errors.js';
 /** Of a message, which may quote the request. */
 const MAX_MESSAGE_CHARS = 2000;
 /** After which a client of a full queue may try again. */
-const RETRY_AFTER_S = '1';
+const RETRY_AFTER_S = 1;
 
 /** Answers every error of a route or hook, and every path that doesn't exist, in OpenAI's form. `methodsOf`: of a path. */
 export function answerErrors(
@@ -22,9 +22,8 @@ export function answerErrors(
   app.setErrorHandler((thrown, request, reply) => {
     const error = frameworkErrorOf(thrown, request.routeOptions.bodyLimit) ?? apiErrorOf(thrown, engine.failure);
     if (isFailure(error) && !reply.raw.destroyed) request.log.error({ err: thrown }, 'a request failed');
-    if (IS_OVER_SOON.has(error.code)) {
-      void reply.header('retry-after', RETRY_AFTER_S);
-    }
+    const retryAfterS = error.retryAfterS ?? (IS_OVER_SOON.has(error.code) ? RETRY_AFTER_S : null);
+    if (retryAfterS !== null) void reply.header('retry-after', String(retryAfterS));
     if (error.status === STATUS_OF.INVALID_API_KEY) void reply.header('www-authenticate', 'Bearer');
     return reply.code(error.status).send(error.body);
   });

@@ -22,6 +22,8 @@ export interface UpstreamAnswer {
   readonly headers: AnswerHeaders;
   /** What came since the last call; null: the answer is whole. Whoever doesn't read holds up the instance. @throws UpstreamError, and the signal's reason */
   read(): Promise<Buffer | null>;
+  /** Nothing comes any more, read or not: null, or why. */
+  readonly ended: Promise<Error | null>;
 }
 
 /** How long is waited, and how much is held. */
@@ -75,6 +77,7 @@ export class UpstreamClient {
 class AnswerHandler implements Dispatcher.DispatchHandler {
   private controller: Dispatcher.DispatchController | null = null;
   private queue: ByteQueue | null = null;
+  private tellEnd: ((error: Error | null) => void) | null = null;
 
   constructor(
     private readonly url: string,
@@ -95,7 +98,8 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     const queue = new ByteQueue(controller, this.maxUnreadBytes);
     this.queue = queue;
-    this.resolve({ status, headers, read: () => queue.read() });
+    const ended = new Promise<Error | null>((resolve) => (this.tellEnd = resolve));
+    this.resolve({ status, headers, read: () => queue.read(), ended });
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -120,6 +124,7 @@ class AnswerHandler implements Dispatcher.DispatchHandler {
   private finish(error: Error | null): void {
     this.signal.removeEventListener('abort', this.onAbort);
     this.queue?.finish(error);
+    this.tellEnd?.(error);
     if (error !== null) this.reject(error);
   }
 }
@@ -151,5 +156,6 @@ const TEXTS: Readonly<Record<UpstreamErrorCode, string>> = {
   BROKEN_OFF: 'the connection ended before the answer was whole',
   TIMEOUT: 'nothing came for too long',
   NOT_HTTP: 'what came is no HTTP',
+  REFUSED: 'it refused',
   UNHEALTHY: 'it fails its health checks',
 };

@@ -31,7 +31,9 @@ export interface PromptOptions {
 /** Makes prompts for an engine. */
 export class Prompts {
   constructor(
-    private readonly engine: Pick<ServedEngine, 'tokenizer' | 'limits'>,
+    private readonly engine: Pick<ServedEngine, 'tokenizer'> & {
+      readonly limits: Pick<ServedEngine['limits'], 'maxModelLen'>;
+    },
     private readonly longTexts: ServerContext['longTexts'],
     /** Which chat template, and what it sees where a request doesn't say otherwise. */
     private readonly settings: ChatSettings = {},

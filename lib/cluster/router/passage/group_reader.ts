@@ -1,0 +1,63 @@
+/**
+ * The stream of an instance of ours: events, and comments that say what they hold. Comments are taken out. No I/O.
+ * Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold
+ */
+import { noteOf, type StreamNote } from '../../../server/cluster/stream_notes.js';
+import { endlessEvent, MAX_HELD_BYTES } from './event_splitter.js';
+
+/** Events that are passed on together or not at all. */
+export interface Group {
+  /** What they are; null: nothing is known of them. */
+  readonly note: StreamNote | null;
+  /** As the client gets them. */
+  readonly bytes: Buffer;
+}
+
+const LINE_FEED = 0x0a;
+const COLON = 0x3a;
+const BLOCK_END = Buffer.from('\n\n');
+const NOTHING = Buffer.alloc(0);
+
+/** Cuts one stream into groups: events without a comment belong to the next one that has one. */
+export class GroupReader {
+  /** Of the group that isn't whole yet. */
+  private rest: Buffer = NOTHING;
+  /** Of them, those that are known to have no comment. */
+  private numPlain = 0;
+
+  /** The groups that are whole with this chunk. @throws UpstreamError NOT_HTTP where one has no end */
+  push(chunk: Buffer): readonly Group[] {
+    const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    const groups: Group[] = [];
+    let from = 0; // of the group
+    let start = this.numPlain; // of the block
+    for (let end = endOf(bytes, start); end > 0; end = endOf(bytes, start)) {
+      const group = bytes[start] === COLON ? groupOf(bytes, from, start, end) : null;
+      start = end;
+      if (group === null) continue;
+      groups.push(group);
+      from = end;
+    }
+    this.rest = from === 0 ? bytes : bytes.subarray(from);
+    this.numPlain = start - from;
+    if (this.rest.length > MAX_HELD_BYTES) throw endlessEvent();
+    return groups;
+  }
+}
+
+/** Where the block ends that begins at `start`; 0: it isn't whole. */
+function endOf(bytes: Buffer, start: number): number {
+  const at = bytes.indexOf(BLOCK_END, start);
+  return at < 0 ? 0 : at + BLOCK_END.length;
+}
+
+/** Null: the block's first line is nobody's comment of ours. */
+function groupOf(bytes: Buffer, from: number, start: number, end: number): Group | null {
+  const lineEnd = bytes.indexOf(LINE_FEED, start);
+  const note = noteOf(bytes.toString('utf8', start, lineEnd));
+  if (note === null) return null;
+  const plain = bytes.subarray(from, start);
+  const told = bytes.subarray(Math.min(lineEnd + 1, end), end);
+  if (told.length <= 1) return { note, bytes: plain }; // a comment alone
+  return { note, bytes: plain.length === 0 ? told : Buffer.concat([plain, told]) };
+}
