@@ -102,6 +102,28 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'cluster <file>',
+    describe: 'Start the instances of a file, and a router before them.',
+    load: async () => {
+      const [{ cluster }, { clusterOptions }] = await Promise.all([
+        import('./cluster/cluster.js'),
+        import('./cluster/cluster_options.js'),
+      ]);
+      return loaded((yargs) => clusterOptions(yargs), cluster);
+    },
+  },
+  {
+    name: 'route',
+    describe: "A router before servers of OpenAI's API that run already, or instances of a bus.",
+    load: async () => {
+      const [{ route }, { routeOptions }] = await Promise.all([
+        import('./cluster/route.js'),
+        import('./cluster/cluster_options.js'),
+      ]);
+      return loaded((yargs) => routeOptions(yargs), route);
+    },
+  },
+  {
     name: 'scale <ranks>',
     describe: 'Give a job that serves more or fewer ranks: nothing that runs is lost.',
     load: async () => {

@@ -1,0 +1,130 @@
+/** `expertwire cluster`: the instances of a file, and a router before them, until a signal ends all. */
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { startInstance } from '../../cluster/start/instance_process.js';
+import type { InstanceNews } from '../../cluster/start/instance_news.js';
+import { Supervisor } from '../../cluster/start/supervisor.js';
+import { placedInstances, type PlacedInstance } from '../../config/instances.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import { closing } from '../base/closing.js';
+import { UsageError, type CommandContext } from '../base/context.js';
+import { CLUSTER_KEY_VARIABLE, readClusterKeys } from '../serve/api_key_source.js';
+import { clusterConfig, type ClusterArgs } from './cluster_options.js';
+import { instanceArgs, lineFor } from './instance_command.js';
+import { knownOf, keysOf } from './known_instances.js';
+import { withRouter, type RouterAtWork } from './router_run.js';
+
+/**
+ * Starts the instances of this machine, and routes to all of the file until a signal comes.
+ * @throws UsageError, ConfigError; ClusterError START_FAILED with the words of the instance, BUS_FAILED
+ */
+export async function cluster(args: ClusterArgs, context: CommandContext): Promise<void> {
+  const config = await clusterConfig(args, context.env);
+  const placed = placedInstances(config);
+  if (placed.length === 0)
+    throw new UsageError(`${args.file} lists no instances; add a line such as "instances: [{ count: 2 }]"`);
+  const clusterKey = await keyOf(args, placed, context);
+  const run = { config, clusterKey, instanceKeys: keysOf(placed, context.env) };
+  await withRouter(args, run, context, (router) =>
+    new ClusterRun(args, config, placed, clusterKey, context, router).run(),
+  );
+}
+
+/** One call of the command. */
+class ClusterRun {
+  private readonly here: readonly PlacedInstance[];
+  private readonly supervisor: Supervisor;
+  /** Of the first that serves. */
+  private news: InstanceNews | null = null;
+
+  constructor(
+    private readonly args: ClusterArgs,
+    private readonly config: ExpertwireConfig,
+    private readonly placed: readonly PlacedInstance[],
+    private readonly clusterKey: string,
+    private readonly context: CommandContext,
+    private readonly router: RouterAtWork,
+  ) {
+    this.here = placed.filter(({ host, url }) => host === null && url === null);
+    this.supervisor = new Supervisor({
+      names: this.here.map(({ name }) => name),
+      start: (name, onLine) => this.start(name, onLine),
+      events: {
+        up: (name, news) => this.up(name, news),
+        down: (name, words, againMs) => this.down(name, words, againMs),
+        line: (instance, { level, text, fields }) => router.log[level]({ instance, ...fields }, text),
+      },
+    });
+  }
+
+  async run(): Promise<void> {
+    const { signal } = this.context;
+    const stop = (): void => void this.supervisor.close();
+    signal.addEventListener('abort', stop);
+    await closing(
+      () => this.supervisor.close(),
+      async () => {
+        this.tellOthers();
+        await this.supervisor.start();
+        signal.removeEventListener('abort', stop); // from now on the router's requests finish first
+        await this.router.bus.known(
+          this.here.map(({ name }) => name),
+          signal,
+        );
+        const { model, hasTokenizer } = this.news ?? { model: this.config.model, hasTokenizer: true };
+        await this.router.serve({ what: whatOf(this.placed), model, hasTokenizer });
+      },
+    );
+  }
+
+  /** Instances that aren't started here. */
+  private tellOthers(): void {
+    const { placed, args, here, router, config } = this;
+    router.line(`starting ${whatOf(here)}`);
+    for (const known of knownOf(placed, config, this.context.env)) router.bus.follow(known);
+    for (const { name, host } of placed) {
+      if (host !== null) router.line(`instance ${name} is on ${host}; there run: ${lineFor(args.file, name)}`);
+    }
+  }
+
+  private start(name: string, onLine: (line: string) => void) {
+    const { args, config, placed, context, clusterKey } = this;
+    const instance = this.here.find((each) => each.name === name)!;
+    const machine = { config, placed, numCores: availableParallelism() };
+    const env = { ...context.env, [CLUSTER_KEY_VARIABLE]: clusterKey };
+    return startInstance({ args: instanceArgs(args, instance, machine), env, onLine });
+  }
+
+  private up(name: string, news: InstanceNews): void {
+    this.news ??= news;
+    this.router.line(`instance ${name} serves at ${news.url}`);
+    if (this.config.cluster.bus === 'local') this.router.bus.follow({ id: name, url: news.url, apiKey: null });
+  }
+
+  private down(name: string, words: string, againMs: number): void {
+    this.router.bus.unfollow(name);
+    this.router.line(`warning: ${words}; it is started anew in ${againMs / 1000} s`);
+  }
+}
+
+/** Of the cluster: what the user gave, or one for this call alone. @throws UsageError: others could not know it */
+async function keyOf(args: ClusterArgs, placed: readonly PlacedInstance[], context: CommandContext): Promise<string> {
+  const [given] = await readClusterKeys(args.clusterKeyFile, context.env);
+  if (given !== undefined) return given;
+  const elsewhere = placed.find(({ host }) => host !== null);
+  if (elsewhere !== undefined)
+    throw new UsageError(
+      `instance ${elsewhere.name} is on ${elsewhere.host!}: it needs the key of this cluster; set ${CLUSTER_KEY_VARIABLE} to the same random characters on both machines`,
+    );
+  return randomBytes(32).toString('hex');
+}
+
+/** '3 instances (prefill-0, decode-0, decode-1)' */
+function whatOf(placed: readonly PlacedInstance[]): string {
+  const names = placed.slice(0, MAX_NAMES).map(({ name }) => name);
+  const rest = placed.length > MAX_NAMES ? ', …' : '';
+  return `${placed.length} ${placed.length === 1 ? 'instance' : 'instances'} (${names.join(', ')}${rest})`;
+}
+
+/** In a line. */
+const MAX_NAMES = 8;
