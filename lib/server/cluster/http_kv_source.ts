@@ -1,5 +1,4 @@
 /** A request of another instance, over HTTP: the target's side of the endpoints in lease_part.ts. Why: docs/decisions/cluster.md#leases-over-http */
-import { setMaxListeners } from 'node:events';
 import { causeText, jsonOrUndefined, printable } from '../../../base/foreign_text.js';
 import type { KvSource, SourceState } from '../../protocol/kv_source.js';
 import { EngineError } from '../../protocol/errors.js';
@@ -20,118 +19,56 @@ const MAX_ANSWER_BYTES = 8 * 2 ** 20;
 const NUM_TRIES = 2;
 /** A question waits for news so much shorter than an answer may take. */
 const WAIT_SHARE = 1 / 3;
+const NEVER = new AbortController().signal;
 
-/** Asks for as long as the request is wanted, which keeps the lease. */
+/** Whoever asks keeps the lease: so `more` is to be asked again and again. */
 export class HttpKvSource implements KvSource {
-  private latest: SourceState | null = null;
   private version = -1;
-  private failure: Error | null = null;
-  /** No answer counts any more. */
-  private readonly over = new AbortController();
-  private readonly waiting = new Set<() => void>();
-  private told: SourceState | null = null;
 
-  /** `timeoutMs`: of each answer, `cluster.lease_timeout_ms`. `signal`: aborted when nobody wants the request any more. */
+  /** `timeoutMs`: of each answer, `cluster.lease_timeout_ms`. */
   constructor(
     private readonly place: LeasePlace,
     private readonly timeoutMs: number,
-    private readonly signal: AbortSignal,
-  ) {
-    setMaxListeners(0, this.over.signal);
-  }
+  ) {}
 
-  /** What it is now; from then on it asks for more by itself. @throws EngineError SOURCE_LOST; the reason of the signal */
-  async open(signal: AbortSignal): Promise<SourceState> {
-    const state = this.take(await this.ask('GET', '', signal));
-    void this.follow();
-    return this.tell(state);
+  /** What it is now. @throws EngineError SOURCE_LOST; the reason of the signal */
+  open(signal: AbortSignal): Promise<SourceState> {
+    return this.ask('GET', '', signal);
   }
 
   /** As {@link KvSource.more}. @throws EngineError SOURCE_LOST; the reason of the signal */
-  async more(numTokens: number, signal: AbortSignal): Promise<SourceState> {
-    const isEnough = ({ numTokens: there, isFinal, place }: SourceState): boolean =>
-      there >= numTokens || isFinal || !isSamePlace(place, this.told!.place);
-    if (!isEnough(this.state)) await this.news(signal);
-    return this.tell(this.state);
+  more(numTokens: number, signal: AbortSignal): Promise<SourceState> {
+    const wait = Math.floor(WAIT_SHARE * this.timeoutMs);
+    return this.ask(
+      'GET',
+      `?after=${this.version}&tokens=${Math.min(numTokens, Number.MAX_SAFE_INTEGER)}&wait=${wait}`,
+      signal,
+    );
   }
 
   /** What it stays. @throws EngineError SOURCE_LOST; the reason of the signal */
-  async finish(signal: AbortSignal): Promise<SourceState> {
-    return this.tell(this.take(await this.ask('POST', '/pause', signal)));
+  finish(signal: AbortSignal): Promise<SourceState> {
+    return this.ask('POST', '/pause', signal);
   }
 
   /** @throws EngineError SOURCE_LOST: nobody heard it, or the request goes on there */
   async commit(): Promise<void> {
-    await this.end('/commit');
+    await this.request('POST', '/commit', NEVER);
   }
 
   /** @throws EngineError SOURCE_LOST: nobody heard it */
   async rollback(): Promise<void> {
-    await this.end('/rollback');
-  }
-
-  private get state(): SourceState {
-    if (this.failure !== null) throw this.failure;
-    return this.latest!;
-  }
-
-  private tell(state: SourceState): SourceState {
-    this.told = state;
-    return state;
-  }
-
-  private async end(path: string): Promise<void> {
-    this.over.abort();
-    await this.request('POST', path, AbortSignal.timeout(this.timeoutMs));
-  }
-
-  /** Hears of what is new, and so keeps the lease, until it is over. */
-  private async follow(): Promise<void> {
-    const signal = AbortSignal.any([this.over.signal, this.signal]);
-    try {
-      while (!signal.aborted) {
-        const wait = Math.floor(WAIT_SHARE * this.timeoutMs);
-        this.take(await this.ask('GET', `?after=${this.version}&wait=${wait}`, signal));
-        this.wake();
-      }
-    } catch (error) {
-      this.failure = error as Error;
-    }
-    this.wake();
-  }
-
-  private wake(): void {
-    for (const resolve of this.waiting) resolve();
-  }
-
-  private async news(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    await new Promise<void>((resolve) => {
-      const settle = (): void => {
-        this.waiting.delete(settle);
-        signal.removeEventListener('abort', settle);
-        resolve();
-      };
-      this.waiting.add(settle);
-      signal.addEventListener('abort', settle);
-    });
-    signal.throwIfAborted();
-  }
-
-  /** An answer that comes late, after a newer one, changes nothing. */
-  private take(message: LeaseStateMessage): SourceState {
-    if (message.version > this.version || this.latest === null) {
-      this.version = message.version;
-      this.latest = sourceStateOf(message, this.place);
-    }
-    return this.latest;
+    await this.request('POST', '/rollback', NEVER);
   }
 
   /** @throws EngineError SOURCE_LOST; the reason of the signal */
-  private async ask(method: string, path: string, signal: AbortSignal): Promise<LeaseStateMessage> {
+  private async ask(method: string, path: string, signal: AbortSignal): Promise<SourceState> {
     const text = await this.request(method, path, signal);
     const result = leaseState.safeParse(jsonOrUndefined(text));
-    if (result.success) return result.data;
+    if (result.success) {
+      this.version = result.data.version;
+      return sourceStateOf(result.data, this.place);
+    }
     throw this.lost(`answers with something else than the state of a lease (${result.error.issues[0]!.message})`);
   }
 
@@ -173,10 +110,6 @@ function sourceStateOf(message: LeaseStateMessage, { id, token }: LeasePlace): S
     numTokens: message.num_tokens,
     numExactTokens: message.num_exact_tokens,
   };
-}
-
-function isSamePlace(a: SourceState['place'], b: SourceState['place']): boolean {
-  return a?.host === b?.host && a?.port === b?.port;
 }
 
 async function boundedText({ body }: Response): Promise<string> {

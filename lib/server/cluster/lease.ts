@@ -11,8 +11,10 @@ export type InstancePlace = Pick<OfferedParams, 'remote_engine_id' | 'remote_hos
 /** One offer, whose states are numbered. */
 export class Lease {
   private version = -1;
-  private told = '';
+  private text = '';
   private digest: string | null = null;
+  /** Null: nothing was. */
+  private told: LeaseStateMessage | null = null;
 
   constructor(
     private readonly requestId: string,
@@ -56,19 +58,31 @@ export class Lease {
       is_final: isPaused || isOver,
     };
     const text = JSON.stringify(state);
-    if (text !== this.told) this.version++;
-    this.told = text;
-    return { version: this.version, ...state };
+    if (text !== this.text) this.version++;
+    this.text = text;
+    this.told = { version: this.version, ...state };
+    return this.told;
   }
 
-  /** The first state behind the one numbered `after`, or the last one when `signal` is aborted. @throws EngineError LEASE_OVER */
-  async news(after: number, signal: AbortSignal): Promise<LeaseStateMessage> {
+  /**
+   * Waits until there is news for one who has the state numbered `after`: it has so many tokens, is final, is in another place, or never was told that one; or
+   * `signal` is aborted. @throws EngineError LEASE_OVER
+   */
+  async news(after: number, numTokens: number, signal: AbortSignal): Promise<LeaseStateMessage> {
+    const known = this.told;
     for (;;) {
       const state = this.state();
-      if (state.version > after || signal.aborted) return state;
+      const isMore = (before: LeaseStateMessage): boolean =>
+        (state.num_tokens >= numTokens && before.num_tokens < numTokens) ||
+        state.is_final !== before.is_final ||
+        !isSame(state.place, before.place);
+      if (known?.version !== after || isMore(known) || signal.aborted) return state;
       await this.offer.changed(signal).catch((error: unknown) => {
         if (!signal.aborted) throw error;
       });
     }
   }
 }
+
+const isSame = (a: LeaseStateMessage['place'], b: LeaseStateMessage['place']): boolean =>
+  a?.host === b?.host && a?.port === b?.port;

@@ -14,11 +14,16 @@ export const offerBody = z.object(
 /** Of /v1/kv/leases/ID, and of its /pause, /commit and /rollback. */
 export const leasePath = z.object({ id: leaseIdField });
 
-/** GET /v1/kv/leases/ID: waits until there is more than the state numbered `after`, or for a third of `cluster.lease_timeout_ms`. To ask keeps the lease. */
+const whole = (min: number, max: number) => z.coerce.number().pipe(integer(min, max).unwrap().unwrap()).optional();
+
+/**
+ * GET /v1/kv/leases/ID: at once, or, for one who has the state numbered `after`, when there are so many `tokens`, it is final, its place is another, or `wait`
+ * milliseconds are over: a third of `cluster.lease_timeout_ms` at most. To ask keeps the lease.
+ */
 export const stateQuery = z.object({
-  after: z.coerce.number().pipe(integer(-1).unwrap().unwrap()).optional(),
-  /** Milliseconds, at most that third. */
-  wait: z.coerce.number().pipe(integer(0, 86_400_000).unwrap().unwrap()).optional(),
+  after: whole(-1, Number.MAX_SAFE_INTEGER),
+  tokens: whole(0, Number.MAX_SAFE_INTEGER),
+  wait: whole(0, 86_400_000),
 });
 
 const count = z.int().min(0);

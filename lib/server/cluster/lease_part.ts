@@ -28,9 +28,9 @@ export function leaseRoutes(app: ServerApp, { config, ending }: ServerContext, l
     '/v1/kv/leases/:id',
     { config: OWN_KEY, schema: { ...schema, querystring: stateQuery } },
     (request, reply) => {
-      const { after = -1, wait = Infinity } = request.query;
+      const { after = -1, tokens = Infinity, wait = Infinity } = request.query;
       const late = AbortSignal.timeout(Math.min(wait, Math.floor(config.cluster.lease_timeout_ms / WAITS_PER_TIMEOUT)));
-      return find(request).news(after, AbortSignal.any([signalOf(reply), late]));
+      return find(request).news(after, tokens, AbortSignal.any([signalOf(reply), late]));
     },
   );
   app.post('/v1/kv/leases/:id/pause', { config: OWN_KEY, schema }, async (request, reply) => {

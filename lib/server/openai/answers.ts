@@ -60,8 +60,7 @@ export async function answer<Body extends ClusterFields & { readonly request_id?
   const head = { id: `${PREFIXES[endpoint]}${name}`, created, model };
   const asked = { endpoint, head, body: shownOf(body), name, owner: callerOf(request) };
   const signal = clientSignal(reply, ending);
-  const source = { timeoutMs: config.cluster.lease_timeout_ms, signal };
-  const moving = movingChoices(choices, terms, source);
+  const moving = movingChoices(choices, terms, config.cluster.lease_timeout_ms);
   const coming = { ...(await runs.start(asked, moving, signal)), signal };
   const form = formOf(head, body, coming.choices, context);
   const isStream = body.stream === true;

@@ -8,19 +8,11 @@ import type { Choice } from './choices.js';
 /** Seeds that are drawn are under this: exact in JSON, whoever reads it. */
 const MAX_SEED = 2 ** 47;
 
-/** What sources are asked with. */
-export interface SourceOptions {
-  /** `cluster.lease_timeout_ms`. */
-  readonly timeoutMs: number;
-  /** Aborted when nobody wants the request any more. */
-  readonly signal: AbortSignal;
-}
-
 /** The choices as the engine gets them: one that may move is `movable`. @throws ApiError INVALID_VALUE where the terms want one that can't */
 export function movingChoices(
   choices: readonly Choice[],
   terms: RequestTerms,
-  options: SourceOptions,
+  leaseTimeoutMs: number,
 ): readonly Choice[] {
   const { isRouted, handsOver, source, resume } = terms;
   const isWanted = handsOver || source !== null || resume !== null;
@@ -39,7 +31,7 @@ export function movingChoices(
     movable: isRouted || handsOver,
     ...(handsOver && { handover: 'after_prompt' as const }),
     ...(resume !== null && { outputTokenIds: resume.token_ids }),
-    ...(source !== null && { source: new HttpKvSource(source, options.timeoutMs, options.signal) }),
+    ...(source !== null && { source: new HttpKvSource(source, leaseTimeoutMs) }),
     ...((source !== null || resume !== null) && { tellAgain: true }),
   };
   return [{ ...choice, request }];

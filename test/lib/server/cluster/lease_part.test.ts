@@ -56,24 +56,42 @@ describe('leases over HTTP', () => {
     });
     const next = state('?after=0');
     await waiting(offer);
-    offer.set({ outputTokenIds: [9], numTokens: 3, numExactTokens: 2 }, { host: '10.0.0.7', port: 4567 });
-    expect(await next).to.deep.include({
-      ...{ version: 1, place: { host: '10.0.0.7', port: 4567 }, output_token_ids: [9] },
-      ...{ num_tokens: 3, num_exact_tokens: 2, is_final: false },
-    });
+    offer.set({}, { host: '10.0.0.7', port: 4567 });
+    expect(await next).to.deep.include({ version: 1, place: { host: '10.0.0.7', port: 4567 } });
+    const more = state('?after=1&tokens=3');
+    await waiting(offer);
+    offer.set({ numTokens: 2 });
+    await waiting(offer);
+    offer.set({ outputTokenIds: [9], numTokens: 3, numExactTokens: 2 });
+    expect(await more).to.deep.include({ output_token_ids: [9], num_tokens: 3, num_exact_tokens: 2, is_final: false });
+    const last = state(`?after=${(await state()).version}&tokens=3`);
+    await waiting(offer);
+    offer.set({ isPaused: true });
+    expect(await last).to.include({ is_final: true });
+  });
+
+  it('who missed an answer gets it at once', async () => {
+    const { start, offer, state } = await leased();
+    await start();
+    await state();
+    offer.set({ numTokens: 1 });
+    await state();
+    expect(await state('?after=0&tokens=9')).to.include({ version: 1, num_tokens: 1 });
   });
 
   it('who asks for news waits no longer than it wants to', async () => {
     const { start, state } = await leased();
     await start();
+    await state();
     expect(await state('?after=0&wait=0')).to.include({ version: 0 });
-    expect(await state('?after=7&wait=1')).to.include({ version: 0 });
+    expect(await state('?after=0&wait=1')).to.include({ version: 0 });
   });
 
   it('and no longer than keeps the lease', async () => {
     const cluster = { enabled: true, lease_timeout_ms: 100 };
     const { start, state } = await leased({ base: { cluster } });
     await start();
+    await state();
     expect(await state('?after=0')).to.include({ version: 0 });
   });
 
@@ -102,6 +120,7 @@ describe('leases over HTTP', () => {
   it('of one that ended by itself everybody hears 410, and who waits hears it at once', async () => {
     const { start, offer, ask, id } = await leased();
     await start();
+    await ask('GET', id);
     const waits = ask('GET', `${id}?after=0`);
     await waiting(offer);
     offer.over('expired');
