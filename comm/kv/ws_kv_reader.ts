@@ -10,7 +10,7 @@ import { decodeWish, encodeFailure } from './kv_messages.js';
 /** How long who proved a lease may take to say what it wants. */
 const WISH_MS = 30_000;
 /** So much may lie in the socket: the target takes it when it can. */
-const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+const MAX_BUFFERED_BYTES = 1024 * 1024;
 const KEEP_ALIVE_MS = 10_000;
 
 /** One who proved a lease, from the turn on in which its handshake ended. */

@@ -13,7 +13,7 @@ export interface WsKvStreamOptions {
 }
 
 /** So much may wait here: the rest waits in the socket, and then at the source. */
-const MAX_WAITING_BYTES = 4 * 1024 * 1024;
+const MAX_WAITING_BYTES = 2 * 1024 * 1024;
 /** Signs of life that fit into the silence that ends the link. */
 const PINGS_PER_TIMEOUT = 6;
 
