@@ -78,7 +78,7 @@ export const ROUTER_DEFAULTS: z.infer<typeof routerSection> = {
   port: 8000,
   policy: 'kv',
   seed: 0, // of what policies leave to chance
-  kv_overlap_weight: 1, // of a block that would be computed, against one that is held
+  kv_overlap_weight: 1, // of what a request would compute, against the work that an instance has
   temperature: 0, // the lowest cost wins
   kv_events: true,
   kv_ttl_ms: 120_000, // without events

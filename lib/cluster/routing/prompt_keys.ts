@@ -33,6 +33,11 @@ export class PromptKeys {
 
   constructor(private readonly prompt: KnownPrompt) {}
 
+  /** Otherwise its keys are of its text: no instance has them. */
+  get hasTokens(): boolean {
+    return 'tokens' in this.prompt;
+  }
+
   /** Tokens of the prompt; of a text a guess. */
   get numTokens(): number {
     const { prompt } = this;

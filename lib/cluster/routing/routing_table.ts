@@ -140,7 +140,7 @@ export class RoutingTable {
       numTokensToCompute: leg === 'decode' ? 0 : numTokensToCompute(request, candidate),
     };
     known.lastRouted = this.numSent++;
-    if (!this.knowsEventsOf(known.record)) this.approximate.add(id, blocks, nowMs);
+    if (!this.knowsEvents(known.record, prompt)) this.approximate.add(id, blocks, nowMs);
     if (session !== null && leg !== 'prefill') this.sessions.set(session, id, nowMs);
     return new SentRequest(known, facts, nowMs, (numTokens) => this.lengths.observe(clues, numTokens));
   }
@@ -187,12 +187,12 @@ export class RoutingTable {
 
   private numCached(record: InstanceRecord, prompt: PromptKeys, nowMs: number): number {
     const blocks = prompt.of(record);
-    if (this.knowsEventsOf(record)) return this.index.numMatching(record.id, blocks);
+    if (this.knowsEvents(record, prompt)) return this.index.numMatching(record.id, blocks);
     return this.approximate.numMatching(record.id, blocks, nowMs);
   }
 
-  private knowsEventsOf({ kind }: InstanceRecord): boolean {
-    return this.options.usesEvents && kind === 'own';
+  private knowsEvents({ kind }: InstanceRecord, { hasTokens }: PromptKeys): boolean {
+    return this.options.usesEvents && kind === 'own' && hasTokens;
   }
 
   private nobody({ model, except }: AskedRequest): ClusterError {

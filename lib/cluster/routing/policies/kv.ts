@@ -1,11 +1,11 @@
-/** The policy that knows what is cached where. Why: docs/decisions/cluster.md#kv-computed-blocks-against-held-ones */
+/** The policy that knows what is cached where. Why: docs/decisions/cluster.md#kv-what-is-computed-against-what-is-there-to-do */
 import type { Candidate } from '../../base/instance_view.js';
 import { routedTo, type RoutedRequest, type RoutingPolicy } from '../../base/routed_request.js';
 import { chanceOf, drawn, leastOf, numTokensToCompute } from './least.js';
 
 /** How costs weigh. */
 export interface KvOptions {
-  /** Of a block that is to be computed, against one that is held. Default 1. */
+  /** Of what the request would compute, against what an instance has to do. Default 1; 0: what is cached doesn't count. */
   readonly overlapWeight?: number;
   /** 0, the default: the lowest cost wins; otherwise lower ones win more often, the less so the higher this is. */
   readonly temperature?: number;
@@ -13,12 +13,16 @@ export interface KvOptions {
   readonly seed?: number;
 }
 
-/** What one's own tokens cost against those that wait already: they are in the way of whoever comes behind, too. */
-const OWN_COST = 2;
-/** What copying a token's keys and values costs against computing them: behind a prompt, those come from elsewhere. */
-const COPY_COST = 1 / 16;
+/** What computing one of the request's tokens costs against waiting for one that is to be computed anyway: what comes later finds it in two places. */
+const OWN_TOKENS = 6;
+/** What copying a token's keys and values costs, behind a prompt that was computed elsewhere. */
+const COPIED_TOKENS = 1 / 16;
+/** A sequence that runs beside, in tokens to compute, as where a rank is chosen (rank_choice.ts). */
+const SEQUENCE_TOKENS = 64;
+/** Tokens in blocks that are held, whose reading takes about as long as computing one. */
+const HELD_TOKENS = 64;
 
-/** Dynamo's: the tokens that would be computed before the first one, times a weight, and those in blocks that would be held. */
+/** Dynamo's idea, with weights that were found for it: the request's tokens that aren't cached, and the work that an instance has already. */
 export function kv({ overlapWeight = 1, temperature = 0, seed = 0 }: KvOptions = {}): RoutingPolicy {
   return (request, candidates) => {
     const costOf = (candidate: Candidate): number => kvCost(request, candidate, overlapWeight);
@@ -28,13 +32,13 @@ export function kv({ overlapWeight = 1, temperature = 0, seed = 0 }: KvOptions =
   };
 }
 
-/** In tokens: blocks differ between instances. What waits and what is held is spread over the ranks. */
+/** In tokens to compute. What an instance has to do is spread over its ranks. */
 export function kvCost(request: RoutedRequest, candidate: Candidate, overlapWeight: number): number {
-  const { numPrefillTokens, numActiveBlocks, numAddedBlocks, record } = candidate;
-  const own = numTokensToCompute(request, candidate) * (request.leg === 'decode' ? COPY_COST : OWN_COST);
-  const prefill = own + (request.leg === 'decode' ? 0 : numPrefillTokens / record.numRanks);
-  const held = ((numActiveBlocks + numAddedBlocks) * record.blockSize) / record.numRanks;
-  return overlapWeight * prefill + (request.leg === 'prefill' ? 0 : held);
+  const { numPrefillTokens, numRequests, numActiveBlocks, numAddedBlocks, record } = candidate;
+  const own = numTokensToCompute(request, candidate) * (request.leg === 'decode' ? COPIED_TOKENS : OWN_TOKENS);
+  const held = (numActiveBlocks + numAddedBlocks) * record.blockSize;
+  const work = numPrefillTokens + SEQUENCE_TOKENS * numRequests + held / HELD_TOKENS;
+  return overlapWeight * own + work / record.numRanks;
 }
 
 /** Weights of costs, of which the range between lowest and highest is 1 before they are divided by the temperature. */

@@ -17,12 +17,15 @@ export interface Prediction {
   readonly tbtMs: number;
 }
 
+/** Predictions that differ by no more say the same. */
+const PRECISION = 1.25;
 /** The soonest moment to ask again. */
 const MIN_RETRY_MS = 100;
 
 /**
  * Mooncake's: the first token comes once all tokens are computed that wait there, and the prompt's that aren't cached; the time between tokens is that of one
- * sequence more than run now. Of the candidates within the limits the one with the soonest first token, or, behind a prompt, with the least time between tokens.
+ * sequence more than run now. Of the candidates within the limits the one with the soonest first token, or, behind a prompt, with the least time between tokens; of
+ * about equal ones that with the fewest requests.
  */
 export function slo({ ttftMs, tbtMs }: Slo): RoutingPolicy {
   return (request, candidates) => {
@@ -36,9 +39,16 @@ export function slo({ ttftMs, tbtMs }: Slo): RoutingPolicy {
       const predicted = predictions.get(each)!;
       return predicted.ttftMs <= limits.ttftMs && predicted.tbtMs <= limits.tbtMs;
     });
-    if (within.length > 0) return routedTo(leastOf(within, costOf));
+    if (within.length > 0) return routedTo(leastLoadedOf(within, costOf));
     return rejected([...predictions.values()], limits);
   };
+}
+
+/** Of those that are as good as the best, as far as predictions can tell: otherwise the one that was measured fastest would get all. */
+function leastLoadedOf(candidates: readonly Candidate[], costOf: (candidate: Candidate) => number): Candidate {
+  const best = Math.min(...candidates.map(costOf));
+  const alike = candidates.filter((each) => costOf(each) <= PRECISION * best);
+  return leastOf(alike, ({ numRequests, record }) => numRequests / record.numRanks);
 }
 
 /** Of a request on one instance. */

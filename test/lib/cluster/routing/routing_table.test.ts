@@ -4,7 +4,7 @@ import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/block_ke
 import { ClusterError } from '../../../../lib/cluster/base/errors.js';
 import { kv } from '../../../../lib/cluster/routing/policies/kv.js';
 import { leastLoad, roundRobin } from '../../../../lib/cluster/routing/policies/plain.js';
-import { blockSharingOf } from '../../../../lib/cluster/routing/prompt_keys.js';
+import { blockSharingOf, PromptKeys } from '../../../../lib/cluster/routing/prompt_keys.js';
 import { RoutingTable, type RoutingTableOptions } from '../../../../lib/cluster/routing/routing_table.js';
 import { sticky } from '../../../../lib/cluster/routing/policies/sticky.js';
 import { askedOf, recordOf, reportOf } from '../../../kit/cluster/views.js';
@@ -64,6 +64,14 @@ describe('RoutingTable', () => {
     sent.ended({ numOutputTokens: 3, isComplete: true }, 20);
     expect(table.route(askedOf(tokens(41)), 999)).to.deep.equal({ kind: 'whole', instance: 'b' });
     expect(table.route(askedOf(tokens(41)), 1000)).to.deep.equal({ kind: 'whole', instance: 'a' });
+  });
+
+  it('takes what was sent for what is cached, where it has no tokens of a prompt', () => {
+    const table = tableOf(['a', 'b'], { policy: kv() });
+    const asked = (end: string) => askedOf([], { prompt: new PromptKeys({ text: 'It was the best of times, '.repeat(9) + end }) }); // prettier-ignore
+    table.send(asked('it was'), 'b', 'whole', 0).ended({ numOutputTokens: 3, isComplete: true }, 20);
+    expect(table.route(asked('and then'), 30)).to.deep.equal({ kind: 'whole', instance: 'b' });
+    expect(table.route(asked('and then'), 2000)).to.deep.equal({ kind: 'whole', instance: 'a' });
   });
 
   it('counts what it sent since a report, and never less than what it has there', () => {
