@@ -18,6 +18,9 @@ export const ROUTING_POLICIES = [
   'slo',
 ] as const;
 
+/** The value of `router.decode_policy` that asks for no other one. */
+export const SAME_POLICY = 'same';
+
 /** What plug-ins bring that a configuration chooses by name. */
 export type PluginKind = 'gate' | 'planner' | 'replica choice' | 'codec' | 'routing policy';
 
@@ -29,6 +32,7 @@ export const PLUGIN_NAMES = {
   'comm.wire.dispatch': { kind: 'codec', builtIn: WIRE_DTYPES },
   'comm.wire.combine': { kind: 'codec', builtIn: WIRE_DTYPES },
   'router.policy': { kind: 'routing policy', builtIn: ROUTING_POLICIES },
+  'router.decode_policy': { kind: 'routing policy', builtIn: [SAME_POLICY, ...ROUTING_POLICIES] },
 } as const satisfies Readonly<Record<string, { readonly kind: PluginKind; readonly builtIn: readonly string[] }>>;
 
 /** Names of a kind that plug-ins brought. */

@@ -1,5 +1,6 @@
 /** The section `router` of the configuration: what stands before many instances. */
 import * as z from 'zod';
+import { SAME_POLICY } from './plugin_names.js';
 import { boolean, choice, integer, key, named } from './key_types.js';
 
 /** Which of its requests an instance gives away, as Llumnix calls them: last come, shortest, longest, first come. */
@@ -27,6 +28,7 @@ export const routerSection = z
     host: key(z.string().min(1).toLowerCase(), 'a name or an IP address', 'string'),
     port: integer(0, 65_535),
     policy: named('router.policy'),
+    decode_policy: named('router.decode_policy'),
     seed: integer(0, Number.MAX_SAFE_INTEGER),
     kv_overlap_weight: key(z.number().min(0).max(1e6), 'a number ≥ 0', 'number'),
     temperature: key(z.number().min(0).max(1e6), 'a number ≥ 0 (0 = the best)', 'number'),
@@ -77,6 +79,7 @@ export const ROUTER_DEFAULTS: z.infer<typeof routerSection> = {
   host: '127.0.0.1',
   port: 8000,
   policy: 'kv',
+  decode_policy: SAME_POLICY, // also behind a prompt
   seed: 0, // of what policies leave to chance
   kv_overlap_weight: 1, // of what a request would compute, against the work that an instance has
   temperature: 0, // the lowest cost wins

@@ -26,7 +26,7 @@ const TAKEN: Readonly<Record<Brought['kind'], readonly string[]>> = {
   planner: PLUGIN_NAMES['load_balance.planner'].builtIn,
   'replica choice': PLUGIN_NAMES['experts.replica_choice'].builtIn,
   codec: PLUGIN_NAMES['comm.wire.dispatch'].builtIn,
-  'routing policy': PLUGIN_NAMES['router.policy'].builtIn,
+  'routing policy': PLUGIN_NAMES['router.decode_policy'].builtIn,
   family: [],
 };
 

@@ -19,6 +19,7 @@ export { countChangeOf, type CountChange, type CountSettings, type CountState } 
 export { planMoves, type Move, type MoveSettings } from './moving/moves.js';
 export { PATIENT, type Patience } from './moving/patience.js';
 export { flipOf, type Flip, type FlipState } from './moving/role_flips.js';
+export { byLeg } from './policies/by_leg.js';
 export { kv, type KvOptions } from './policies/kv.js';
 export { length } from './policies/length.js';
 export { leastLoad, minExpectedLatency, minObservedLatency, random, roundRobin } from './policies/plain.js';

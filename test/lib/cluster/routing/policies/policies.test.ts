@@ -137,6 +137,14 @@ describe('routing policies', () => {
       expect(counts[id], id).to.be.closeTo((1000 * (7 - i)) / 28, 50);
   });
 
+  it('decode_policy: goes by another one behind a prompt alone', () => {
+    const settings = { ...ROUTER_DEFAULTS, decode_policy: 'round_robin' };
+    const policy = routingPolicyNamed('least_load', new PluginRegistry(), settings);
+    const among = candidates({ numRequests: 1 }, { lastRouted: 3 });
+    const legs = (['whole', 'prefill', 'decode'] as const).map((leg) => chosen(policy, among, requestOf({ leg })));
+    expect(legs).to.deep.equal(['b', 'b', 'a']);
+  });
+
   it('all: choose one of the candidates, whatever is known of them, the same each time, and change nothing', () => {
     const rate = fc.option(fc.double({ min: 1e-3, max: 1e6, noNaN: true }));
     const anyCandidate = fc.record({
