@@ -3,22 +3,15 @@
  * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
 import type { RequestNews } from '../observing/request_news.js';
-import {
-  SAMPLED,
-  type SequenceOutput,
-  type SequenceStart,
-  type StepPlan,
-  type PlanPart,
-} from '../../protocol/step_plan.js';
+import type { PlanPart, SequenceOutput, SequenceStart } from '../../protocol/step_plan.js';
 import { BlockHasher, BlockKeys } from './block_keys.js';
 import { Crowds } from './crowds.js';
 import { Pauses } from './pauses.js';
 import { bestPlace } from './rank_choice.js';
 import { SequenceArrivals, type ArrivalPlace } from './sequence_arrivals.js';
 import { SequenceMoves, type Arrival } from './sequence_moves.js';
-import type { KvReport, KvSizes, KvTransfer } from '../../protocol/kv_transfer.js';
-import type { Place, RunningView, SchedulingPolicy, Share, WaitingView } from './policy.js';
-import type { PrefixSharing } from './prefix_sharing.js';
+import type { KvReport } from '../../protocol/kv_transfer.js';
+import type { Place, RunningView, Share } from './policy.js';
 import {
   isComputing,
   learnOutput,
@@ -31,92 +24,21 @@ import {
   type SequenceRequest,
 } from './progress.js';
 import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
-import { SequenceBlocks, type BlockLimits, type Freed } from './sequence_blocks.js';
+import { generatedFirst, numPrefillTokensOf, withIds, withTransfers, type ScheduledPlan } from './scheduled_plan.js';
+import { noCounts, type SchedulerCounts } from './scheduler_counts.js';
+import type { Homeless, SchedulerEpoch, SchedulerOptions } from './scheduler_options.js';
+import { SequenceBlocks, type Freed } from './sequence_blocks.js';
 import { sequenceLoads, type SequenceLoads } from './sequence_loads.js';
 import type { StoredBlocks } from './stored_blocks.js';
-import { outputExchanges, type Told } from './told.js';
+import { outputExchanges } from './told.js';
+import { waitingViewOf, WaitingQueue } from './waiting_queue.js';
 
-/** What a rank computes in a step; which placement it computes with is not the scheduler's business. */
-export type ScheduledPlan = Omit<StepPlan, 'placementVersion' | 'moveRound'>;
-
+export type { ScheduledPlan } from './scheduled_plan.js';
+export type { SchedulerCounts } from './scheduler_counts.js';
+export type { SchedulerEpoch, SchedulerLimits, SchedulerOptions } from './scheduler_options.js';
 export type { ArrivalPlace } from './sequence_arrivals.js';
 export type { SequenceRequest } from './progress.js';
 export type { RankUse, SchedulerLoad } from './scheduler_load.js';
-
-/** Limits are per rank; plans are by seat. */
-export interface SchedulerLimits extends BlockLimits {
-  /** Seats that are taken at the start. Default: all. */
-  readonly members?: Iterable<number>;
-  /** The epoch that they are in. Default 0. */
-  readonly epoch?: number;
-  readonly maxNumSeqs: number;
-  readonly maxNumBatchedTokens: number;
-  /** What one step tells the head of its tokens, beside their ids. */
-  readonly maxToldBytes: number;
-  /** What sequences take along that move to other ranks. */
-  readonly kv: KvSizes;
-}
-
-/** The limits of the ranks, and what decides within them. */
-export interface SchedulerOptions extends SchedulerLimits {
-  readonly policy: SchedulingPolicy;
-  /** Null: each sequence computes all of its tokens. */
-  readonly sharing: PrefixSharing | null;
-  /** How large it is what tokens tell. */
-  readonly told: Told;
-  /** How many times longer than the median rank one takes for the same work of its own. Default: all alike. */
-  readonly paceOf?: (rank: number) => number;
-  /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
-  readonly numHeadroomBlocks: number;
-}
-
-/** Who computes sequences from now on. */
-export interface SchedulerEpoch {
-  readonly epoch: number;
-  /** All others hold nothing any more; who wasn't before is new, and holds nothing yet. */
-  readonly present: ReadonlySet<number>;
-  /** Those that may be given sequences. */
-  readonly takers: ReadonlySet<number>;
-  /** Those whose sequences go to takers, but to themselves where they are takers; who is neither, keeps what it has. */
-  readonly leaving: ReadonlySet<number>;
-  /** Ranks that are gone whose end may be the doing of what they computed. Default: none. */
-  readonly failed?: readonly number[];
-  /** Steps began that don't count. */
-  readonly hasAbandoned: boolean;
-}
-
-/** What a loss does to the sequences of the lost ranks. */
-export interface Homeless {
-  /** Sequences that wait to be computed anew. */
-  readonly numRequeued: number;
-  /** Those that two ranks failed at, one after the other: they are over, and these are the ranks. */
-  readonly failed: readonly { readonly sequence: number; readonly ranks: readonly number[] }[];
-}
-
-/** Since the start. */
-export interface SchedulerCounts {
-  /** How often a sequence gave way because KV blocks ran out. */
-  readonly numPreempted: number;
-  /**
-   * Tokens that were not computed, because the cache of their rank held them: of prompts, and, where a sequence goes on that gave way or whose rank was
-   * lost, of all that it has; each time once more.
-   */
-  readonly numSharedTokens: number;
-  /** Prompt tokens that were looked up in the prefix cache, of each request once. */
-  readonly numPrefixQueries: number;
-  /** Those of them that it held, on the rank that the request went to. */
-  readonly numPrefixHits: number;
-  /** Cached KV blocks whose content was forgotten because room was needed. */
-  readonly numEvictedBlocks: number;
-  /** How often a sequence went on on another rank with what it had in its cache. */
-  readonly numMoved: number;
-  /** Tokens that it had there, each time once more. */
-  readonly numMovedTokens: number;
-  /** Sequences that went on here with keys and values of another instance. */
-  readonly numArrived: number;
-  /** Tokens of theirs that came from there. */
-  readonly numArrivedTokens: number;
-}
 
 /** How far a sequence is. */
 export interface Standing {
@@ -144,19 +66,12 @@ const MAX_TOLD_TOKENS = 2 ** 20;
 /** Forms the plans of one step after another, and keeps what came of them. */
 export class Scheduler {
   private readonly blocks: SequenceBlocks;
-  private readonly waiting: Progress[] = [];
+  private readonly waiting = new WaitingQueue();
   private readonly running = new Map<number, Running>();
   private moves: SchedulerMove[] = [];
   private step = 0;
   private epoch: number;
-  private numPreempted = 0;
-  private numSharedTokens = 0;
-  private numPrefixQueries = 0;
-  private numPrefixHits = 0;
-  private numMoved = 0;
-  private numMovedTokens = 0;
-  private numArrived = 0;
-  private numArrivedTokens = 0;
+  private readonly counted = noCounts();
   /** Null: nothing is shared. */
   private readonly hasher: BlockHasher | null;
   /** By rank, of the step that was planned last. */
@@ -180,12 +95,7 @@ export class Scheduler {
   }
 
   get counts(): SchedulerCounts {
-    const { numPreempted, numSharedTokens, numPrefixQueries, numPrefixHits, numMoved, numMovedTokens } = this;
-    const { numArrived, numArrivedTokens } = this;
-    const numEvictedBlocks = this.blocks.numEvicted;
-    const found = { numSharedTokens, numPrefixQueries, numPrefixHits };
-    const came = { numMoved, numMovedTokens, numArrived, numArrivedTokens };
-    return { numPreempted, ...found, numEvictedBlocks, ...came };
+    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted };
   }
 
   /** What waits and what runs. */
@@ -199,13 +109,13 @@ export class Scheduler {
       const numPrefillTokens = this.numPrefillTokens[rank] ?? 0;
       return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPrefillTokens };
     });
-    return loadOf(this.waiting.length, ranks);
+    return loadOf(this.waiting.size, ranks);
   }
 
   /** Requests that run and wait, one by one. */
   sequenceLoads(most: number): SequenceLoads {
     const running = [...this.running.values()].filter((state) => !this.pauses.isOver(state));
-    return sequenceLoads(running, this.waiting, { most, blockSize: this.options.blockSize });
+    return sequenceLoads(running, this.waiting.all, { most, blockSize: this.options.blockSize });
   }
 
   /** Full KV blocks that sequences may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */
@@ -215,7 +125,7 @@ export class Scheduler {
 
   /** Requests that wait, without as many as there are ranks' seats for: negative where there would be some for others too. */
   get numQueued(): number {
-    return this.waiting.length + this.running.size - this.options.maxNumSeqs * this.takers.size;
+    return this.waiting.size + this.running.size - this.options.maxNumSeqs * this.takers.size;
   }
 
   /** Has all ranks forget what is cached, unless sequences hold blocks: nothing happens then, and false is returned. */
@@ -231,7 +141,7 @@ export class Scheduler {
     const fresh = { numCommitted: 0, numOvertaken: 0, hasRun: false, failedRanks: [] };
     const state: Progress = { ...request, ...fresh, arrival: arrives ? 'coming' : null, keys, outputTokenIds };
     learnOutput(state, given);
-    this.waiting.push(state);
+    this.waiting.add(state);
   }
 
   /** Where a request that comes from another instance is to have its keys and values; null: it waits for room, or nothing comes of it any more. */
@@ -241,7 +151,7 @@ export class Scheduler {
 
   /** So much of the output of a request that comes is known; it may come to wait again for room. */
   learn(sequence: number, outputTokenIds: readonly number[]): void {
-    const waiting = this.waiting.find((request) => request.sequence === sequence);
+    const waiting = this.waiting.find(sequence);
     if (waiting !== undefined) learnOutput(waiting, outputTokenIds);
     else if (!this.arriving.learn(sequence, outputTokenIds)) this.preempt(sequence);
   }
@@ -254,7 +164,7 @@ export class Scheduler {
   /** Nothing more comes of a request: it goes on with the next step, behind what is there. One that waits is computed anew. */
   endArrival(sequence: number): void {
     this.arriving.end(sequence);
-    const waiting = this.waiting.find((request) => request.sequence === sequence);
+    const waiting = this.waiting.find(sequence);
     if (waiting !== undefined) waiting.arrival = null;
   }
 
@@ -285,7 +195,7 @@ export class Scheduler {
     for (const state of this.running.values()) if (state.arrival === null) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
     const others = [...homeless.filter((state) => !isOver(state)), ...stateful].filter((state) => !this.forget(state));
-    this.waiting.unshift(...others, ...coming);
+    this.waiting.addAgain([...others, ...coming]);
     for (const state of others) if (state.arrival === 'there') state.arrival = null;
     const over = homeless.filter(isOver).map(({ sequence, failedRanks }) => ({ sequence, ranks: failedRanks }));
     return { numRequeued: others.filter(({ arrival }) => arrival === null).length, failed: over };
@@ -354,7 +264,7 @@ export class Scheduler {
       const state = this.running.get(sequence);
       if (state === undefined) continue; // cancelled while the step ran
       const { tokenId, degraded } = outputs[i]!;
-      if (position === state.numShared && !state.hasMoved) this.numSharedTokens += state.numShared;
+      if (position === state.numShared && !state.hasMoved) this.counted.numSharedTokens += state.numShared;
       state.numComputed = position + tokenIds.length;
       if (state.numComputed > state.numCommitted) state.failedRanks.length = 0;
       state.numCommitted = Math.max(state.numCommitted, state.numComputed);
@@ -387,7 +297,7 @@ export class Scheduler {
   /** Null: it is over, and holds nothing. */
   standingOf(sequence: number): Standing | null {
     const run = this.running.get(sequence) ?? null;
-    const progress = run ?? this.waitingOne(sequence);
+    const progress = run ?? this.waiting.find(sequence);
     if (progress === undefined) return null;
     const isHeld = run === null ? this.pauses.hasWaiting(progress) : this.pauses.has(run) && !isComputing(run);
     return { progress, run, isPaused: isHeld && progress.arrival === null };
@@ -398,13 +308,8 @@ export class Scheduler {
     this.pauses.remove(sequence);
     this.moving.drop(sequence);
     const state = this.running.get(sequence);
-    if (state !== undefined) {
-      this.running.delete(sequence);
-      this.blocks.end(state);
-      return;
-    }
-    const index = this.waiting.findIndex((request) => request.sequence === sequence);
-    if (index >= 0) this.waiting.splice(index, 1);
+    if (state === undefined) this.waiting.remove(sequence);
+    else this.giveBack(state);
   }
 
   /** KV blocks that no sequence holds, on all ranks that are left, cached ones too. */
@@ -429,8 +334,8 @@ export class Scheduler {
       const { sequence, rank: from } = state;
       this.goOn(arrival);
       this.blocks.end(state);
-      this.numMoved++;
-      this.numMovedTokens += numTokens;
+      this.counted.numMoved++;
+      this.counted.numMovedTokens += numTokens;
       this.moves.push({ kind: 'moved', sequence, from, rank: to, numTokens });
     }
   }
@@ -441,10 +346,10 @@ export class Scheduler {
       const { state, to: rank, numTokens } = arrival;
       const { sequence, numShared } = state;
       this.goOn(arrival);
-      this.numSharedTokens += numShared;
+      this.counted.numSharedTokens += numShared;
       const numCame = numTokens - numShared;
-      if (numCame > 0) this.numArrived++;
-      this.numArrivedTokens += numCame;
+      if (numCame > 0) this.counted.numArrived++;
+      this.counted.numArrivedTokens += numCame;
       this.moves.push({ kind: 'arrived', sequence, rank, numTokens: numCame });
     }
   }
@@ -465,17 +370,17 @@ export class Scheduler {
 
   private admit(): void {
     const { policy } = this.options;
-    if (this.waiting.length === 0) return;
+    if (this.waiting.size === 0) return;
     const crowds = this.crowds();
     let numTold = 0;
     while (numTold < MAX_TOLD_TOKENS) {
-      const ready = this.waiting.filter((request) => !this.pauses.hasWaiting(request));
+      const ready = this.waiting.all.filter((request) => !this.pauses.hasWaiting(request));
       if (ready.length === 0) return;
       const admission = policy.admit(ready.map(waitingViewOf), (sequence) =>
-        this.placesOf(this.waitingOne(sequence)!, crowds),
+        this.placesOf(this.waiting.find(sequence)!, crowds),
       );
       if (admission === null) return;
-      const begun = this.begin(this.waitingOne(admission.sequence)!, admission.rank);
+      const begun = this.begin(this.waiting.find(admission.sequence)!, admission.rank);
       crowds.join(begun);
       numTold += begun.numShared + numListed(begun.sampling);
     }
@@ -486,9 +391,7 @@ export class Scheduler {
     const { sequence, promptTokenIds, hasRun } = request;
     const blocks = [...this.blocks.match(rank, request)];
     this.blocks.share(rank, blocks);
-    const index = this.waiting.indexOf(request);
-    for (const before of this.waiting.slice(0, index)) before.numOvertaken++;
-    this.waiting.splice(index, 1);
+    this.waiting.admit(request);
     const numShared = blocks.length * this.options.blockSize;
     const numCachedTokens = Math.min(numShared, promptTokenIds.length);
     if (!hasRun) this.countLookup(request, numCachedTokens);
@@ -514,12 +417,8 @@ export class Scheduler {
 
   private countLookup(request: Progress, numFound: number): void {
     if (request.keys === null || !maySkipTokens(request)) return;
-    this.numPrefixQueries += request.promptTokenIds.length;
-    this.numPrefixHits += numFound;
-  }
-
-  private waitingOne(sequence: number): Progress | undefined {
-    return this.waiting.find((request) => request.sequence === sequence);
+    this.counted.numPrefixQueries += request.promptTokenIds.length;
+    this.counted.numPrefixHits += numFound;
   }
 
   private placesOf(request: Progress, crowds: Crowds): Place[] {
@@ -612,15 +511,11 @@ export class Scheduler {
     this.giveBack(state);
     if (this.forget(state)) return;
     if (state.arrival === 'there') state.arrival = null; // nothing is left where it came from
-    this.waiting.unshift(state);
-    this.numPreempted++;
+    this.waiting.addAgain([state]);
+    this.counted.numPreempted++;
     this.moves.push({ kind: 'preempted', sequence, rank: state.rank });
   }
 }
-
-const waitingViewOf = ({ sequence, priority = 0, numOvertaken }: Progress): WaitingView => ({
-  ...{ sequence, priority, numOvertaken },
-});
 
 /** Sequences that failed a rank come one at a time: should the next one fail too, the others are not held responsible. */
 function apart(own: readonly Running[]): readonly Running[] {
@@ -630,26 +525,3 @@ function apart(own: readonly Running[]): readonly Running[] {
 
 const numListed = ({ logitBias, allowedTokenIds }: SequenceRequest['sampling']): number =>
   logitBias.length + (allowedTokenIds?.length ?? 0);
-
-/** A part with the token that was not known when it was planned. */
-function withIds(part: PlanPart, running: ReadonlyMap<number, Running>): PlanPart {
-  if (part.tokenIds[0] !== SAMPLED) return part;
-  const { promptTokenIds, outputTokenIds } = running.get(part.sequence)!;
-  return { ...part, tokenIds: [outputTokenIds[part.position - promptTokenIds.length]!] };
-}
-
-const generatedFirst = (parts: readonly PlanPart[]): PlanPart[] => [
-  ...parts.filter(({ isPrompt }) => !isPrompt),
-  ...parts.filter(({ isPrompt }) => isPrompt),
-];
-
-/** Each rank is told of its own. */
-const withTransfers = (plans: ScheduledPlan[], transfers: readonly KvTransfer[]): ScheduledPlan[] =>
-  plans.map((plan, rank) => {
-    const kv = transfers.filter(({ from, to }) => from === rank || to === rank);
-    return kv.length === 0 ? plan : { ...plan, kv };
-  });
-
-/** Of tokens that were not generated in the step before. */
-const numPrefillTokensOf = ({ parts }: ScheduledPlan): number =>
-  parts.reduce((sum, { isPrompt, isReplay, tokenIds }) => sum + (isPrompt || isReplay ? tokenIds.length : 0), 0);
