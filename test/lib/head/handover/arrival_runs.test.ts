@@ -96,15 +96,15 @@ class Played {
       case 'giveUp':
         if (one === undefined) return;
         one.isGivenUp = true;
-        return head.giveUp(one.request.sequence);
+        { head.giveUp(one.request.sequence); return; }
       case 'gone':
         if (source === null) return;
         source.isGone = true;
-        return source.news();
+        { source.news(); return; }
       case 'elsewhere':
         if (source === null) return;
         source.port = length === 1 ? null : length;
-        return source.news();
+        { source.news(); return; }
       case 'fault':
         source?.faults.set(CALLS[at % CALLS.length]!, 'fails');
         return;
