@@ -160,7 +160,7 @@ function upstreamsOf(
 ): Upstreams {
   const { connect_timeout_ms: connectTimeoutMs, idle_timeout_ms: idleTimeoutMs } = router;
   const { circuit_failures: maxFailures, circuit_open_ms: openMs } = router;
-  const limits = { connectTimeoutMs, idleTimeoutMs, maxUnreadBytes: MAX_UNREAD_BYTES, ca: null };
+  const limits = { connectTimeoutMs, idleTimeoutMs, maxUnreadBytes: MAX_UNREAD_BYTES };
   const circuit = { maxFailures, openMs };
   return new Upstreams(
     { limits, circuit, probeTimeoutMs: router.health_timeout_ms, clock, healthChanged },

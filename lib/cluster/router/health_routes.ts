@@ -1,8 +1,17 @@
 /** Whether the router lives and takes requests, what it is, and which models its instances have. */
+import * as z from 'zod';
+import { shown } from '../../../base/foreign_text.js';
 import { VERSION } from '../../config/package_files.js';
 import { ApiError } from '../../server/base/api_error.js';
 import type { ServerApp } from '../../server/base/part.js';
 import type { Fleet } from './fleet.js';
+
+/** @param models that there are */
+export function unknownModel(name: string, models: readonly { readonly id: string }[]): ApiError {
+  const has = models.map(({ id }) => shown(id)).join(', ');
+  const text = `the model ${shown(name)} does not exist; instances of this router have ${has === '' ? 'none' : has}`;
+  return new ApiError('MODEL_NOT_FOUND', text, { param: 'model' });
+}
 
 /** GET /health, GET and POST /ping: 200, or 503 once the router drains. GET /version, /v1/models. */
 export function healthRoutes(app: ServerApp, fleet: Pick<Fleet, 'all'>, draining: AbortSignal): void {
@@ -16,12 +25,12 @@ export function healthRoutes(app: ServerApp, fleet: Pick<Fleet, 'all'>, draining
   app.get('/ping', { config }, check);
   app.post('/ping', { config }, check);
   app.get('/version', { config }, () => ({ version: VERSION }));
-  app.get('/v1/models', () => {
+  const models = (): readonly { readonly id: string }[] => {
     const lengths = new Map<string, number>();
     for (const { model, maxModelLen } of fleet.all) {
       lengths.set(model, Math.max(maxModelLen, lengths.get(model) ?? 0));
     }
-    const data = [...lengths].map(([id, maxModelLen]) => ({
+    return [...lengths].map(([id, maxModelLen]) => ({
       id,
       object: 'model',
       created: createdS,
@@ -30,6 +39,13 @@ export function healthRoutes(app: ServerApp, fleet: Pick<Fleet, 'all'>, draining
       parent: null,
       max_model_len: maxModelLen === 0 ? null : maxModelLen,
     }));
-    return { object: 'list', data };
+  };
+  app.get('/v1/models', () => ({ object: 'list', data: models() }));
+  // Names may have slashes, as `org/name` has.
+  app.get('/v1/models/*', { schema: { params: z.object({ '*': z.string() }) } }, ({ params }) => {
+    const name = params['*'];
+    const model = models().find(({ id }) => id === name);
+    if (model === undefined) throw unknownModel(name, models());
+    return model;
   });
 }

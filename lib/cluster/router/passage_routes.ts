@@ -1,12 +1,12 @@
 /** What clients ask of instances: each request is passed on. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import { shown } from '../../../base/foreign_text.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { ApiError } from '../../server/base/api_error.js';
 import type { ServerApp } from '../../server/base/part.js';
 import { clientSignal } from '../../server/http/client_signal.js';
 import type { Fleet } from './fleet.js';
+import { unknownModel } from './health_routes.js';
 import { GENERATING, readAsked, type Asked } from './passage/asked.js';
 import { ClientAnswer } from './passage/client_answer.js';
 import { Dispatch, type DispatchParts } from './passage/dispatch.js';
@@ -33,7 +33,7 @@ export interface PassageRoutesParts extends DispatchParts {
 }
 
 /** What instances answer besides those that generate; bodies pass as they are. What only routers and instances ask is not among it. */
-const OTHERS = ['/v1/models/*', '/tokenize', '/detokenize', '/tokenizer_info', '/v1/embeddings', '/v1/rerank'];
+const OTHERS = ['/tokenize', '/detokenize', '/tokenizer_info', '/v1/embeddings', '/v1/rerank'];
 
 /** Adds the routes; bodies aren't parsed by the framework, whatever they are. */
 export async function passageRoutes(app: ServerApp, parts: PassageRoutesParts): Promise<void> {
@@ -81,6 +81,8 @@ function modelOf({ model }: Asked, { all }: Fleet): string {
   if (models.length === 0) throw new ApiError('NO_INSTANCE', 'no instance is there; try again later, or start one');
   if (model === null) return models[0]!;
   if (models.includes(model)) return model;
-  const text = `the model ${shown(model)} does not exist; instances of this router have ${models.map((each) => shown(each)).join(', ')}`;
-  throw new ApiError('MODEL_NOT_FOUND', text, { param: 'model' });
+  throw unknownModel(
+    model,
+    models.map((id) => ({ id })),
+  );
 }

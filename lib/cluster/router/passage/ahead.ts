@@ -11,7 +11,6 @@ const ROLLBACK_TIMEOUT_MS = 2000;
 export interface AheadPlan {
   readonly source: Leg;
   readonly target: Leg;
-  readonly lease: OfferedParams;
   readonly why: MoveWhy;
   readonly startMs: number;
 }

@@ -43,8 +43,8 @@ const MANY_TOKENS = 2 ** 20;
 export function readAsked({ id, method, url, headers, body }: FastifyRequest): Asked {
   const endpoint = GENERATING.find((each) => url === each || url.startsWith(`${each}?`)) ?? null;
   const bytes = Buffer.isBuffer(body) && body.length > 0 ? body : null;
-  const fields = endpoint === null || bytes === null ? {} : fieldsOf(bytes);
-  if (fields.resume != null) {
+  const fields = bytes === null ? {} : fieldsOf(bytes);
+  if (endpoint !== null && fields.resume != null) {
     throw new ApiError('UNSUPPORTED', 'resume is what routers say to instances; leave it out', { param: 'resume' });
   }
   const name = typeof fields.request_id === 'string' ? fields.request_id : id;

@@ -18,8 +18,10 @@ const COLON = 0x3a;
 const BLOCK_END = Buffer.from('\n\n');
 const NOTHING = Buffer.alloc(0);
 
-/** Cuts one stream into groups: events without a comment belong to the next one that has one. */
+/** Cuts one stream into groups: events without a comment belong to the next one that has one, unless the request can't move. */
 export class GroupReader {
+  /** Nothing is said of what events hold: each is passed on as it comes. */
+  private isPlain = false;
   /** Of the group that isn't whole yet. */
   private rest: Buffer = NOTHING;
   /** Of them, those that are known to have no comment. */
@@ -34,8 +36,9 @@ export class GroupReader {
     for (let end = endOf(bytes, start); end > 0; end = endOf(bytes, start)) {
       const group = bytes[start] === COLON ? groupOf(bytes, from, start, end) : null;
       start = end;
-      if (group === null) continue;
-      groups.push(group);
+      if (group?.note?.kind === 'begun') this.isPlain = !group.note.isMovable;
+      if (group === null && !this.isPlain) continue;
+      groups.push(group ?? { note: null, bytes: bytes.subarray(from, end) });
       from = end;
     }
     this.rest = from === 0 ? bytes : bytes.subarray(from);

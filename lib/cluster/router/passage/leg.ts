@@ -27,7 +27,8 @@ export class Leg {
   /** Its answer tells events, as far as its head is there. */
   isStream = false;
   private readonly controller = new AbortController();
-  private reader: ((answer: UpstreamAnswer) => Promise<readonly Group[] | null>) | null = null;
+  private reader: Reader | null = null;
+  private isPlain = false;
 
   constructor(
     readonly upstream: Upstream,
@@ -48,9 +49,9 @@ export class Leg {
     return this.upstream.id;
   }
 
-  /** Its stream says what it tells. */
+  /** Its stream says what it tells: the instance takes the router for one. */
   get hasNotes(): boolean {
-    return this.asked.hasNotes;
+    return this.asked.hasNotes && !this.isPlain;
   }
 
   /** Output tokens that it told. */
@@ -66,8 +67,14 @@ export class Leg {
   /** What comes next; null: the answer is over. @throws UpstreamError, and what {@link leave} was told */
   async read(): Promise<readonly Group[] | null> {
     const answer = await this.answer;
-    this.reader ??= readerFor(answer.headers, this.asked.hasNotes);
+    this.reader ??= this.readerFor(answer.headers);
     return this.reader(answer);
+  }
+
+  private readerFor(headers: AnswerHeaders): Reader {
+    if (!hasEvents(headers)) return readWhole;
+    if (!this.asked.hasNotes) return eventsReader();
+    return groupsReader(() => (this.isPlain = true));
   }
 }
 
@@ -79,12 +86,9 @@ export const hasEvents = (headers: AnswerHeaders): boolean =>
 
 type Reader = (answer: UpstreamAnswer) => Promise<readonly Group[] | null>;
 
-function readerFor(headers: AnswerHeaders, hasNotes: boolean): Reader {
-  if (!hasEvents(headers)) return readWhole;
-  return hasNotes ? groupsReader() : eventsReader();
-}
+const COLON = 0x3a;
 
-const plain = (bytes: Buffer): readonly Group[] => [{ note: null, bytes }];
+const plainGroup = (bytes: Buffer): readonly Group[] => [{ note: null, bytes }];
 
 async function readWhole(answer: UpstreamAnswer): Promise<readonly Group[] | null> {
   const chunks: Buffer[] = [];
@@ -95,27 +99,39 @@ async function readWhole(answer: UpstreamAnswer): Promise<readonly Group[] | nul
     chunks.push(chunk);
     numBytes += chunk.length;
   }
-  return chunks.length === 0 ? null : plain(Buffer.concat(chunks));
+  return chunks.length === 0 ? null : plainGroup(Buffer.concat(chunks));
 }
 
-function eventsReader(): Reader {
+/** @param first what was read already */
+function eventsReader(first: Buffer | null = null): Reader {
   const splitter = new EventSplitter();
   let isOver = false;
+  let read = first;
   return async (answer) => {
-    const chunk = isOver ? null : await answer.read();
-    if (chunk !== null) return plain(splitter.push(chunk));
+    const chunk = read ?? (isOver ? null : await answer.read());
+    read = null;
+    if (chunk !== null) return plainGroup(splitter.push(chunk));
     if (isOver) return null;
     isOver = true;
-    return plain(splitter.remainder);
+    return plainGroup(splitter.remainder);
   };
 }
 
-/** Ends with a group that says so. */
-function groupsReader(): Reader {
+/** Ends with a group that says so. `plain`: told where the instance says nothing to routers: it doesn't know this one. */
+function groupsReader(plain: () => void): Reader {
   const reader = new GroupReader();
+  let other: Reader | null = null;
+  let isFirst = true;
   return async (answer) => {
+    if (other !== null) return other(answer);
     const chunk = await answer.read();
     if (chunk === null) throw new UpstreamError('BROKEN_OFF', 'a stream ended without saying so');
+    if (isFirst && chunk[0] !== COLON) {
+      plain();
+      other = eventsReader(chunk);
+      return other(answer);
+    }
+    isFirst = false;
     return reader.push(chunk);
   };
 }

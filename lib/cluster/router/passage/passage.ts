@@ -161,8 +161,14 @@ export class Passage {
   }
 
   private send(instance: string, leg: 'whole' | 'prefill' | 'decode', added: Fields, position: number): Leg {
-    this.parts.story.sentTo(instance);
-    return this.parts.dispatch.send({ instance, leg, added, position });
+    const { story, dispatch } = this.parts;
+    const sent = dispatch.send({ instance, leg, added, position });
+    story.sentTo(instance);
+    const { numPromptTokens } = dispatch;
+    if (leg !== 'decode' && sent.sent !== null) {
+      story.placed(numPromptTokens, numPromptTokens - sent.sent.numTokensToCompute);
+    }
+    return sent;
   }
 
   /** Passes a leg on to its end. The leg that goes on behind it; null: the answer is whole, or nobody listens. */
@@ -216,7 +222,7 @@ export class Passage {
 
   private heard(leg: Leg, { numTokens, bytes, offer }: News): void {
     const { story } = this.parts;
-    if (numTokens > 0 || (bytes.length > 0 && !leg.hasNotes)) {
+    if (bytes.length > 0) {
       story.told(numTokens);
       leg.sent?.firstToken(story.now());
       this.numVain = 0;
@@ -239,7 +245,7 @@ export class Passage {
       if (error instanceof ClusterError) return false;
       throw error;
     }
-    const ahead = new Ahead({ source, target, lease, why, startMs: story.now() }, () => {
+    const ahead = new Ahead({ source, target, why, startMs: story.now() }, () => {
       if (this.ahead !== ahead) return; // it took over, or wasn't wanted any more
       this.dropAhead();
       void rollBack(source, lease);

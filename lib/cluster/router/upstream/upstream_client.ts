@@ -33,8 +33,6 @@ export interface ClientLimits {
   readonly idleTimeoutMs: number;
   /** Of one answer, before it is read. */
   readonly maxUnreadBytes: number;
-  /** PEM texts of authorities; null: those that Node knows. */
-  readonly ca: string | null;
 }
 
 /** Connections to an instance, as many as there are requests at a time. */
@@ -48,10 +46,10 @@ export class UpstreamClient {
     private readonly limits: ClientLimits,
   ) {
     const { origin, pathname } = new URL(url);
-    const { connectTimeoutMs: timeout, idleTimeoutMs, ca } = limits;
+    const { connectTimeoutMs: timeout, idleTimeoutMs } = limits;
     this.prefix = pathname.replace(/\/$/, '');
     this.pool = new Pool(origin, {
-      connect: { timeout, ...(ca !== null && { ca }) },
+      connect: { timeout },
       headersTimeout: idleTimeoutMs,
       bodyTimeout: idleTimeoutMs,
     });
