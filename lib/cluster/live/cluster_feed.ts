@@ -58,6 +58,7 @@ export class ClusterFeed {
     const { numPromptTokens, numCachedTokens, numRetries, numResumes, firstTokenMs, moves } = story;
     const done = moves.filter(({ isDone }) => isDone);
     this.count({ numRequests: 1, numPromptTokens, numCachedTokens, numMoves: done.length });
+    this.seconds.keep();
     const numRejected = story.status === TOO_MANY ? 1 : 0;
     const { totals } = this;
     totals.numRetries += numRetries;

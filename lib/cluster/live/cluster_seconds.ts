@@ -23,6 +23,7 @@ export class ClusterSeconds {
   readonly ttft = new Latencies();
   private atS: number | null = null;
   private counts: SecondCounts = NOTHING;
+  private kept: SecondLevels = { numRunning: 0, numWaiting: 0, kvMost: null, kvLeast: null };
 
   constructor(private readonly levels: () => SecondLevels) {}
 
@@ -31,12 +32,18 @@ export class ClusterSeconds {
     const nowS = Math.floor(nowMs / 1000);
     this.atS ??= nowS;
     if (nowS <= this.atS) return;
-    const levels = this.levels();
-    this.end(this.atS, this.counts, levels);
+    // What is read now may have begun just now, long after these seconds.
+    if (nowS === this.atS + 1) this.keep();
+    this.end(this.atS, this.counts);
     const numQuiet = Math.min(nowS - this.atS - 1, LIVE_LIMITS.numSeconds);
-    for (let atS = nowS - numQuiet; atS < nowS; atS++) this.end(atS, NOTHING, levels);
+    for (let atS = nowS - numQuiet; atS < nowS; atS++) this.end(atS, NOTHING);
     this.counts = NOTHING;
     this.atS = nowS;
+  }
+
+  /** Levels changed: seconds that end without anybody looking have these. */
+  keep(): void {
+    this.kept = this.levels();
   }
 
   /** Something happened in the second that runs. */
@@ -46,7 +53,7 @@ export class ClusterSeconds {
     this.counts = counts;
   }
 
-  private end(atS: number, counts: SecondCounts, levels: SecondLevels): void {
-    this.ended.push({ atS, ...counts, ...levels, ttftMs: this.ttft.percentiles((atS + 1) * 1000) });
+  private end(atS: number, counts: SecondCounts): void {
+    this.ended.push({ atS, ...counts, ...this.kept, ttftMs: this.ttft.percentiles((atS + 1) * 1000) });
   }
 }
