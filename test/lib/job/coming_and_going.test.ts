@@ -1,6 +1,7 @@
 /** Ranks that join, leave and replace each other while requests run. Everything but sockets and processes is real. */
 import { expect } from 'chai';
 import type { LocalEngine, LocalEngineOptions } from '../../kit/engine/local_engine.js';
+import { MemoryKvSpace } from '../../kit/comm/memory_kv.js';
 import type { Spoil } from '../../kit/engine/local_seats.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { errorOf } from '../../kit/rejects.js';
@@ -43,6 +44,21 @@ describe('ranks that come and go while requests run', function () {
       for (let i = 0; i < 2; i++) local.join();
       await until(() => membersOf(local).length === 4);
       expect(await batch(local)).to.deep.equal(undisturbed);
+    });
+  });
+
+  it('each has a door for ranks of other instances, the newcomer too, and nobody knows that of a rank that is gone', async () => {
+    await withLocalEngine({ ...OPTIONS, kv: new MemoryKvSpace() }, async (local) => {
+      const doors = (): unknown[] => [0, 1, 2].map((rank) => local.job.kvDoorOf(rank)?.port ?? null);
+      const [first, second, third] = doors();
+      expect([third, new Set([first, second, null]).size]).to.deep.equal([null, 3]);
+      local.join();
+      await until(() => membersOf(local).length === 3);
+      local.fail(0);
+      await until(() => membersOf(local).length === 2);
+      const later = doors();
+      expect(later.slice(0, 2)).to.deep.equal([null, second]);
+      expect(later[2]).not.to.be.oneOf([null, first, second]);
     });
   });
 
