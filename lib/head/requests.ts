@@ -124,7 +124,7 @@ export class Requests implements ArrivalHost {
     this.scheduler.add(request);
     if (arrival === null) this.admitMovable(sequence);
     signal?.addEventListener('abort', onAbort, { once: true });
-    this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens, isMovable });
+    this.tell({ kind: 'queued', sequence, id, numPromptTokens: promptTokenIds.length, maxNewTokens });
     if (signal?.aborted === true) onAbort();
     return () => this.end({ kind: 'ended', sequence, error: null });
   }

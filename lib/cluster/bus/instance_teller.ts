@@ -16,7 +16,7 @@ import type { MemberEvents, Membership } from './bus.js';
 import { StepRates } from './step_rates.js';
 
 /** Of what is told. */
-export type ToldEngine = Pick<Engine, 'load' | 'watch' | 'sequenceLoads' | 'storedBlocks'>;
+export type ToldEngine = Pick<Engine, 'load' | 'watch' | 'sequenceLoads' | 'isMovable' | 'storedBlocks'>;
 
 /** Who tells, and how often. */
 export interface InstanceTellerOptions {
@@ -38,7 +38,7 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
   private readonly members = new Set<Membership>();
   private readonly rates = new StepRates();
   /** As callers named them, by sequence. */
-  private readonly requests = new Map<number, Pick<RequestLoad, 'id' | 'isMovable'>>();
+  private readonly ids = new Map<number, string>();
   private readonly outbox: BlockOutbox | null;
   private readonly unwatch: () => void;
   private readonly timer: NodeJS.Timeout;
@@ -91,8 +91,9 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
   /** What became of a request. */
   request(news: RequestNews): void {
     this.hasChanged = true;
-    if (news.kind === 'queued') this.queued(news);
-    if (news.kind === 'finished' || news.kind === 'ended') this.requests.delete(news.sequence);
+    if (news.kind === 'queued' && news.id !== null && news.id.length <= MAX_ID_CHARS)
+      this.ids.set(news.sequence, news.id);
+    if (news.kind === 'finished' || news.kind === 'ended') this.ids.delete(news.sequence);
   }
 
   /** Ranks came or went. */
@@ -119,10 +120,6 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
     await Promise.all(members.map((member) => member.leave()));
   }
 
-  private queued({ sequence, id, isMovable = false }: Extract<RequestNews, { kind: 'queued' }>): void {
-    if (id !== null && id.length <= MAX_ID_CHARS) this.requests.set(sequence, { id, isMovable });
-  }
-
   private tell(): void {
     const nowMs = performance.now();
     const isWhole = this.isWanted && nowMs - this.wholeMs >= WHOLE_INTERVALS * this.intervalMs;
@@ -130,6 +127,7 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
       this.isWanted = false;
       this.wholeMs = nowMs;
       this.outbox?.putAll();
+      if (this.outbox === null) this.publish([{ kind: 'cleared' }]);
     }
     if (isWhole || this.hasChanged) this.report(isWhole);
     this.tellBlocks();
@@ -161,8 +159,9 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
   }
 
   private load(): Omit<LoadReport, 'instance' | 'incarnation' | 'sequence'> {
-    const { numWaiting, ranks } = this.engine.load;
-    const { numPrefillTokens, sequences } = this.engine.sequenceLoads(MAX_LISTED_REQUESTS);
+    const { engine } = this;
+    const { numWaiting, ranks } = engine.load;
+    const { numPrefillTokens, sequences } = engine.sequenceLoads(MAX_LISTED_REQUESTS);
     const sum = (of: (rank: (typeof ranks)[number]) => number): number =>
       ranks.reduce((total, rank) => total + of(rank), 0);
     return {
@@ -175,8 +174,8 @@ export class InstanceTeller implements EngineObserver, MemberEvents {
       numPrefillTokens,
       ...this.rates.rates,
       requests: sequences.flatMap(({ sequence, ...load }): RequestLoad[] => {
-        const request = this.requests.get(sequence);
-        return request === undefined ? [] : [{ ...request, arrival: sequence, ...load }];
+        const id = this.ids.get(sequence);
+        return id === undefined ? [] : [{ id, isMovable: engine.isMovable(sequence), arrival: sequence, ...load }];
       }),
     };
   }

@@ -58,7 +58,7 @@ export class Roster {
       before.record = record;
       this.options.tell({ kind: 'instance', record });
     }
-    if (before.order.isBehind(before.numBatches)) this.ask(before, nowMs);
+    if (before.askedMs > -Infinity || before.order.isBehind(before.numBatches)) this.ask(before, nowMs);
     before.numBatches = numBatches;
   }
 
@@ -137,7 +137,7 @@ export class Roster {
   }
 
   private ask(known: Known, nowMs: number): void {
-    if (nowMs - known.askedMs < AGAIN_MS) return;
+    if (known.record.kind === 'foreign' || nowMs - known.askedMs < AGAIN_MS) return;
     known.askedMs = nowMs;
     this.options.ask(known.record.id);
   }

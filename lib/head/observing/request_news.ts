@@ -13,8 +13,6 @@ export type RequestNews =
       readonly id: string | null;
       readonly numPromptTokens: number;
       readonly maxNewTokens: number;
-      /** Another instance may go on with it, by its id. Default false. */
-      readonly isMovable?: boolean;
     }
   | {
       /** It runs, on this rank; once more after it gave way or its rank was lost. */

@@ -19,7 +19,10 @@ export interface PrefixCacheOwner {
 }
 
 /** An engine whose requests may go on in another instance of its cluster, which hears of it. */
-export type MovingEngine = Pick<Engine, 'kvIdentity' | 'prefixSharing' | 'offer' | 'sequenceLoads' | 'storedBlocks'>;
+export type MovingEngine = Pick<
+  Engine,
+  'kvIdentity' | 'prefixSharing' | 'offer' | 'sequenceLoads' | 'isMovable' | 'storedBlocks'
+>;
 
 /** An engine whose ranks may come and go. */
 interface ScalableEngine {

@@ -57,6 +57,13 @@ export class Watcher {
     return this.story.filter((line) => line.startsWith(`${instance} `));
   }
 
+  /** Sequence numbers of an instance's reports. */
+  loadsOf(instance: string): number[] {
+    return this.events.flatMap((event) =>
+      event.kind === 'load' && event.load.instance === instance ? [event.load.sequence] : [],
+    );
+  }
+
   /** Lines that say who is there. */
   get standing(): string[] {
     return this.events.filter(({ kind }) => kind === 'instance' || kind === 'gone').map(lineOf);

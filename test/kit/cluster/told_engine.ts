@@ -23,6 +23,10 @@ export class PlayedToldEngine implements ToldEngine {
     return { numPrefillTokens: this.numPrefillTokens, sequences: this.sequences.slice(0, most) };
   }
 
+  isMovable(sequence: number): boolean {
+    return sequence === 0;
+  }
+
   watch(observer: EngineObserver): () => void {
     this.observers.add(observer);
     return () => void this.observers.delete(observer);

@@ -32,6 +32,7 @@ export class NatsMember implements Membership, LinkWatcher {
   private timer: NodeJS.Timeout | undefined;
   private beating: Promise<void> | null = null;
   private isDue = false;
+  private isIn = false;
   private isOver = false;
   private isTroubled = false;
 
@@ -42,7 +43,7 @@ export class NatsMember implements Membership, LinkWatcher {
     private readonly times: NatsTimes,
   ) {
     this.names = natsNames(times.name);
-    const stopAsking = link.subscribe(this.names.ask(record.id), () => events.wanted());
+    const stopAsking = link.subscribe(this.names.ask(record.id), () => this.wanted());
     this.stops = [stopAsking, link.watch(this)];
   }
 
@@ -56,6 +57,11 @@ export class NatsMember implements Membership, LinkWatcher {
       throw this.refusal(error);
     }
     this.schedule(this.times.heartbeatMs);
+    // Somebody may have asked before who joins could tell.
+    setImmediate(() => {
+      this.isIn = true;
+      this.wanted();
+    });
   }
 
   /** As {@link Membership.update}. */
@@ -89,7 +95,7 @@ export class NatsMember implements Membership, LinkWatcher {
   up(): void {
     this.bucket = null;
     this.beat();
-    this.events.wanted();
+    this.wanted();
   }
 
   /** As {@link LinkWatcher.down}. */
@@ -100,6 +106,10 @@ export class NatsMember implements Membership, LinkWatcher {
   /** As {@link LinkWatcher.refused}. */
   refused(error: ClusterError): void {
     this.tell(error);
+  }
+
+  private wanted(): void {
+    if (this.isIn && !this.isOver) this.events.wanted();
   }
 
   private get heartbeat(): string {

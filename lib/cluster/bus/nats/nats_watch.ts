@@ -89,7 +89,8 @@ export class NatsWatch implements LinkWatcher {
     while (!this.isOver && this.link.isUp) {
       try {
         const bucket = await this.link.bucket(natsNames(name).bucket, ttlMs);
-        this.begin(await bucket.watch()); return;
+        this.begin(await bucket.watch());
+        return;
       } catch (error) {
         this.tellUp(false, `${this.link.server} doesn't say who is there (${causeText(error)})`);
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());

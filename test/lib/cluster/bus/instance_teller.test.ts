@@ -62,7 +62,7 @@ describe('what an instance tells', () => {
     engine.sequences = [0, 1, 2].map((sequence) => ({ sequence, ...request }));
     const queued = { kind: 'queued', numPromptTokens: 9, maxNewTokens: 5 } as const;
     for (const observer of engine.observers) {
-      observer.request?.({ ...queued, sequence: 0, id: 'first', isMovable: true });
+      observer.request?.({ ...queued, sequence: 0, id: 'first' });
       observer.request?.({ ...queued, sequence: 1, id: null });
       observer.request?.({ ...queued, sequence: 2, id: 'x'.repeat(10_000) });
     }

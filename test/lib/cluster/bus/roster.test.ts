@@ -14,11 +14,22 @@ function watched(ttlMs?: number): { roster: Roster; told: string[]; asked: strin
 }
 
 describe('who is there, as one who watches knows it', () => {
-  it('an instance that says the same again is told once, and its index is asked for once', () => {
+  it('an instance that says the same again is told once, and its index is asked for until it comes', () => {
     const { roster, told, asked } = watched();
-    for (let ms = 0; ms < 5000; ms += 500) roster.hear(recordOf('a'), ms);
-    expect(told).to.deep.equal(['a is mixed as a 1']);
-    expect(asked).to.deep.equal(['a']);
+    for (let ms = 0; ms <= 2000; ms += 500) roster.hear(recordOf('a'), ms);
+    expect(asked, 'once a second').to.deep.equal(['a', 'a', 'a']);
+    roster.blocks(batchOf('a', 0, CLEARED), 2000);
+    for (let ms = 2500; ms < 5000; ms += 500) roster.hear(recordOf('a'), ms);
+    expect(asked).to.have.lengthOf(3);
+    expect(told).to.deep.equal(['a is mixed as a 1', 'a tells 0: cleared']);
+  });
+
+  it('a server of others is asked for nothing', () => {
+    const { roster, asked } = watched();
+    roster.hear(recordOf('a', { kind: 'foreign' }), 0);
+    roster.hear(recordOf('a', { kind: 'foreign' }), 5000);
+    roster.resume(9000);
+    expect(asked).to.deep.equal([]);
   });
 
   it('who wasn’t heard of for as long as the limit is gone, and comes again', () => {

@@ -1,0 +1,246 @@
+/** The bus over a real nats-server: what every bus does, and what befalls servers, networks and peers. */
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { Kvm } from '@nats-io/kv';
+import { expect } from 'chai';
+import { ClusterError } from '../../lib/cluster/base/errors.js';
+import type { Bus } from '../../lib/cluster/bus/bus.js';
+import { openNatsBus } from '../../lib/cluster/bus/nats/nats_bus.js';
+import { CLUSTER_DEFAULTS } from '../../lib/config/cluster_schema.js';
+import { busContract } from '../contracts/bus_contract.js';
+import { loadOf, Member, recordOf, Watcher } from '../kit/cluster/members.js';
+import { natsServer, NatsServer, type NatsServerOptions } from '../kit/cluster/nats_server.js';
+import { TcpRelay } from '../kit/cluster/tcp_relay.js';
+import { errorOf } from '../kit/rejects.js';
+
+/** Of one cluster after the other. */
+let numClusters = 0;
+
+const settings = (bus: string, others: object = {}): typeof CLUSTER_DEFAULTS => ({
+  ...{ ...CLUSTER_DEFAULTS, bus, name: `test-${numClusters}`, heartbeat_ms: 100, ttl_ms: 2000, ...others },
+});
+
+describe('NATS', function () {
+  before(async function () {
+    if ((await natsServer()) === null) this.skip();
+  });
+
+  /** Closed behind each test, the last one first. */
+  let closers: (() => Promise<void>)[];
+  beforeEach(() => {
+    closers = [];
+    numClusters++;
+  });
+  afterEach(async () => {
+    for (const close of closers.reverse()) await close();
+  });
+
+  const started = async (options: NatsServerOptions = {}): Promise<NatsServer> => {
+    const server = await NatsServer.start(options);
+    closers.push(() => server.close());
+    return server;
+  };
+  const opened = async (bus: string, others: object = {}, env: Record<string, string> = {}): Promise<Bus> => {
+    const connection = await openNatsBus(settings(bus, others), env);
+    closers.push(() => connection.close());
+    return connection;
+  };
+  const relayed = async ({ port }: NatsServer): Promise<{ relay: TcpRelay; url: string }> => {
+    const relay = await TcpRelay.open(port);
+    closers.push(() => relay.close());
+    return { relay, url: `nats://127.0.0.1:${relay.port}` };
+  };
+
+  busContract('NATS', async () => {
+    const server = await started();
+    return { connect: () => opened(server.url), close: () => Promise.resolve() };
+  });
+
+  describe('when a server is killed', () => {
+    it('what is known stays in force, and when it is there again, with nothing in memory, all is told anew', async () => {
+      const server = await started();
+      const a = await Member.join(await opened(server.url), recordOf('a'));
+      const routers = [new Watcher(await opened(server.url)), new Watcher(await opened(server.url))];
+      a.store(1);
+      for (const router of routers) await router.knows('a', 1);
+      await server.kill();
+      for (const router of routers) await router.hears('bus is down');
+      a.store(2); // told to nobody
+      await server.restart();
+      for (const router of routers) {
+        await router.hears('bus is up');
+        await router.knows('a', 1, 2);
+        expect(router.standing).to.deep.equal(['a is mixed as a 1']);
+      }
+      a.store(3);
+      for (const router of routers) await router.knows('a', 1, 2, 3);
+    });
+
+    it('who isn’t there any more when it is there again is gone after its time', async () => {
+      const server = await started();
+      const dying = await openNatsBus(settings(server.url));
+      await Member.join(dying, recordOf('a'));
+      await Member.join(await opened(server.url), recordOf('b'));
+      const router = new Watcher(await opened(server.url));
+      for (const id of ['a', 'b']) await router.knows(id);
+      await server.kill();
+      await router.hears('bus is down');
+      await dying.close(); // can say nothing
+      await server.restart();
+      await router.hears('a is gone: silent');
+      expect(router.standing).to.include('b is mixed as b 1').and.not.include('b is gone: silent');
+    });
+  });
+
+  describe('when the network passes nothing on', () => {
+    it('a router goes on by what it knows, and learns what changed', async () => {
+      const server = await started();
+      const { relay, url } = await relayed(server);
+      const a = await Member.join(await opened(server.url), recordOf('a'));
+      const router = new Watcher(await opened(url));
+      await router.knows('a');
+      relay.freeze();
+      a.store(1);
+      await router.hears('bus is down');
+      const b = await Member.join(await opened(server.url), recordOf('b'));
+      b.store(2);
+      relay.thaw();
+      await router.hears('bus is up');
+      await router.knows('a', 1);
+      await router.knows('b', 2);
+      expect(router.standing).to.deep.equal(['a is mixed as a 1', 'b is mixed as b 1']);
+    });
+
+    it('an instance that nobody hears is gone for routers, and comes back by itself', async () => {
+      const server = await started();
+      const { relay, url } = await relayed(server);
+      const a = await Member.join(await opened(url), recordOf('a'));
+      const router = new Watcher(await opened(server.url));
+      await router.knows('a');
+      relay.freeze();
+      await router.hears('a is gone: silent');
+      a.store(1);
+      relay.thaw();
+      await router.knows('a', 1);
+      expect(router.standing).to.deep.equal(['a is mixed as a 1', 'a is gone: silent', 'a is mixed as a 1']);
+      expect(a.troubles).to.deep.equal([]);
+    });
+
+    it('a router that reads too slowly is dropped by the server, and knows all when it is back', async () => {
+      const server = await started({ config: 'max_pending: 1048576\nwrite_deadline: "100ms"' });
+      const { relay, url } = await relayed(server);
+      const a = await Member.join(await opened(server.url), recordOf('a'));
+      const router = new Watcher(await opened(url, { ttl_ms: 60_000 })); // it doesn't notice by itself
+      await router.knows('a');
+      relay.freeze();
+      const flood = await connect({ servers: server.url });
+      closers.push(() => flood.close());
+      const subject = `expertwire.test-${numClusters}.load.flood`;
+      for (let i = 0; i < 400; i++) flood.publish(subject, new Uint8Array(100_000)); // 40 MB, more than sockets hold
+      a.store(1);
+      await server.says(/Slow Consumer Detected/);
+      a.store(2);
+      relay.thaw();
+      await router.hears('bus is down');
+      await router.hears('bus is up');
+      await router.knows('a', 1, 2);
+    });
+  });
+
+  describe('what peers do', () => {
+    let server: NatsServer;
+    let raw: NatsConnection;
+    beforeEach(async () => {
+      server = await started();
+      raw = await connect({ servers: server.url });
+      closers.push(() => raw.close());
+    });
+    const prefix = (): string => `expertwire.test-${numClusters}`;
+    const bucket = () => new Kvm(raw).open(`expertwire_test-${numClusters}`);
+
+    it('nonsense is named by whose subject or key it is, and dropped', async () => {
+      const a = await Member.join(await opened(server.url), recordOf('a'));
+      const router = new Watcher(await opened(server.url));
+      await router.knows('a');
+      raw.publish(`${prefix()}.load.x1`, 'nonsense');
+      raw.publish(`${prefix()}.load.x2`, new Uint8Array([0xff, 0xfe, 0x00]));
+      raw.publish(`${prefix()}.load.x3`, JSON.stringify(loadOf('a', 99)));
+      raw.publish(`${prefix()}.blocks.x4`, '[]');
+      raw.publish(
+        `${prefix()}.blocks.x5`,
+        JSON.stringify({ ...loadOf('x5', 1), events: [{ kind: 'stored', keys: ['z'] }] }),
+      );
+      await (await bucket()).put('x6', JSON.stringify({ record: recordOf('a') }));
+      await (await bucket()).put('x7', 'null');
+      await router.until(() => router.story.filter((line) => line.includes('refused')).length === 7);
+      const refused = router.story.filter((line) => line.includes('refused'));
+      expect(
+        refused.map((line) => line.replace(/^(x\d) refused: instance \1 sent /, '$1: ').slice(0, 48)).sort(),
+      ).to.deep.equal([
+        'x1: what is no JSON: nonsense',
+        'x2: what is no JSON: ��\\u0000',
+        'x3: what a would have to tell',
+        "x4: block events that can't be: Invalid input: e",
+        "x5: block events that can't be: events.0.keys.0:",
+        'x6: the record of another one, a',
+        "x7: a record that can't be: Invalid input: expec",
+      ]);
+      a.store(1);
+      await router.knows('a', 1);
+      expect(router.standing).to.deep.equal(['a is mixed as a 1']);
+    });
+
+    it('a bucket that somebody removes is made again', async () => {
+      const a = await Member.join(await opened(server.url), recordOf('a'));
+      const router = new Watcher(await opened(server.url));
+      await router.knows('a');
+      await (await bucket()).destroy();
+      a.update({ role: 'prefill' });
+      await router.hears('a is prefill as a 1');
+      const late = new Watcher(await opened(server.url));
+      await late.hears('a is prefill as a 1');
+      expect(a.troubles).to.deep.equal([]);
+    });
+  });
+
+  describe('who may connect', () => {
+    it('a user and password, a token or a seed come from the environment, and others are refused at once', async () => {
+      const server = await started({ config: 'authorization { users = [ { user: ew, password: "s3cret" } ] }' });
+      await opened(server.url, {}, { NATS_USER: 'ew', NATS_PASSWORD: 's3cret' });
+      const refused = await errorOf(ClusterError, () =>
+        opened(server.url, {}, { NATS_USER: 'ew', NATS_PASSWORD: 'x' }),
+      );
+      expect(refused.message).to.match(
+        /^BUS_FAILED: NATS at nats:\/\/127\.0\.0\.1:\d+ can't be reached \(.*uthorization.*\)/,
+      );
+      const withToken = await started({ config: 'authorization { token: "t0ken" }' });
+      await opened(withToken.url, {}, { NATS_TOKEN: 't0ken' });
+    });
+
+    it('a server without JetStream, and one that nobody finds, are named', async () => {
+      const plain = await started({ hasJetStream: false });
+      const lacking = await errorOf(ClusterError, () => opened(plain.url));
+      expect(lacking.message).to.equal(
+        `BUS_FAILED: NATS at 127.0.0.1:${plain.port} has no JetStream; start it with -js`,
+      );
+      await plain.kill();
+      const nobody = await errorOf(ClusterError, () => openNatsBus(settings(plain.url), {}, 600));
+      expect(nobody.message).to.match(
+        /^BUS_FAILED: NATS at .* can't be reached \(connection refused\); see that it runs, and cluster\.bus$/,
+      );
+    });
+
+    it('an instance that may not tell what it has hears so', async () => {
+      const config = `authorization { users = [
+        { user: ew, password: x, permissions: { publish: { deny: "expertwire.*.load.*" } } }
+        { user: router, password: x }
+      ] }`;
+      const server = await started({ config });
+      const a = await Member.join(await opened(server.url, {}, { NATS_USER: 'ew', NATS_PASSWORD: 'x' }), recordOf('a'));
+      a.report();
+      await a.isTroubled();
+      expect(a.troubles[0]?.message).to.match(
+        /BUS_FAILED: NATS at .* refuses: Permissions Violation for Publish to "expertwire\..*\.load\.a"/,
+      );
+    });
+  });
+});
