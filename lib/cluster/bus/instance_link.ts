@@ -16,6 +16,9 @@ export interface InstanceLinkOptions {
 /** Pieces of text as they come. */
 export type Pieces = AsyncIterable<string>;
 
+/** 403: others have an API key, routers one of their own. */
+const WANTS_KEY: ReadonlySet<number> = new Set([401, 403]);
+
 /** One instance. */
 export class InstanceLink {
   /** It asked for the cluster's key: servers of others never see it. */
@@ -27,7 +30,7 @@ export class InstanceLink {
   async events(signal: AbortSignal): Promise<Pieces | null> {
     const { clusterKey } = this.options;
     const answer = await this.get('/cluster/events', this.wantsKey ? clusterKey : null, signal);
-    if (answer.status === 401 && !this.wantsKey && clusterKey !== null) {
+    if (WANTS_KEY.has(answer.status) && !this.wantsKey && clusterKey !== null) {
       await answer.body?.cancel();
       this.wantsKey = true;
       return this.events(signal);

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Bus, BusListener } from '../bus/bus.js';
-import { ClusterError } from '../base/errors.js';
+import type { ClusterError } from '../base/errors.js';
 import type { InstanceRecord } from '../base/instance_record.js';
 import { InstanceFollower } from '../bus/instance_follower.js';
 import { LocalBus } from '../bus/local_bus.js';
@@ -20,6 +20,8 @@ export interface ClusterBusOptions {
   readonly cluster: ExpertwireConfig['cluster'];
   /** Of routers and instances. Null: there is none. */
   readonly clusterKey: string | null;
+  /** Of the process, for secrets of NATS. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** An instance can't be asked, and why; null: it can again. */
   readonly onTrouble: (id: string, error: ClusterError | null) => void;
 }
@@ -40,8 +42,8 @@ export class ClusterBus implements Pick<Bus, 'watch' | 'close'> {
   static async open(options: ClusterBusOptions): Promise<ClusterBus> {
     const { cluster } = options;
     if (cluster.bus === 'local') return new ClusterBus(options, null);
-    await Promise.resolve();
-    throw new ClusterError('BUS_FAILED', `${cluster.bus} can't be reached by this build; leave cluster.bus local`);
+    const { openNatsBus } = await import('../bus/nats/nats_bus.js');
+    return new ClusterBus(options, await openNatsBus(cluster, options.env));
   }
 
   /** As {@link Bus.watch}. */

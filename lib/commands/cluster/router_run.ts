@@ -86,7 +86,7 @@ export async function withRouter(
     if (error === null) log.info({ instance }, 'the instance can be reached');
     else log.warn({ instance }, error.message);
   };
-  const bus = await ClusterBus.open({ cluster: config.cluster, clusterKey, onTrouble });
+  const bus = await ClusterBus.open({ cluster: config.cluster, clusterKey, env: context.env, onTrouble });
   await closing(
     () => bus.close(),
     async () => {

@@ -23,7 +23,7 @@ async function urlOf(command: Running): Promise<string> {
 }
 
 async function answerOf(url: string): Promise<string> {
-  const body = JSON.stringify({ model: 'moe-7m', prompt: 'Call me', max_tokens: 8 });
+  const body = JSON.stringify({ model: 'moe-7m', prompt: 'Call me', max_tokens: 8, temperature: 0 });
   const headers = { 'content-type': 'application/json' };
   const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers, body });
   const answer = (await response.json()) as { readonly choices?: readonly { readonly text: string }[] };
