@@ -27,7 +27,7 @@ export type OfferEnd = 'committed' | 'rolled_back' | 'expired' | 'finished' | 'l
 
 /** What an offer is asked for. */
 export interface OfferOptions {
-  /** It pauses by itself as soon as it has so many tokens of output. Default: {@link Offer.pause} does. */
+  /** It pauses by itself as soon as it has so many tokens of output, and {@link Offer.pause} waits for that. Default: it pauses when that is called. */
   readonly pauseAfter?: number;
 }
 
@@ -42,7 +42,7 @@ export interface Offer {
   state(): OfferState;
   /** Resolves when place or state are other ones than when it was called, or when the offer has ended. Rejects with the reason of `signal`. */
   changed(signal?: AbortSignal): Promise<void>;
-  /** Has steps leave it alone; resolves when none computes it any more: within two. Rejects with the reason of `signal`: it stays paused all the same. */
+  /** Has steps leave it alone; resolves when none computes it any more: within two, or when it pauses by itself. Rejects with the reason of `signal`: it stays paused all the same. */
   pause(signal?: AbortSignal): Promise<OfferState>;
   /** Somebody goes on with it: the request ends with a `moved` event, and its blocks are free. @throws EngineError INVALID_REQUEST: it isn't paused */
   commit(): void;

@@ -5,7 +5,7 @@ import { EngineError } from '../../protocol/errors.js';
 import type { SequenceEnd } from '../observing/request_news.js';
 import type { Scheduler } from '../scheduling/scheduler.js';
 import type { Offer, OfferEnd, OfferOptions } from './offer.js';
-import { OpenOffer, type OfferHost } from './open_offer.js';
+import { OpenOffer, type OfferHost, type OfferLimits } from './open_offer.js';
 
 /** Offers that may be open at a time. */
 export const MAX_OFFERS = 1024;
@@ -62,7 +62,7 @@ export class Offers {
     this.movable.set(sequence, { id, isHandedOver: pauseAfter !== null });
     if (pauseAfter === null) return;
     this.parts.scheduler.pause(sequence, pauseAfter);
-    this.open(sequence, true);
+    this.open(sequence, { isPatient: true, pausesItself: true });
   }
 
   /**
@@ -76,7 +76,7 @@ export class Offers {
     if (open !== undefined) throw notMovable(`request ${shown(id)} is offered already; wait until that lease is over`);
     this.checkRoom();
     if (pauseAfter !== undefined) this.parts.scheduler.pause(sequence, pauseAfter);
-    return this.open(sequence, false);
+    return this.open(sequence, { isPatient: false, pausesItself: pauseAfter !== undefined });
   }
 
   /** Whether a request may be offered now. */
@@ -114,9 +114,9 @@ export class Offers {
     for (const offer of [...this.offers.values()]) offer.close('lost');
   }
 
-  private open(sequence: number, isPatient: boolean): OpenOffer {
+  private open(sequence: number, how: Pick<OfferLimits, 'isPatient' | 'pausesItself'>): OpenOffer {
     const { blockSize, timeoutMs } = this.parts;
-    const offer = new OpenOffer(this.hostOf(sequence), { blockSize, timeoutMs, isPatient });
+    const offer = new OpenOffer(this.hostOf(sequence), { blockSize, timeoutMs, ...how });
     this.offers.set(sequence, offer);
     offer.sync();
     return offer;

@@ -27,6 +27,8 @@ export interface OfferLimits {
   readonly blockSize: number;
   readonly timeoutMs: number;
   readonly isPatient: boolean;
+  /** When it pauses was said before. */
+  readonly pausesItself: boolean;
 }
 
 /** What a rank was told of a lease: the run of a sequence there. */
@@ -98,7 +100,7 @@ export class OpenOffer implements Offer {
   /** Resolves when no step computes it any more. Rejects with the reason of `signal`. @throws EngineError LEASE_OVER */
   async pause(signal?: AbortSignal): Promise<OfferState> {
     this.touch();
-    this.host.pause();
+    if (!this.limits.pausesItself) this.host.pause();
     this.sync();
     while (!this.isPaused) {
       await this.changed(signal);

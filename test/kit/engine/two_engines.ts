@@ -9,13 +9,13 @@ import { OfferedSource, type OfferedSourceOptions } from './offered_source.js';
 export interface MoveOptions extends OfferedSourceOptions {
   /** Tokens that the source has told when it is offered. Default 0: at once. */
   readonly at?: number;
-  /** How long the sequence is there. Default: as long as here. */
-  readonly maxNewTokens?: number;
+  /** How the source is asked for it: as by vLLM's routers, for one token for instance. Default: as it is. */
+  readonly asked?: Partial<Pick<GenerationRequest, 'maxNewTokens' | 'handover'>>;
 }
 
 /** What its client sees. */
 export interface MovedAnswer {
-  /** Of both. */
+  /** Of the source, up to where the target goes on, and of that. */
   readonly tokenIds: readonly number[];
   readonly numTold: number;
   readonly numResumed: number;
@@ -24,15 +24,8 @@ export interface MovedAnswer {
   readonly source: OfferedSource;
 }
 
-/** The source pauses with exactly so many tokens of output, and not before. */
-export const pausedWith = (numTokens: number): MoveOptions => ({
-  pauseAfter: numTokens,
-  before: async (call, { offer }) => {
-    while (call === 'finish' && !offer!.state().isPaused) await offer!.changed();
-  },
-});
-
-type Asked = Omit<GenerationRequest, 'id' | 'movable'>;
+/** As its client asks for it. */
+export type Asked = Omit<GenerationRequest, 'id' | 'movable' | 'handover'>;
 
 export class TwoEngines {
   private numRequests = 0;
@@ -78,33 +71,31 @@ export class TwoEngines {
     return tokensOf(await told(this.from.engine.generate(request)));
   }
 
-  async move(
-    request: Asked,
-    { at = 0, maxNewTokens = request.maxNewTokens, ...options }: MoveOptions,
-  ): Promise<MovedAnswer> {
+  async move(request: Asked, { at = 0, asked, ...options }: MoveOptions): Promise<MovedAnswer> {
     const id = `request ${this.numRequests++}`;
     const source = new OfferedSource(this.from.engine, id, options);
     let there: Promise<TokenEvent[]> | null = null;
     const goOn = (): void => {
-      const { handover: _, ...rest } = request;
-      there ??= told(this.to.engine.generate({ ...rest, maxNewTokens, source }));
+      there ??= told(this.to.engine.generate({ ...request, source }));
       there.catch(() => undefined);
     };
     const events: TokenEvent[] = [];
-    const here = this.from.engine.generate({ ...request, id, movable: true });
+    const coming = this.from.engine.generate({ ...request, ...asked, id, movable: true });
     for (;;) {
-      const coming = here.next();
-      if (tokensOf(events).length >= at) await Promise.resolve().then(goOn); // it is queued by then
-      const { done, value } = await coming;
+      const next = coming.next(); // it is queued now
+      if (tokensOf(events).length >= at) goOn();
+      const { done, value } = await next;
       if (done === true) break;
       events.push(value);
     }
     const later = await there!;
     const resumed = later[0];
     if (resumed?.kind !== 'resumed') throw new Error(`the first event there is ${resumed?.kind}`);
-    const numTold = tokensOf(events).length;
-    const tokenIds = [...tokensOf(events), ...tokensOf(later)];
-    return { tokenIds, numTold, numResumed: resumed.numTokens, end: events.at(-1)!.kind, source };
+    const [here, numResumed, end] = [tokensOf(events), resumed.numTokens, events.at(-1)!.kind];
+    const tokenIds = [...here.slice(0, numResumed), ...tokensOf(later)];
+    expect(here, 'where both go on, they say the same').to.deep.equal(tokenIds.slice(0, here.length));
+    if (end === 'moved') expect(here, 'nobody says a token twice').to.have.length(numResumed);
+    return { tokenIds, numTold: here.length, numResumed, end, source };
   }
 
   /** Nobody holds anything, and nobody reads. */

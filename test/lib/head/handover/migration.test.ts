@@ -1,7 +1,7 @@
 /** Requests that go on in another instance: two whole engines, of which everything but sockets and processes is real. */
 import { expect } from 'chai';
 import { PROMPT } from '../../../kit/engine/masking.js';
-import { pausedWith, TwoEngines } from '../../../kit/engine/two_engines.js';
+import { TwoEngines, type Asked } from '../../../kit/engine/two_engines.js';
 import { tinyModel } from '../../../kit/paths.js';
 
 const NUM_NEW = 8;
@@ -20,6 +20,14 @@ const SCENES = [
   { model: 'tiny-deepseek-v3', from: 2, to: 1, blocks: [4, 16] },
 ] as const;
 
+/** Further requests, of which some begin alike. */
+const PROMPTS = [PROMPT, PROMPT.slice(0, 7), PROMPT.slice(0, 20), PROMPT.slice(5, 19), PROMPT.slice(2, 30)];
+
+const requestOf = (index: number, maxNewTokens: number): Asked => ({
+  ...(index % 2 === 0 ? GREEDY : SAMPLED),
+  ...{ promptTokenIds: PROMPTS[index % PROMPTS.length]!, maxNewTokens },
+});
+
 describe('a request that goes on in another instance', () => {
   for (const { model, from, to, blocks } of SCENES) {
     it(`has the tokens of one, whenever it moves: ${model}, ${from} to ${to} ranks`, async () => {
@@ -32,7 +40,7 @@ describe('a request that goes on in another instance', () => {
           const expected = await two.alone(request);
           for (let at = 0; at < NUM_NEW; at++) {
             const before = two.to.engine.stats();
-            const { tokenIds, numTold, numResumed, end } = await two.move(request, pausedWith(at));
+            const { tokenIds, numTold, numResumed, end } = await two.move(request, { pauseAfter: at });
             expect({ tokenIds, numTold, numResumed, end }).to.deep.equal({
               ...{ tokenIds: expected, numTold: at, numResumed: at, end: 'moved' },
             });
@@ -45,4 +53,103 @@ describe('a request that goes on in another instance', () => {
       });
     });
   }
+
+  for (const model of ['tiny-qwen3-moe', 'tiny-deepseek-v3'] as const) {
+    it(`has them beside others that come and go, while both engines compute: ${model}`, async () => {
+      const engines = [
+        { numRanks: 2, ...set(4, 'engine.max_num_batched_tokens=16', 'engine.max_num_seqs=8') },
+        { numRanks: 1, ...set(8, 'engine.max_num_seqs=3') },
+      ] as const;
+      await TwoEngines.use(tinyModel(model), engines, async (two) => {
+        const requests = Array.from({ length: 10 }, (_, i) => requestOf(i, 20));
+        const expected = await Promise.all(requests.map((request) => two.alone(request)));
+        const { back } = two;
+        const moved = await Promise.all(
+          requests.map((request, i) => (i < 6 ? two : back).move(request, { at: 2 * (i % 5) })),
+        );
+        expect(moved.map(({ tokenIds }) => tokenIds)).to.deep.equal(expected);
+        expect(moved.map(({ end }) => end)).to.deep.equal(moved.map(() => 'moved'));
+        const { numRecomputed, numFailedPulls } = two.to.engine.stats().arrivals;
+        expect({ numRecomputed, numFailedPulls }).to.deep.equal({ numRecomputed: 0, numFailedPulls: 0 });
+      });
+    });
+  }
+
+  it('takes what the other one lacks, and no more', async () => {
+    const engines = [
+      { numRanks: 1, ...set(4) },
+      { numRanks: 1, ...set(8) },
+    ] as const;
+    await TwoEngines.use(tinyModel('tiny-qwen3-moe'), engines, async (two) => {
+      const request = requestOf(0, NUM_NEW);
+      const numPrompt = request.promptTokenIds.length;
+      await two.back.alone({ ...request, maxNewTokens: 1 });
+      const { tokenIds } = await two.move(request, { pauseAfter: 3 });
+      expect(tokenIds).to.deep.equal(await two.alone(request));
+      const numFound = 8 * Math.floor((numPrompt - 1) / 8);
+      expect(two.to.engine.stats().numArrivedTokens).to.equal(numPrompt + 2 - numFound);
+    });
+  });
+
+  it('makes room where blocks run out on both sides, and has the tokens of one', async () => {
+    const small = 'engine.max_model_len=64';
+    const engines = [
+      { numRanks: 1, ...set(4, small, 'engine.num_kv_blocks=20') },
+      { numRanks: 1, ...set(2, small, 'engine.num_kv_blocks=36') },
+    ] as const;
+    await TwoEngines.use(tinyModel('tiny-qwen3-moe'), engines, async (two) => {
+      const requests = Array.from({ length: 6 }, (_, i) => requestOf(i, 30));
+      const expected = [];
+      for (const request of requests) expected.push(await two.alone(request));
+      const moved = await Promise.all(requests.map((request, i) => two.move(request, { at: 3 * i })));
+      expect(moved.map(({ tokenIds }) => tokenIds)).to.deep.equal(expected);
+    });
+  });
+});
+
+describe('a request that is handed over behind its prompt', () => {
+  for (const stream of ['on', 'off'] as const) {
+    it(`is paused with its first token, and goes on with the second one: rows ${stream === 'on' ? 'behind the computation' : 'at the end'}`, async () => {
+      const kv = `cluster.kv_stream=${stream}`;
+      const engines = [
+        {
+          numRanks: 2,
+          ...set(4, 'engine.max_num_batched_tokens=8', 'engine.max_num_seqs=8', 'engine.prefix_cache=off'),
+        },
+        { numRanks: 1, ...set(8, kv, 'engine.prefix_cache=off') },
+      ] as const;
+      await TwoEngines.use(tinyModel('tiny-deepseek-v3'), engines, async (two) => {
+        const requests = PROMPTS.map((_, i) => requestOf(i, NUM_NEW));
+        const expected = await Promise.all(requests.map((request) => two.alone(request)));
+        const before = two.from.engine.stats().numOutputTokens;
+        const moved = await Promise.all(
+          requests.map((request) => two.move(request, { asked: { handover: 'after_prompt' } })),
+        );
+        expect(moved.map(({ tokenIds }) => tokenIds)).to.deep.equal(expected);
+        expect(moved.map(({ numTold, end }) => [numTold, end])).to.deep.equal(moved.map(() => [1, 'moved']));
+        expect(two.from.engine.stats().numOutputTokens - before).to.equal(requests.length);
+        const { arrivals, numArrivedTokens } = two.to.engine.stats();
+        expect(arrivals.numRecomputed).to.equal(0);
+        expect(numArrivedTokens).to.equal(PROMPTS.reduce((sum, { length }) => sum + length, 0));
+      });
+    });
+  }
+
+  it('may be asked for one token, as by vLLM: it is over, and its blocks are there until they were read', async () => {
+    const engines = [
+      { numRanks: 1, ...set(4) },
+      { numRanks: 2, ...set(8) },
+    ] as const;
+    await TwoEngines.use(tinyModel('tiny-qwen3-moe'), engines, async (two) => {
+      for (const index of PROMPTS.keys()) {
+        const request = requestOf(index, NUM_NEW);
+        const asked = { handover: 'after_prompt', maxNewTokens: 1 } as const;
+        const { tokenIds, numTold, end } = await two.move(request, { asked });
+        expect({ tokenIds, numTold, end }).to.deep.equal({
+          ...{ tokenIds: await two.alone(request), numTold: 1, end: 'finished' },
+        });
+      }
+      expect(two.to.engine.stats().arrivals.numRecomputed).to.equal(0);
+    });
+  });
 });
