@@ -53,4 +53,4 @@ export type { Candidate, InstanceView } from './cluster/base/instance_view.js';
 export type { Choice, RoutedRequest, RoutingPolicy } from './cluster/base/routed_request.js';
 /** Policies, prefix index and moves, without a server. */
 export * as routing from './cluster/routing/index.js';
-export { BlockLedger } from './head/scheduling/block_ledger.js';
+export { BlockLedger } from './head/scheduling/blocks/block_ledger.js';

@@ -57,10 +57,10 @@ import { checkedGeneration, checkedScore, type CheckedGeneration } from './reque
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies/policies.js';
-import { prefixSharingOf, type PrefixSharing, type SharingFacts } from './scheduling/prefix_sharing.js';
+import { prefixSharingOf, type PrefixSharing, type SharingFacts } from './scheduling/blocks/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
 import type { SequenceLoads } from './scheduling/sequence_loads.js';
-import type { StoredBlocks } from './scheduling/stored_blocks.js';
+import type { StoredBlocks } from './scheduling/blocks/stored_blocks.js';
 import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';

@@ -1,5 +1,5 @@
 /** What is to be told of an instance's blocks, in batches: all of them where somebody wants that, and then what changed. */
-import type { BlockChanges, StoredBlocks } from '../../head/scheduling/stored_blocks.js';
+import type { BlockChanges, StoredBlocks } from '../../head/scheduling/blocks/stored_blocks.js';
 import { MAX_BATCH_KEYS, type BlockEvent, type BlockKey } from '../base/block_events.js';
 
 /** Batches wait here until they are told, one after the other; what changes meanwhile is told behind them, and its number is bounded by that of blocks. */

@@ -1,7 +1,7 @@
 /** How a router names the blocks of a prompt: as the instances do that may have them. */
 import { hash } from 'node:crypto';
-import { BlockHasher, BlockKeys } from '../../head/scheduling/block_keys.js';
-import type { PrefixSharing } from '../../head/scheduling/prefix_sharing.js';
+import { BlockHasher, BlockKeys } from '../../head/scheduling/blocks/block_keys.js';
+import type { PrefixSharing } from '../../head/scheduling/blocks/prefix_sharing.js';
 import type { BlockKey } from '../base/block_events.js';
 import type { BlockSharing, InstanceRecord } from '../base/instance_record.js';
 

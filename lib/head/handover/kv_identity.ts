@@ -4,7 +4,7 @@ import { stateFloatsOf } from '../../model/spec/cache_layout.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 import { kvShapeOf } from '../../protocol/handover.js';
 import type { KvIdentity } from '../../protocol/kv_source.js';
-import type { PrefixSharing } from '../scheduling/prefix_sharing.js';
+import type { PrefixSharing } from '../scheduling/blocks/prefix_sharing.js';
 
 /** `fingerprint`: of its folder; null: nobody can say which model it is, so that it is like no other. */
 export function kvIdentityOf(fingerprint: string | null, spec: ModelSpec, sharing: PrefixSharing | null): KvIdentity {

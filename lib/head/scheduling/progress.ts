@@ -1,7 +1,7 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
 import type { SamplingParams } from '../../protocol/sampling.js';
 import { SAMPLED, type PlanPart, type SequenceStart, type SequenceWants } from '../../protocol/step_plan.js';
-import type { BlockKeys } from './block_keys.js';
+import type { BlockKeys } from './blocks/block_keys.js';
 import type { RunningView } from './policy.js';
 import { isTold, type Told } from './told.js';
 

@@ -4,7 +4,7 @@
  */
 import type { RequestNews } from '../observing/request_news.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../protocol/step_plan.js';
-import { BlockHasher, BlockKeys } from './block_keys.js';
+import { BlockHasher, BlockKeys } from './blocks/block_keys.js';
 import { Crowds } from './crowds.js';
 import { Pauses } from './pauses.js';
 import { bestPlace } from './rank_choice.js';
@@ -29,7 +29,7 @@ import { noCounts, type SchedulerCounts } from './scheduler_counts.js';
 import type { Homeless, SchedulerEpoch, SchedulerOptions } from './scheduler_options.js';
 import { SequenceBlocks, type Freed } from './sequence_blocks.js';
 import { sequenceLoads, type SequenceLoads } from './sequence_loads.js';
-import type { StoredBlocks } from './stored_blocks.js';
+import type { StoredBlocks } from './blocks/stored_blocks.js';
 import { outputExchanges } from './told.js';
 import { waitingViewOf, WaitingQueue } from './waiting_queue.js';
 

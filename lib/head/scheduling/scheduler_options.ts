@@ -1,7 +1,7 @@
 /** What a scheduler is made for, and what may change about it later. */
 import type { KvSizes } from '../../protocol/kv_transfer.js';
 import type { SchedulingPolicy } from './policy.js';
-import type { PrefixSharing } from './prefix_sharing.js';
+import type { PrefixSharing } from './blocks/prefix_sharing.js';
 import type { BlockLimits } from './sequence_blocks.js';
 import type { Told } from './told.js';
 

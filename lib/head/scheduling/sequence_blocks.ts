@@ -4,11 +4,11 @@
  */
 import type { StateLimits } from '../../protocol/limits.js';
 import type { FreeOrder } from '../../protocol/step_plan.js';
-import type { BlockKeys } from './block_keys.js';
-import { BlockLedger } from './block_ledger.js';
-import { isForOthers, keptEnds, KeptStates } from './kept_states.js';
+import type { BlockKeys } from './blocks/block_keys.js';
+import { BlockLedger } from './blocks/block_ledger.js';
+import { isForOthers, keptEnds, KeptStates } from './blocks/kept_states.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
-import { StoredBlocks } from './stored_blocks.js';
+import { StoredBlocks } from './blocks/stored_blocks.js';
 
 /** What a rank is to forget. */
 export interface Freed extends FreeOrder {

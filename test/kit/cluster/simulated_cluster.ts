@@ -1,6 +1,6 @@
-import { BlockHasher, BlockKeys, type KeyedTokens } from '../../../lib/head/scheduling/block_keys.js';
-import { BlockLedger } from '../../../lib/head/scheduling/block_ledger.js';
-import { StoredBlocks } from '../../../lib/head/scheduling/stored_blocks.js';
+import { BlockHasher, BlockKeys, type KeyedTokens } from '../../../lib/head/scheduling/blocks/block_keys.js';
+import { BlockLedger } from '../../../lib/head/scheduling/blocks/block_ledger.js';
+import { StoredBlocks } from '../../../lib/head/scheduling/blocks/stored_blocks.js';
 import type { RoutingPolicy } from '../../../lib/cluster/base/routed_request.js';
 import { blockSharingOf } from '../../../lib/cluster/routing/prompt_keys.js';
 import { RoutingTable } from '../../../lib/cluster/routing/routing_table.js';

@@ -1,7 +1,7 @@
 /** An engine of which only is told: its load and its blocks are what a test says. */
 import type { SequenceLoad } from '../../../lib/head/scheduling/sequence_loads.js';
 import { loadOf, type RankUse } from '../../../lib/head/scheduling/scheduler_load.js';
-import { StoredBlocks } from '../../../lib/head/scheduling/stored_blocks.js';
+import { StoredBlocks } from '../../../lib/head/scheduling/blocks/stored_blocks.js';
 import type { EngineObserver } from '../../../lib/head/watchers.js';
 import type { ToldEngine } from '../../../lib/cluster/bus/instance_teller.js';
 

@@ -2,7 +2,7 @@
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { Offer, OfferEnd, OfferState } from '../../../lib/head/handover/offer.js';
 import type { SequenceLoads } from '../../../lib/head/scheduling/sequence_loads.js';
-import { StoredBlocks } from '../../../lib/head/scheduling/stored_blocks.js';
+import { StoredBlocks } from '../../../lib/head/scheduling/blocks/stored_blocks.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
 import { PlayedEngine } from './played_engine.js';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/block_keys.js';
+import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/blocks/block_keys.js';
 import { ClusterError } from '../../../../lib/cluster/base/errors.js';
 import { kv } from '../../../../lib/cluster/routing/policies/kv.js';
 import { leastLoad, roundRobin } from '../../../../lib/cluster/routing/policies/plain.js';

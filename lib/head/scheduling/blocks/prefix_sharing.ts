@@ -1,8 +1,8 @@
 /** Which tokens' keys and values sequences may take from each other. Why: docs/decisions/exactness.md#what-a-prefix-cache-may-share */
-import type { ExpertwireConfig } from '../../config/schema.js';
-import type { KernelChoice } from '../../kernels/kernel_choice.js';
-import type { JobGate } from '../../plugins/gates.js';
-import type { ModelSpec } from '../../model/spec/spec.js';
+import type { ExpertwireConfig } from '../../../config/schema.js';
+import type { KernelChoice } from '../../../kernels/kernel_choice.js';
+import type { JobGate } from '../../../plugins/gates.js';
+import type { ModelSpec } from '../../../model/spec/spec.js';
 
 /** How blocks are named that may be shared. */
 export interface PrefixSharing {

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/block_keys.js';
-import { Scheduler, type SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
-import { shortKeyOf, StoredBlocks } from '../../../../lib/head/scheduling/stored_blocks.js';
-import { OPTIONS, request, stepOf } from '../../../kit/engine/scheduling.js';
+import { BlockHasher, BlockKeys } from '../../../../../lib/head/scheduling/blocks/block_keys.js';
+import { Scheduler, type SequenceRequest } from '../../../../../lib/head/scheduling/scheduler.js';
+import { shortKeyOf, StoredBlocks } from '../../../../../lib/head/scheduling/blocks/stored_blocks.js';
+import { OPTIONS, request, stepOf } from '../../../../kit/engine/scheduling.js';
 
 const { blockSize, sharing } = OPTIONS;
 

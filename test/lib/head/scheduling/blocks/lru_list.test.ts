@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { LruList } from '../../../../lib/head/scheduling/lru_list.js';
+import { LruList } from '../../../../../lib/head/scheduling/blocks/lru_list.js';
 
 describe('least recently used first', () => {
   it('holds what an array would, in its order, whatever is added, removed and taken out', () => {

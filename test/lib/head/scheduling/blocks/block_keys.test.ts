@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/block_keys.js';
+import { BlockHasher, BlockKeys } from '../../../../../lib/head/scheduling/blocks/block_keys.js';
 
 const ANY = { seed: 'model', separatesForms: false };
 const EXACT = { seed: 'model', separatesForms: true };

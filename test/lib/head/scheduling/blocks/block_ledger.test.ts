@@ -1,8 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { BlockLedger } from '../../../../lib/head/scheduling/block_ledger.js';
-import { shortKeyOf, StoredBlocks, type BlockChanges } from '../../../../lib/head/scheduling/stored_blocks.js';
-import { RefBlockLedger } from '../../../refs/ref_block_ledger.js';
+import { BlockLedger } from '../../../../../lib/head/scheduling/blocks/block_ledger.js';
+import {
+  shortKeyOf,
+  StoredBlocks,
+  type BlockChanges,
+} from '../../../../../lib/head/scheduling/blocks/stored_blocks.js';
+import { RefBlockLedger } from '../../../../refs/ref_block_ledger.js';
 
 const BLOCK_SIZE = 2;
 

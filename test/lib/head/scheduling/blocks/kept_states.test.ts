@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { keptEnds, KeptStates } from '../../../../lib/head/scheduling/kept_states.js';
-import { Scheduler } from '../../../../lib/head/scheduling/scheduler.js';
-import { OPTIONS, request, stepOf, lose } from '../../../kit/engine/scheduling.js';
+import { keptEnds, KeptStates } from '../../../../../lib/head/scheduling/blocks/kept_states.js';
+import { Scheduler } from '../../../../../lib/head/scheduling/scheduler.js';
+import { OPTIONS, request, stepOf, lose } from '../../../../kit/engine/scheduling.js';
 
 const nobody = (): boolean => false;
 

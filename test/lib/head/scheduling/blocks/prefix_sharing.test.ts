@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { loadConfig } from '../../../../lib/config/load.js';
-import { openModel } from '../../../../lib/head/opened_model.js';
-import { prefixSharingOf } from '../../../../lib/head/scheduling/prefix_sharing.js';
-import { tinyModel } from '../../../kit/paths.js';
+import { loadConfig } from '../../../../../lib/config/load.js';
+import { openModel } from '../../../../../lib/head/opened_model.js';
+import { prefixSharingOf } from '../../../../../lib/head/scheduling/blocks/prefix_sharing.js';
+import { tinyModel } from '../../../../kit/paths.js';
 
 /** Of a model with latent attention, or with grouped-query attention. */
 async function sharingOf(attention: 'mla' | 'gqa', ...overrides: string[]) {
