@@ -219,6 +219,7 @@ export class Engine implements TokenSource {
     });
     this.arrivals = new Arrivals({
       ...{ job, host: this.requests, identity: this.kvIdentity, config: config.cluster, blockSize: limits.blockSize },
+      timeoutMs: config.comm.timeout_ms,
     });
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector, this.speeds];
     observers.push(this.experts);

@@ -9,6 +9,7 @@ import type { ArrivalPlace } from '../scheduling/sequence_arrivals.js';
 import type { ArrivalCounter } from './arrival_counts.js';
 import type { FollowedSource } from './followed_source.js';
 import type { Pulls } from './pulls.js';
+import { Patience } from './patience.js';
 import { nextStage, type Stage, type StageLimits } from './stages.js';
 
 /** Who holds the sequence's place, as {@link Scheduler} does. */
@@ -26,6 +27,8 @@ export interface ArrivalLimits extends StageLimits {
   readonly wire: KvWire;
   /** Tries of one pull before its tokens are computed anew. */
   readonly maxTries: number;
+  /** How long a pull of so many tokens may take once all of them can be read. */
+  readonly pullMs: (numTokens: number) => number;
 }
 
 /** Who comes, and what from. */
@@ -131,7 +134,8 @@ export class Arrival {
       ...{ ...limits, numPromptTokens, numHere, numStages, isStreamed, isFinal: state.isFinal },
       numOutputTokens: outputTokenIds.length,
       numReadable: state.numTokens,
-      canPull: canPull && state.place !== null && this.numFailed < limits.maxTries,
+      canPull: canPull && this.numFailed < limits.maxTries,
+      place: state.place !== null ? 'there' : followed.wasPlaced ? 'away' : 'nowhere',
     });
   }
 
@@ -146,17 +150,20 @@ export class Arrival {
   private async pull({ rank, blocks }: ArrivalPlace, to: number, signal: AbortSignal): Promise<void> {
     const { followed, pulls, limits, counts } = this.parts;
     const { lease, place } = followed.state;
-    const elsewhere = new AbortController();
+    const inVain = new AbortController();
     const order = { lease, place: place!, wire: limits.wire, from: this.numHere, to, blocks: [...blocks] };
-    const pulling = pulls.pull(rank, order, AbortSignal.any([signal, elsewhere.signal]));
-    const report = await this.beside(pulling, signal, () => {
-      if (this.isLost || !isSame(followed.state.place, place)) elsewhere.abort(new Elsewhere());
-    }).catch((error: unknown) => {
-      if (error instanceof Elsewhere) return null;
-      throw error;
-    });
-    if (report === null || report.error !== undefined) {
-      this.numFailed++;
+    const pulling = pulls.pull(rank, order, AbortSignal.any([signal, inVain.signal]));
+    const patience = new Patience(limits.pullMs(to - this.numHere), () => inVain.abort(new InVain(limits.maxTries)));
+    const onState = (): void => {
+      if (this.isLost || !isSame(followed.state.place, place)) inVain.abort(new InVain(1));
+      else if (followed.state.numTokens >= to) patience.begin();
+    };
+    onState();
+    const report = await this.beside(pulling, signal, { numTokens: to, onState })
+      .catch(failureOf)
+      .finally(() => patience.end());
+    if (report.error !== undefined) {
+      this.numFailed += report.error instanceof InVain ? report.error.numTries : 1;
       counts.numFailedPulls++;
       return;
     }
@@ -168,11 +175,11 @@ export class Arrival {
     await this.hear(() => followed.more(0, signal), signal);
   }
 
-  /** Waits for something; meanwhile it is heard what becomes of the sequence at its source. */
-  private async beside<T>(work: Promise<T>, signal: AbortSignal, onNews?: () => void): Promise<T> {
+  /** Waits for something; meanwhile it is heard what becomes of the sequence at its source, that it has so many tokens for instance. */
+  private async beside<T>(work: Promise<T>, signal: AbortSignal, watch: SourceWatch = {}): Promise<T> {
     const stop = new AbortController();
     const both = AbortSignal.any([signal, stop.signal]);
-    this.follow(both, onNews).catch(() => undefined); // it was aborted
+    this.follow(both, watch).catch(() => undefined); // it was aborted
     try {
       return await work;
     } finally {
@@ -180,10 +187,12 @@ export class Arrival {
     }
   }
 
-  private async follow(signal: AbortSignal, onNews?: () => void): Promise<void> {
+  private async follow(signal: AbortSignal, { numTokens = 0, onState }: SourceWatch): Promise<void> {
+    const { followed } = this.parts;
     while (!this.isLost) {
-      await this.hear(() => this.parts.followed.more(ALL_TOKENS, signal), signal);
-      onNews?.();
+      const next = followed.state.numTokens < numTokens ? numTokens : ALL_TOKENS;
+      await this.hear(() => followed.more(next, signal), signal);
+      onState?.();
     }
   }
 
@@ -223,7 +232,22 @@ export class Arrival {
   }
 }
 
-/** The source's rank is another one by now. */
-class Elsewhere extends Error {}
+/** Who waits for news of the source, and for how many tokens there. */
+interface SourceWatch {
+  readonly numTokens?: number;
+  readonly onState?: () => void;
+}
+
+/** A pull that brings nothing any more; it counts as so many that failed. */
+class InVain extends Error {
+  constructor(readonly numTries: number) {
+    super();
+  }
+}
+
+function failureOf(error: unknown): { readonly error: InVain; readonly payloadBytes: 0 } {
+  if (error instanceof InVain) return { error, payloadBytes: 0 };
+  throw error;
+}
 
 const isSame = (a: Address | null, b: Address | null): boolean => a?.host === b?.host && a?.port === b?.port;

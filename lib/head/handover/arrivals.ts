@@ -18,10 +18,14 @@ export interface ArrivalsParts {
   readonly identity: KvIdentity;
   readonly config: ExpertwireConfig['cluster'];
   readonly blockSize: number;
+  /** How long a rank may say nothing. */
+  readonly timeoutMs: number;
 }
 
 /** Of one pull, before what it was to bring is computed anew. */
 const MAX_TRIES = 3;
+/** That a link brings in any case, where it isn't broken: 1 MiB/s. */
+const SLOWEST_BYTES_PER_MS = 1048;
 
 /** Brings requests here, one {@link Arrival} each. */
 export class Arrivals {
@@ -31,10 +35,14 @@ export class Arrivals {
   private readonly ended = new AbortController();
 
   constructor(private readonly parts: ArrivalsParts) {
-    const { config, blockSize } = parts;
+    const { config, blockSize, identity, timeoutMs } = parts;
     this.pulls = new Pulls(parts.job);
     const lastStageTokens = config.last_stage_blocks * blockSize;
-    this.limits = { maxStages: config.max_stages, lastStageTokens, wire: config.kv_wire, maxTries: MAX_TRIES };
+    const { numLayers = 0, rowFloats = 0 } = identity.shape ?? {};
+    const msPerToken = (numLayers * rowFloats * 4) / SLOWEST_BYTES_PER_MS;
+    const pullMs = (numTokens: number): number => timeoutMs + numTokens * msPerToken;
+    const { max_stages: maxStages, kv_wire: wire } = config;
+    this.limits = { maxStages, lastStageTokens, wire, maxTries: MAX_TRIES, pullMs };
   }
 
   /** A copy. */

@@ -17,6 +17,7 @@ export interface FollowedRequest {
 /** Tells of a sequence that another instance offers. */
 export class FollowedSource {
   private last!: SourceState;
+  private hadPlace = false;
   private known: readonly number[];
 
   private constructor(
@@ -36,6 +37,11 @@ export class FollowedSource {
   /** What it said last. */
   get state(): SourceState {
     return this.last;
+  }
+
+  /** A rank had it at some time. */
+  get wasPlaced(): boolean {
+    return this.hadPlace;
   }
 
   /** Of its output, all that is known, up to the most that the request can have. */
@@ -94,6 +100,7 @@ export class FollowedSource {
     if (!(numTokens >= 0 && numTokens <= numPromptTokens + outputTokenIds.length))
       throw lost('it has more keys than tokens');
     this.last = state;
+    this.hadPlace ||= state.place !== null;
     if (outputTokenIds.length > known.length) this.known = outputTokenIds.slice(0, request.maxNewTokens);
   }
 

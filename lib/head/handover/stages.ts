@@ -17,8 +17,10 @@ export interface StageView extends StageLimits {
   readonly numHere: number;
   /** Its first tokens that can be read there. */
   readonly numReadable: number;
-  /** A rank has them, and they are what they would be here. */
+  /** They are what they would be here, and nothing was in the way of reading them. */
   readonly canPull: boolean;
+  /** A rank has them; `away`: one had. */
+  readonly place: 'there' | 'away' | 'nowhere';
   /** Nothing is added there any more. */
   readonly isFinal: boolean;
   /** Tokens of the prompt are pulled before they are computed. */
@@ -36,11 +38,15 @@ export type Stage =
 
 /** The last token that is known is computed here in any case: what it leads to isn't known. */
 export function nextStage(view: StageView): Stage {
-  const { numPromptTokens, numOutputTokens, numHere, numReadable, canPull, isFinal } = view;
+  const { numPromptTokens, numOutputTokens, numHere, numReadable, isFinal, place } = view;
+  const canPull = view.canPull && place === 'there';
   const to = Math.min(numReadable, numPromptTokens + numOutputTokens - 1);
   if (isFinal) return canPull && numHere < to ? { kind: 'pull', to } : { kind: 'go_on' };
+  const isComputed = numOutputTokens > 0 || numReadable >= numPromptTokens;
+  // A prompt that is computed anew there needn't be here; one that never began can as well begin here.
+  if (view.canPull && place === 'away' && !isComputed) return { kind: 'wait', numTokens: numPromptTokens };
   if (!canPull) return { kind: 'finish' };
-  if (numOutputTokens === 0 && numReadable < numPromptTokens) {
+  if (!isComputed) {
     const isNext = view.isStreamed && numHere < numPromptTokens;
     return isNext ? { kind: 'pull', to: numPromptTokens } : { kind: 'wait', numTokens: numPromptTokens };
   }

@@ -67,6 +67,8 @@ export class Arriving implements Sequence {
 
 export interface ArrivingHeadOptions extends SchedulerOptions {
   readonly cluster?: Partial<typeof CLUSTER_DEFAULTS>;
+  /** How long a rank may say nothing. Default 10000. */
+  readonly timeoutMs?: number;
 }
 
 export class ArrivingHead {
@@ -116,7 +118,14 @@ export class ArrivingHead {
       },
     });
     const config = { ...CLUSTER_DEFAULTS, last_stage_blocks: 1, ...options.cluster };
-    this.arrivals = new Arrivals({ job, host: this.requests, identity: IDENTITY, config, blockSize });
+    this.arrivals = new Arrivals({
+      job,
+      host: this.requests,
+      identity: IDENTITY,
+      config,
+      blockSize,
+      timeoutMs: options.timeoutMs ?? 10_000,
+    });
   }
 
   private readonly newCache: () => RankCache;

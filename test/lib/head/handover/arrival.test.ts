@@ -284,6 +284,17 @@ describe('a request that arrives, and fails on its way,', () => {
     expect(head.story.at(-1)).to.equal('begin 0 on 0: 21');
   });
 
+  it('because a rank here says nothing any more: isn’t waited for', async () => {
+    const head = new ArrivingHead({ ...ONE, timeoutMs: 1 });
+    const source = new PlayedKvSource(asked, 21, 4);
+    const taken = await head.come(asked, source);
+    await head.step();
+    while (head.pulls.length > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await finish(head, asked, taken);
+    expect(head.story).to.deep.equal(['pull 0 on 0: 0-21', 'cancel 0', 'begin 0 on 0: 0']);
+    expect(head.arrivals.counts).to.include({ numFailedPulls: 1, numRecomputed: 1 });
+  });
+
   it('because its source is elsewhere by now: is pulled from there', async () => {
     const head = new ArrivingHead(ONE);
     const source = new PlayedKvSource(asked, 21, 4);
