@@ -65,18 +65,15 @@ export class Lease {
   }
 
   /**
-   * Waits until there is news for one who has the state numbered `after`: it has so many tokens, is final, is in another place, or never was told that one; or
-   * `signal` is aborted. @throws EngineError LEASE_OVER
+   * Waits until it has so many tokens, or there is news for one who has the state numbered `after`: it is final, is in another place, or what was told last is
+   * another state; or `signal` is aborted. @throws EngineError LEASE_OVER
    */
   async news(after: number, numTokens: number, signal: AbortSignal): Promise<LeaseStateMessage> {
     const known = this.told;
     for (;;) {
       const state = this.state();
-      const isMore = (before: LeaseStateMessage): boolean =>
-        (state.num_tokens >= numTokens && before.num_tokens < numTokens) ||
-        state.is_final !== before.is_final ||
-        !isSame(state.place, before.place);
-      if (known?.version !== after || isMore(known) || signal.aborted) return state;
+      const isNew = known?.version !== after || state.is_final !== known.is_final || !isSame(state.place, known.place);
+      if (state.num_tokens >= numTokens || isNew || signal.aborted) return state;
       await this.offer.changed(signal).catch((error: unknown) => {
         if (!signal.aborted) throw error;
       });

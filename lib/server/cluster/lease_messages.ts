@@ -17,8 +17,8 @@ export const leasePath = z.object({ id: leaseIdField });
 const whole = (min: number, max: number) => z.coerce.number().pipe(integer(min, max).unwrap().unwrap()).optional();
 
 /**
- * GET /v1/kv/leases/ID: at once, or, for one who has the state numbered `after`, when there are so many `tokens`, it is final, its place is another, or `wait`
- * milliseconds are over: a third of `cluster.lease_timeout_ms` at most. To ask keeps the lease.
+ * GET /v1/kv/leases/ID: at once, or, for one who has the state numbered `after`, when there are so many `tokens`, it became final, its place is another, or
+ * `wait` milliseconds are over: a third of `cluster.lease_timeout_ms` at most. To ask keeps the lease.
  */
 export const stateQuery = z.object({
   after: whole(-1, Number.MAX_SAFE_INTEGER),

@@ -64,7 +64,7 @@ describe('leases over HTTP', () => {
     await waiting(offer);
     offer.set({ outputTokenIds: [9], numTokens: 3, numExactTokens: 2 });
     expect(await more).to.deep.include({ output_token_ids: [9], num_tokens: 3, num_exact_tokens: 2, is_final: false });
-    const last = state(`?after=${(await state()).version}&tokens=3`);
+    const last = state(`?after=${(await state()).version}&tokens=4`);
     await waiting(offer);
     offer.set({ isPaused: true });
     expect(await last).to.include({ is_final: true });
