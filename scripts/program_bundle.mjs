@@ -30,6 +30,7 @@ const OUTSIDE = [
   '@opentelemetry/*',
   'vega',
   'vega-lite',
+  '@nats-io/*',
 ];
 const OPTIONAL = ['msgpackr-extract', 'bufferutil', 'utf-8-validate'];
 

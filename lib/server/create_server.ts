@@ -36,7 +36,10 @@ export interface HttpServer {
   readonly numResumed: number;
   /** Requests that are being answered, but for those that only look. */
   readonly numRunning: number;
-  /** Listens where the configuration says. Returns the URL, with the port that it got. @throws ConfigError INVALID_VALUE where it can't */
+  /**
+   * Listens where the configuration says, and is then there for all who meet at `cluster.bus`. Returns the URL, with the port that it got.
+   * @throws ConfigError INVALID_VALUE where it can't; ClusterError BUS_FAILED
+   */
   listen(): Promise<string>;
   /**
    * Refuses new requests, lets those that run finish, then closes. Returns how many were broken off because they ran longer than
@@ -119,6 +122,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
       await listenSilently(app, { host, port });
       const url = urlOf(config.server, (app.server.address() as AddressInfo).port);
       cluster?.instance.listensAt(url);
+      await cluster?.enter();
       return url;
     },
     drain: async () => {

@@ -1,4 +1,5 @@
 /** From a server's configuration to the cluster that it is in. */
+import type { Bus } from '../../cluster/bus/bus.js';
 import { InstanceEvents } from '../../cluster/bus/instance_events.js';
 import { InstanceTeller } from '../../cluster/bus/instance_teller.js';
 import { ConfigError } from '../../config/errors.js';
@@ -16,11 +17,14 @@ export class ServedCluster {
   /** For who follows it over HTTP. */
   readonly events: InstanceEvents;
   private readonly teller: InstanceTeller;
+  /** Null: routers ask this server itself. */
+  private bus: Bus | null = null;
 
   constructor(
-    { config, modelName, log, engine }: ServerContext & { readonly engine: ServedEngine & MovingEngine },
+    private readonly context: ServerContext & { readonly engine: ServedEngine & MovingEngine },
     private readonly keys: Pick<ApiKeys, 'isOfCluster' | 'hasClusterKeys'>,
   ) {
+    const { config, modelName, log, engine } = context;
     this.instance = new Instance({ config, modelName, engine });
     this.leases = new Leases(engine, () => this.instance.place);
     this.teller = new InstanceTeller(engine, {
@@ -42,9 +46,19 @@ export class ServedCluster {
     return this.keys.hasClusterKeys;
   }
 
+  /** The server listens: it is there for all who meet at `cluster.bus`. @throws ClusterError BUS_FAILED */
+  async enter(): Promise<void> {
+    const { config, env } = this.context;
+    if (config.cluster.bus === 'local') return;
+    const { openNatsBus } = await import('../../cluster/bus/nats/nats_bus.js');
+    this.bus = await openNatsBus(config.cluster, env);
+    this.teller.add(await this.bus.join(this.instance.record, this.teller));
+  }
+
   /** It is gone for all. Idempotent. */
-  close(): Promise<void> {
-    return this.teller.close();
+  async close(): Promise<void> {
+    await this.teller.close();
+    await this.bus?.close();
   }
 }
 
