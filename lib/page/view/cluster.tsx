@@ -103,13 +103,13 @@ function RouterFigures({ state: { now, seconds } }: Pick<ClusterProps, 'state'>)
         >
           {count(sum(({ numRunning }) => numRunning))}
         </Figure>
-        <Figure id="cached" name="Cached" unit="of prompt tokens" more={`${count(now.numCachedTokens)} tokens`}>
+        <Figure id="cached" name="Cached" unit="of prompts" more={`${count(now.numCachedTokens)} tokens`}>
           {percent(cachedShare(now))}
         </Figure>
         <Figure id="kv" name="KV blocks" unit="fullest" more={`${plural(now.numMoves, 'request')} moved`}>
           {uses.length === 0 ? NOTHING : percent(fullest)}
         </Figure>
-        <Figure id="up" name="Instances" unit="that answer" more={`of ${count(now.numInstances)}`}>
+        <Figure id="up" name="Instances" unit="up" more={`of ${count(now.numInstances)}`}>
           {count(numUp)}
         </Figure>
       </dl>

@@ -72,7 +72,7 @@ function whatOf({ model, now }: LiveState): VNode {
 function clusterOf({ router, now }: ClusterSnapshot): VNode {
   return (
     <>
-      <strong>{router.name}</strong> <span>{plural(now.numInstances, 'instance')}</span>{' '}
+      <strong>{`cluster ${router.name}`}</strong> <span>{plural(now.numInstances, 'instance')}</span>{' '}
       <span>{`policy ${router.policy}`}</span>
     </>
   );
