@@ -38,6 +38,8 @@ export interface SourceState {
   readonly numExactTokens: number;
   /** Nothing is added any more: it is paused, or it ended and its blocks are held. */
   readonly isFinal: boolean;
+  /** It comes to that without {@link KvSource.finish}, which waits for it: behind its prompt, for instance. */
+  readonly pausesItself: boolean;
 }
 
 /**

@@ -131,7 +131,8 @@ export class Arrival {
     const { numHere, numStages } = this;
     if (this.isLost) return { kind: 'go_on' };
     return nextStage({
-      ...{ ...limits, numPromptTokens, numHere, numStages, isStreamed, isFinal: state.isFinal },
+      ...{ ...limits, numPromptTokens, numHere, numStages, isStreamed },
+      ...{ isFinal: state.isFinal, pausesItself: state.pausesItself },
       numOutputTokens: outputTokenIds.length,
       numReadable: state.numTokens,
       canPull: canPull && this.numFailed < limits.maxTries,

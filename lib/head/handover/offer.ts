@@ -15,6 +15,8 @@ export interface OfferState {
   readonly numExactTokens: number;
   /** No step computes it, and none will until the offer ends: nothing of this changes but the place. */
   readonly isPaused: boolean;
+  /** It comes to that without {@link Offer.pause}, which waits for it. */
+  readonly pausesItself: boolean;
   /** The request is over here, and its blocks are held for whoever comes for them. */
   readonly isOver: boolean;
 }

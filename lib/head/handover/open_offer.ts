@@ -79,7 +79,8 @@ export class OpenOffer implements Offer {
     const numTokens = this.told === null ? 0 : run!.numComputed;
     const numExactTokens = Math.min(numTokens, run?.firstDegraded ?? 0);
     const known = { promptTokenIds, outputTokenIds: [...outputTokenIds], sampling, numTokens, numExactTokens };
-    return { ...known, isPaused: this.isPaused, isOver: this.over };
+    const { pausesItself } = this.limits;
+    return { ...known, isPaused: this.isPaused, pausesItself, isOver: this.over };
   }
 
   /** Resolves with the next change, or the end; may do so early. Rejects with the reason of `signal`. */

@@ -23,6 +23,8 @@ export interface StageView extends StageLimits {
   readonly place: 'there' | 'away' | 'nowhere';
   /** Nothing is added there any more. */
   readonly isFinal: boolean;
+  /** It will be so without being asked: what it computes until then is wanted. */
+  readonly pausesItself: boolean;
   /** Tokens of the prompt are pulled before they are computed. */
   readonly isStreamed: boolean;
   /** Pulls that were done. */
@@ -45,11 +47,14 @@ export function nextStage(view: StageView): Stage {
   const isComputed = numOutputTokens > 0 || numReadable >= numPromptTokens;
   // A prompt that is computed anew there needn't be here; one that never began can as well begin here.
   if (view.canPull && place === 'away' && !isComputed) return { kind: 'wait', numTokens: numPromptTokens };
-  if (!canPull) return { kind: 'finish' };
+  if (!canPull) return pauseOf(view);
   if (!isComputed) {
     const isNext = view.isStreamed && numHere < numPromptTokens;
     return isNext ? { kind: 'pull', to: numPromptTokens } : { kind: 'wait', numTokens: numPromptTokens };
   }
   const isLast = to - numHere <= view.lastStageTokens || view.numStages + 1 >= view.maxStages;
-  return isLast ? { kind: 'finish' } : { kind: 'pull', to };
+  return isLast ? pauseOf(view) : { kind: 'pull', to };
 }
+
+const pauseOf = ({ pausesItself }: StageView): Stage =>
+  pausesItself ? { kind: 'wait', numTokens: Number.MAX_SAFE_INTEGER } : { kind: 'finish' };

@@ -47,8 +47,11 @@ export class HttpKvSource implements KvSource {
   }
 
   /** What it stays. @throws EngineError SOURCE_LOST; the reason of the signal */
-  finish(signal: AbortSignal): Promise<SourceState> {
-    return this.ask('POST', '/pause', signal);
+  async finish(signal: AbortSignal): Promise<SourceState> {
+    for (;;) {
+      const state = await this.ask('POST', '/pause', signal);
+      if (state.isFinal) return state;
+    }
   }
 
   /** @throws EngineError SOURCE_LOST: nobody heard it, or the request goes on there */
@@ -102,7 +105,7 @@ function sourceStateOf(message: LeaseStateMessage, { id, token }: LeasePlace): S
   const { place, identity, is_final: isFinal, seed } = message;
   const { shape } = identity;
   return {
-    ...{ lease: { id, token }, place, seed, isFinal },
+    ...{ lease: { id, token }, place, seed, isFinal, pausesItself: message.pauses_itself },
     identity: { ...identity, shape: shape && { numLayers: shape.num_layers, rowFloats: shape.row_floats } },
     numPromptTokens: message.num_prompt_tokens,
     promptDigest: message.prompt_digest,

@@ -42,7 +42,7 @@ export class Lease {
 
   /** How far it is. @throws EngineError LEASE_OVER */
   state(): LeaseStateMessage {
-    const { promptTokenIds, outputTokenIds, sampling, numTokens, numExactTokens, isPaused, isOver } =
+    const { promptTokenIds, outputTokenIds, sampling, numTokens, numExactTokens, isPaused, isOver, pausesItself } =
       this.offer.state();
     const { fingerprint, shape, sharing } = this.identity;
     this.digest ??= promptDigestOf(promptTokenIds);
@@ -55,7 +55,7 @@ export class Lease {
       ...{ num_prompt_tokens: promptTokenIds.length, prompt_digest: this.digest, seed: sampling.seed },
       ...{ output_token_ids: [...outputTokenIds], num_tokens: numTokens },
       num_exact_tokens: numExactTokens,
-      is_final: isPaused || isOver,
+      ...{ is_final: isPaused || isOver, pauses_itself: pausesItself },
     };
     const text = JSON.stringify(state);
     if (text !== this.text) this.version++;

@@ -49,6 +49,8 @@ export const leaseState = z.object({
   num_exact_tokens: count,
   /** Nothing more is computed here until commit or rollback. */
   is_final: z.boolean(),
+  /** It comes to that without being asked to pause. */
+  pauses_itself: z.boolean(),
 });
 
 /** Checked. */

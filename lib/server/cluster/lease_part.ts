@@ -24,19 +24,26 @@ export function leaseRoutes(app: ServerApp, { config, ending }: ServerContext, l
     ({ body }) => leases.paramsOf(leases.add(body.request_id)),
   );
   const schema = { params: leasePath, response: { 200: leaseState } };
+  /** Of a question that waits: for its news, and for whoever asks to ask again in time. */
+  const waitOf = (reply: FastifyReply, ms = Infinity): AbortSignal => {
+    const most = Math.floor(config.cluster.lease_timeout_ms / WAITS_PER_TIMEOUT);
+    return AbortSignal.any([signalOf(reply), AbortSignal.timeout(Math.min(ms, most))]);
+  };
   app.get(
     '/v1/kv/leases/:id',
     { config: OWN_KEY, schema: { ...schema, querystring: stateQuery } },
     (request, reply) => {
-      const { after = -1, tokens = Infinity, wait = Infinity } = request.query;
-      const late = AbortSignal.timeout(Math.min(wait, Math.floor(config.cluster.lease_timeout_ms / WAITS_PER_TIMEOUT)));
-      return find(request).news(after, tokens, AbortSignal.any([signalOf(reply), late]));
+      const { after = -1, tokens = Infinity, wait } = request.query;
+      return find(request).news(after, tokens, waitOf(reply, wait));
     },
   );
   app.post('/v1/kv/leases/:id/pause', { config: OWN_KEY, schema }, async (request, reply) => {
     const lease = find(request);
-    await lease.offer.pause(signalOf(reply));
-    return lease.state();
+    const signal = waitOf(reply);
+    await lease.offer.pause(signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    return lease.state(); // not final where that takes longer
   });
   const ends = { config: OWN_KEY, schema: { params: leasePath } };
   app.post('/v1/kv/leases/:id/commit', ends, (request) => commit(find(request)));

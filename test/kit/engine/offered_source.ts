@@ -74,13 +74,23 @@ export class OfferedSource implements KvSource {
   private state(): SourceState {
     const { kvIdentity: identity } = this.engine;
     const { lease, ...offer } = { lease: this.offer!.lease, place: this.offer!.place(), ...this.offer!.state() };
-    const { promptTokenIds, sampling, isPaused, isOver, place, outputTokenIds, numTokens, numExactTokens } = offer;
+    const {
+      promptTokenIds,
+      sampling,
+      isPaused,
+      pausesItself,
+      isOver,
+      place,
+      outputTokenIds,
+      numTokens,
+      numExactTokens,
+    } = offer;
     const state = {
       ...{ lease, place, identity, outputTokenIds, numTokens, numExactTokens },
       numPromptTokens: promptTokenIds.length,
       promptDigest: promptDigestOf(promptTokenIds),
       seed: sampling.seed,
-      isFinal: isPaused || isOver,
+      ...{ isFinal: isPaused || isOver, pausesItself },
     };
     return this.options.told?.(state) ?? state;
   }

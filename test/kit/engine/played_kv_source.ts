@@ -28,6 +28,8 @@ export class PlayedKvSource implements KvSource {
   port: number | null = 1;
   /** The first token that lost an expert. */
   firstDegraded = Infinity;
+  /** It will pause without being asked: a test says when. */
+  pausesItself = false;
   private told: SourceState | null = null;
   private readonly waiting = new Set<() => void>();
 
@@ -125,7 +127,8 @@ export class PlayedKvSource implements KvSource {
     return {
       lease: { id: 'a lease', token: 'a token' },
       place: this.port === null ? null : { host: 'source', port: this.port },
-      ...{ identity, outputTokenIds, numTokens, seed: 0, isFinal: this.isPaused },
+      ...{ identity, outputTokenIds, numTokens, seed: 0 },
+      ...{ isFinal: this.isPaused, pausesItself: this.pausesItself },
       numPromptTokens: promptTokenIds.length,
       promptDigest: promptDigestOf(promptTokenIds),
       numExactTokens: Math.min(numTokens, this.firstDegraded),

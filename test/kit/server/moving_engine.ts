@@ -13,7 +13,7 @@ export class PlayedOffer implements Offer {
   numCommits = 0;
   private shown: OfferState = {
     ...{ promptTokenIds: [1, 2, 3], outputTokenIds: [], sampling: { ...GREEDY, seed: 77 } },
-    ...{ numTokens: 0, numExactTokens: 0, isPaused: false, isOver: false },
+    ...{ numTokens: 0, numExactTokens: 0, isPaused: false, pausesItself: false, isOver: false },
   };
   private where: ReturnType<Offer['place']> = null;
   private readonly waiting = new Set<() => void>();
@@ -55,10 +55,11 @@ export class PlayedOffer implements Offer {
     });
   }
 
-  pause(): Promise<OfferState> {
+  async pause(signal?: AbortSignal): Promise<OfferState> {
     this.check();
+    while (this.shown.pausesItself && !this.shown.isPaused) await this.changed(signal);
     this.set({ isPaused: true });
-    return Promise.resolve(this.shown);
+    return this.shown;
   }
 
   commit(): void {

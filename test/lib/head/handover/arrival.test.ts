@@ -101,6 +101,27 @@ describe('a request that arrives', () => {
     expect(head.scheduler.load.ranks[0]!.numCachedBlocks, 'others may begin with it').to.be.at.least(4);
   });
 
+  it('is waited for where it will pause by itself, and streamed as soon as a rank computes it', async () => {
+    const head = new ArrivingHead(STREAMED);
+    const source = new PlayedKvSource(asked);
+    source.pausesItself = true;
+    source.port = null; // it waits there
+    const taken = await head.come(asked, source);
+    await head.step();
+    expect([head.story, source.calls.includes('finish')]).to.deep.equal([[], false]);
+    source.port = 1;
+    source.news();
+    await head.step();
+    expect(head.story).to.deep.equal(['pull 0 on 0: 0-18']);
+    source.advance(18);
+    source.isPaused = true;
+    source.news();
+    await head.bring();
+    await finish(head, asked, taken);
+    expect([source.end, source.calls.includes('finish')]).to.deep.equal(['committed', false]);
+    expect(head.story).to.deep.equal(['pull 0 on 0: 0-18', 'begin 0 on 0: 18']);
+  });
+
   it('is streamed by the length of its prompt', async () => {
     for (const [least, story] of [
       [18, ['pull 0 on 0: 0-18']],

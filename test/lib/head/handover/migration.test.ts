@@ -114,7 +114,7 @@ describe('a request that is handed over behind its prompt', () => {
       const engines = [
         {
           numRanks: 2,
-          ...set(4, 'engine.max_num_batched_tokens=8', 'engine.max_num_seqs=8', 'engine.prefix_cache=off'),
+          ...set(4, 'engine.max_num_batched_tokens=8', 'engine.max_num_seqs=2', 'engine.prefix_cache=off'),
         },
         { numRanks: 1, ...set(8, kv, 'engine.prefix_cache=off') },
       ] as const;
@@ -128,8 +128,9 @@ describe('a request that is handed over behind its prompt', () => {
         expect(moved.map(({ tokenIds }) => tokenIds)).to.deep.equal(expected);
         expect(moved.map(({ numTold, end }) => [numTold, end])).to.deep.equal(moved.map(() => [1, 'moved']));
         expect(two.from.engine.stats().numOutputTokens - before).to.equal(requests.length);
-        const { arrivals, numArrivedTokens } = two.to.engine.stats();
-        expect(arrivals.numRecomputed).to.equal(0);
+        expect(moved.flatMap(({ source }) => source.calls)).not.to.include('finish');
+        const { arrivals, numArrivedTokens, numPromptTokens } = two.to.engine.stats();
+        expect([arrivals.numRecomputed, numPromptTokens], 'no prompt is computed there').to.deep.equal([0, 0]);
         expect(numArrivedTokens).to.equal(PROMPTS.reduce((sum, { length }) => sum + length, 0));
       });
     });

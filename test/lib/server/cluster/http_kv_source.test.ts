@@ -17,10 +17,13 @@ const sourceAt = (port: number, { id, token } = LEASE, timeoutMs = 10_000): Http
   new HttpKvSource({ host: '127.0.0.1', port, isTls: false, id, token }, timeoutMs);
 
 /** A server with an offer, and its target's view of it. */
-async function offered(use: (source: HttpKvSource, offer: PlayedOffer, port: number) => Promise<void>): Promise<void> {
+async function offered(
+  use: (source: HttpKvSource, offer: PlayedOffer, port: number) => Promise<void>,
+  base: object = { cluster: { enabled: true } },
+): Promise<void> {
   const engine = new MovingEngine(playText(''));
   const offer = engine.allow('r1');
-  const { app, server } = await servedApp({ engine, base: { cluster: { enabled: true }, server: { port: 0 } } });
+  const { app, server } = await servedApp({ engine, base: { ...base, server: { port: 0 } } });
   try {
     await server.listen();
     await app.inject({ method: 'POST', url: '/v1/kv/leases', payload: { request_id: 'r1' } });
@@ -57,13 +60,19 @@ const waiting = async (offer: PlayedOffer): Promise<void> => {
   while (offer.numWaiting === 0) await new Promise(setImmediate);
 };
 
+/** Until somebody waits, and then waits no more. */
+const nextWait = async (offer: PlayedOffer): Promise<void> => {
+  await waiting(offer);
+  while (offer.numWaiting > 0) await new Promise(setImmediate);
+};
+
 describe('a source over HTTP', () => {
   it('says what the offer is', () =>
     offered(async (source, offer) => {
       const expected: SourceState = {
         ...{ lease: offer.lease, place: null, numPromptTokens: 3, promptDigest: promptDigestOf([1, 2, 3]), seed: 77 },
         identity: { fingerprint: 'f00d', shape: { numLayers: 2, rowFloats: 64 }, sharing: 'salt' },
-        ...{ outputTokenIds: [], numTokens: 0, numExactTokens: 0, isFinal: false },
+        ...{ outputTokenIds: [], numTokens: 0, numExactTokens: 0, isFinal: false, pausesItself: false },
       };
       expect(await source.open(NEVER)).to.deep.equal(expected);
     }));
@@ -85,6 +94,19 @@ describe('a source over HTTP', () => {
       const { message } = await lostBy(() => source.more(6, NEVER));
       expect(message).to.match(/answers 410 the offer is over \(committed\)/);
     }));
+
+  it('is asked again to pause where that takes longer than an answer may', async () => {
+    const base = { cluster: { enabled: true, lease_timeout_ms: 100 } };
+    await offered(async (_source, offer, port) => {
+      const source = sourceAt(port, offer.lease, 100);
+      offer.set({ pausesItself: true });
+      expect(await source.open(NEVER)).to.include({ isFinal: false, pausesItself: true });
+      const finishing = source.finish(NEVER);
+      for (let i = 0; i < 3; i++) await nextWait(offer);
+      offer.set({ isPaused: true, outputTokenIds: [9], numTokens: 3 });
+      expect(await finishing).to.deep.include({ isFinal: true, outputTokenIds: [9] });
+    }, base);
+  });
 
   it('or rolled back', () =>
     offered(async (source, offer) => {

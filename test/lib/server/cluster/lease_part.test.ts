@@ -52,7 +52,7 @@ describe('leases over HTTP', () => {
     expect(first).to.deep.equal({
       ...{ version: 0, place: null, num_prompt_tokens: 3, prompt_digest: promptDigestOf([1, 2, 3]), seed: 77 },
       identity: { fingerprint: 'f00d', shape: { num_layers: 2, row_floats: 64 }, sharing: 'salt' },
-      ...{ output_token_ids: [], num_tokens: 0, num_exact_tokens: 0, is_final: false },
+      ...{ output_token_ids: [], num_tokens: 0, num_exact_tokens: 0, is_final: false, pauses_itself: false },
     });
     const next = state('?after=0');
     await waiting(offer);
@@ -63,7 +63,13 @@ describe('leases over HTTP', () => {
     offer.set({ numTokens: 2 });
     await waiting(offer);
     offer.set({ outputTokenIds: [9], numTokens: 3, numExactTokens: 2 });
-    expect(await more).to.deep.include({ output_token_ids: [9], num_tokens: 3, num_exact_tokens: 2, is_final: false });
+    expect(await more).to.deep.include({
+      output_token_ids: [9],
+      num_tokens: 3,
+      num_exact_tokens: 2,
+      is_final: false,
+      pauses_itself: false,
+    });
     const last = state(`?after=${(await state()).version}&tokens=4`);
     await waiting(offer);
     offer.set({ isPaused: true });
