@@ -2,6 +2,7 @@
 import { Registry } from 'prom-client';
 import type { ObservedStep } from '../../head/observing/step_observer.js';
 import type { EngineObserver } from '../../head/watchers.js';
+import { ArrivalMetrics } from './arrival_metrics.js';
 import { ExpertMetrics } from './expert_metrics.js';
 import { JobMetrics } from './job_metrics.js';
 import { RequestMetrics } from './request_metrics.js';
@@ -38,6 +39,7 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
   private readonly traffic: TrafficMetrics;
   private readonly experts: ExpertMetrics;
   private readonly job: JobMetrics;
+  private readonly arrivals: ArrivalMetrics;
 
   constructor(
     private readonly source: TelemetrySource,
@@ -51,6 +53,7 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
     this.experts = new ExpertMetrics(make, isFull);
     this.traffic = new TrafficMetrics(make, isFull);
     this.job = new JobMetrics(make);
+    this.arrivals = new ArrivalMetrics(make);
   }
 
   /** Who counts requests. */
@@ -83,6 +86,7 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
     this.experts.update(stats);
     this.traffic.update(stats);
     this.job.update(stats, source.placement.version);
+    this.arrivals.update(stats);
     return this.registry.metrics();
   }
 }

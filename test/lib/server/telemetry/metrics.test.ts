@@ -203,6 +203,25 @@ describe('metrics', () => {
     expect(later.of('expertwire:rank_kv_usage').metrics).to.have.length(1);
   });
 
+  it('tell of requests of other instances', async () => {
+    const watched = new Watched();
+    const { engine } = watched;
+    engine.counts = { ...engine.counts, numArrived: 2, numArrivedTokens: 70 };
+    engine.arrivals = {
+      ...{ numOpened: 9, numPulls: 5, pulledBytes: 8000, numFailedPulls: 3 },
+      ...{ numLostSources: 1, numRecomputed: 4, numRolledBack: 6 },
+    };
+    const scrape = await watched.scrape();
+    expect(scrape.value('expertwire:arrived_requests_total')).to.equal(2);
+    expect(scrape.value('expertwire:arrived_tokens_total')).to.equal(70);
+    expect(scrape.value('expertwire:pulled_bytes_total')).to.equal(8000);
+    expect(scrape.value('expertwire:pulls_total', { outcome: 'done' })).to.equal(5);
+    expect(scrape.value('expertwire:pulls_total', { outcome: 'failed' })).to.equal(3);
+    for (const [trouble, count] of Object.entries({ source_lost: 1, recomputed: 4, rolled_back: 6 })) {
+      expect(scrape.value('expertwire:arrival_troubles_total', { trouble })).to.equal(count);
+    }
+  });
+
   it('tell of losses and rebalances', async () => {
     const watched = new Watched();
     const { engine } = watched;
