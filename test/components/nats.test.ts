@@ -2,6 +2,7 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { Kvm } from '@nats-io/kv';
 import { expect } from 'chai';
+import { join } from 'node:path';
 import { ClusterError } from '../../lib/cluster/base/errors.js';
 import type { Bus } from '../../lib/cluster/bus/bus.js';
 import { openNatsBus } from '../../lib/cluster/bus/nats/nats_bus.js';
@@ -10,7 +11,13 @@ import { busContract } from '../contracts/bus_contract.js';
 import { loadOf, Member, recordOf, Watcher } from '../kit/cluster/members.js';
 import { natsServer, NatsServer, type NatsServerOptions } from '../kit/cluster/nats_server.js';
 import { TcpRelay } from '../kit/cluster/tcp_relay.js';
+import { nkeyUser, signedUser } from '../kit/cluster/nats_users.js';
+import { writeCertificates } from '../kit/comm/certificates.js';
 import { errorOf } from '../kit/rejects.js';
+import { MovingEngine } from '../kit/server/moving_engine.js';
+import { playText } from '../kit/server/played_engine.js';
+import { servedApp } from '../kit/server/served_app.js';
+import { withTempFolder } from '../kit/temp_folder.js';
 
 /** Of one cluster after the other. */
 let numClusters = 0;
@@ -203,7 +210,7 @@ describe('NATS', function () {
   });
 
   describe('who may connect', () => {
-    it('a user and password, a token or a seed come from the environment, and others are refused at once', async () => {
+    it('a user and password or a token come from the environment, and others are refused at once', async () => {
       const server = await started({ config: 'authorization { users = [ { user: ew, password: "s3cret" } ] }' });
       await opened(server.url, {}, { NATS_USER: 'ew', NATS_PASSWORD: 's3cret' });
       const refused = await errorOf(ClusterError, () =>
@@ -214,6 +221,45 @@ describe('NATS', function () {
       );
       const withToken = await started({ config: 'authorization { token: "t0ken" }' });
       await opened(withToken.url, {}, { NATS_TOKEN: 't0ken' });
+    });
+
+    it('files hold a seed or the credentials of a user whom an account signed', () =>
+      withTempFolder(async (dir) => {
+        const [byKey, bySignature] = [await nkeyUser(dir), await signedUser(dir)];
+        const withKey = await started({ config: byKey.config });
+        await opened(withKey.url, {}, { NATS_NKEY: byKey.seed });
+        const withSignature = await started({ config: bySignature.config });
+        const nats = { ...CLUSTER_DEFAULTS.nats, credentials: bySignature.credentials };
+        await Member.join(await opened(withSignature.url, { nats }), recordOf('a'));
+        const router = new Watcher(await opened(withSignature.url, {}, { NATS_CREDS: bySignature.credentials }));
+        await router.hears('a is mixed as a 1');
+        const missing = await errorOf(ClusterError, () => opened(withKey.url, {}, { NATS_NKEY: join(dir, 'none') }));
+        expect(missing.message).to.match(
+          /^BUS_FAILED: the credentials at .*none can't be read; see that they are there$/,
+        );
+        const wrong = await errorOf(ClusterError, () => opened(withKey.url, {}, { NATS_CREDS: byKey.seed }));
+        expect(wrong.message).to.match(/^BUS_FAILED: the file .*user\.nk holds no credentials; see what it is$/);
+      }));
+
+    it('over TLS both ends show certificates, and a server of another authority is refused', () =>
+      withTempFolder(async (dir) => {
+        const [server, own, other] = await Promise.all(
+          ['server', 'own', 'other'].map((name) => writeCertificates(dir, name, 'localhost')),
+        );
+        const config = `tls { cert_file: "${server!.cert}", key_file: "${server!.key}", ca_file: "${own!.ca}", verify: true }`;
+        const { port } = await started({ config });
+        const tls = (ca: string) => ({ nats: { credentials: null, tls: { cert: own!.cert, key: own!.key, ca } } });
+        await Member.join(await opened(`tls://localhost:${port}`, tls(server!.ca)), recordOf('a'));
+        const router = new Watcher(await opened(`nats://localhost:${port}`, tls(server!.ca)));
+        await router.hears('a is mixed as a 1');
+        const strange = settings(`tls://localhost:${port}`, tls(other!.ca));
+        const refused = await errorOf(ClusterError, () => openNatsBus(strange, {}, 600));
+        expect(refused.message).to.match(/^BUS_FAILED: NATS at tls:.* can't be reached \(.*certificate.*\)/);
+      }));
+
+    it('an address that says a password is refused: it would stand in a file that others read', async () => {
+      const told = await errorOf(ClusterError, () => opened('nats://ew:s3cret@127.0.0.1:1'));
+      expect(told.message).to.match(/^BUS_FAILED: the address of a server of NATS has a user or a password; /);
     });
 
     it('a server without JetStream, and one that nobody finds, are named', async () => {
@@ -242,5 +288,21 @@ describe('NATS', function () {
         /BUS_FAILED: NATS at .* refuses: Permissions Violation for Publish to "expertwire\..*\.load\.a"/,
       );
     });
+  });
+
+  it('a server joins when it listens, tells of its engine, and leaves when it drains', async () => {
+    const nats = await started();
+    const router = new Watcher(await opened(nats.url));
+    const engine = new MovingEngine(playText('Call me'));
+    const cluster = { enabled: true, id: 'served', bus: nats.url, name: `test-${numClusters}` };
+    const { server } = await servedApp({ engine, base: { cluster, server: { port: 0 } } });
+    closers.push(() => server.close());
+    const url = await server.listen();
+    engine.storedBlocks.add(Buffer.alloc(32, 1).toString('binary'));
+    await router.until(() => router.blocksOf('served')?.length === 1);
+    expect(router.events[0]).to.deep.include({ kind: 'instance' });
+    expect((router.events[0] as { readonly record: object }).record).to.include({ id: 'served', url, role: 'mixed' });
+    await server.drain();
+    await router.hears('served is gone: left');
   });
 });

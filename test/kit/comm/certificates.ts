@@ -7,8 +7,8 @@ import type { TlsOptions } from '../../../comm/index.js';
 export interface TestAuthority {
   /** PEM. */
   readonly ca: string;
-  /** A certificate of this authority with its key. */
-  issue(): TlsOptions;
+  /** A certificate of this authority with its key. `subject`: default a rank. */
+  issue(subject?: string): TlsOptions;
 }
 
 const ECDSA_SHA256 = '2a8648ce3d040302';
@@ -18,10 +18,10 @@ const BASIC_CONSTRAINTS = '551d13';
 export function createAuthority(name: string): TestAuthority {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const ca = certificate({ subject: name, issuer: name, publicKey, signedWith: privateKey, isAuthority: true });
-  const issue = (): TlsOptions => {
+  const issue = (subject = `a rank of ${name}`): TlsOptions => {
     const own = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const cert = certificate({
-      subject: `a rank of ${name}`,
+      subject,
       issuer: name,
       publicKey: own.publicKey,
       signedWith: privateKey,
@@ -33,8 +33,12 @@ export function createAuthority(name: string): TestAuthority {
 }
 
 /** Files with a certificate, its key and its authority. */
-export async function writeCertificates(dir: string, name: string): Promise<Record<'cert' | 'key' | 'ca', string>> {
-  const { cert, key, ca } = createAuthority(name).issue();
+export async function writeCertificates(
+  dir: string,
+  name: string,
+  subject?: string,
+): Promise<Record<'cert' | 'key' | 'ca', string>> {
+  const { cert, key, ca } = createAuthority(name).issue(subject);
   const files = {
     cert: join(dir, `${name}-cert.pem`),
     key: join(dir, `${name}-key.pem`),
