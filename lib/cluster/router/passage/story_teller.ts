@@ -71,6 +71,16 @@ export class StoryTeller {
     const { asked, instances, moves, numRetries, numResumes, numOutputTokens, firstMs: firstTokenMs } = this;
     const { numPromptTokens, numCachedTokens } = this;
     const counts = { numRetries, numResumes, numPromptTokens, numCachedTokens, numOutputTokens };
-    return { asked, instances, moves, ...counts, status, isCutOff, firstTokenMs, ms: this.now() - this.startMs };
+    const { id, endpoint, method, isStream } = asked; // its words go with it
+    return {
+      asked: { id, endpoint, method, isStream },
+      instances,
+      moves,
+      ...counts,
+      status,
+      isCutOff,
+      firstTokenMs,
+      ms: this.now() - this.startMs,
+    };
   }
 }
