@@ -11,7 +11,7 @@ export interface FleetParts {
   readonly table: RoutingTable;
   readonly upstreams: Upstreams;
   readonly log: Logger;
-  /** An instance ends soon: what runs there is to move. */
+  /** An instance ends soon: what runs there is to move. Told again whenever it says what runs there. */
   readonly draining: (record: InstanceRecord) => void;
 }
 
@@ -51,7 +51,8 @@ export class Fleet {
         upstreams.remove(event.instance);
         return;
       case 'load':
-        return table.report(event.load);
+        table.report(event.load);
+        return this.tellDraining(event.load.instance);
       case 'blocks':
         return void table.apply(event.batch);
       case 'bus':
@@ -65,7 +66,7 @@ export class Fleet {
   }
 
   private join(record: InstanceRecord): void {
-    const { table, upstreams, log, draining } = this.parts;
+    const { table, upstreams, log } = this.parts;
     const before = this.records.get(record.id);
     this.records.set(record.id, record);
     table.join(record);
@@ -76,6 +77,11 @@ export class Fleet {
         'an instance is there',
       );
     }
-    if (record.isDraining && before?.isDraining !== true) draining(record);
+    this.tellDraining(record.id);
+  }
+
+  private tellDraining(id: string): void {
+    const record = this.records.get(id);
+    if (record?.isDraining === true) this.parts.draining(record);
   }
 }

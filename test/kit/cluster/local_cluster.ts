@@ -2,6 +2,7 @@
  * A real cluster in this process: whole engines over real ranks (local_engine.ts), each behind its own server on a port, and a router that follows them over HTTP.
  * Only processes are missing, and the sockets between ranks.
  */
+import { expect } from 'chai';
 import { ClusterBus } from '../../../lib/cluster/start/cluster_bus.js';
 import type { RequestStory } from '../../../lib/cluster/router/passage/request_story.js';
 import { createRouter, type Router } from '../../../lib/cluster/router/create_router.js';
@@ -22,8 +23,10 @@ export interface LocalInstanceOptions {
 
 export interface LocalInstance {
   readonly id: string;
+  readonly url: string;
   readonly local: LocalEngine;
   readonly server: HttpServer;
+  readonly isDead: () => boolean;
   /** As a process that is killed: every connection breaks, and nothing is said. */
   kill(): Promise<void>;
 }
@@ -65,12 +68,21 @@ export async function withLocalCluster<T>(
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify(body),
       });
-    return await use({ url, router: front, instances: started, stories, post });
+    const result = await use({ url, router: front, instances: started, stories, post });
+    for (const { id, local, isDead } of started) if (!isDead()) await expectIdle(id, local);
+    return result;
   } finally {
     await front.close();
     await bus.close();
     for (const instance of started) await instance.kill();
   }
+}
+
+/** Nothing runs, waits or is held there any more. */
+async function expectIdle(id: string, { engine }: LocalEngine): Promise<void> {
+  const held = (): number => engine.load.ranks.reduce((sum, rank) => sum + rank.numUsedBlocks, 0);
+  for (let i = 0; held() > 0 && i < 500; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(held(), `KV blocks that ${id} holds`).to.equal(0);
 }
 
 async function startInstance(
@@ -92,5 +104,5 @@ async function startInstance(
     await server.close();
     await local.close();
   };
-  return { id, local, server, kill: () => (ended ??= end()) };
+  return { id, url, local, server, isDead: () => ended !== undefined, kill: () => (ended ??= end()) };
 }
