@@ -54,13 +54,15 @@ export class ClusterBus implements Pick<Bus, 'watch' | 'close'> {
     };
   }
 
-  /** Resolves when all of these are there, or the signal is aborted. */
-  async known(ids: readonly string[], signal: AbortSignal): Promise<void> {
+  /** Waits until all of these are there, or the signal is aborted. Returns those that aren't. */
+  async missing(ids: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
     const missing = new Set(ids);
+    if (missing.size === 0) return [];
     await this.until(signal, ({ id }) => {
       missing.delete(id);
       return missing.size === 0;
     });
+    return [...missing];
   }
 
   /** The first that is there; null: none until the signal was aborted. */

@@ -67,10 +67,7 @@ class ClusterRun {
         this.tellOthers();
         await this.supervisor.start();
         signal.removeEventListener('abort', stop); // from now on the router's requests finish first
-        await this.router.bus.known(
-          this.here.map(({ name }) => name),
-          signal,
-        );
+        await this.tellMissing();
         const { model, hasTokenizer } = this.news ?? { model: this.config.model, hasTokenizer: true };
         await this.router.serve({ what: whatOf(this.placed), model, hasTokenizer });
       },
@@ -85,6 +82,18 @@ class ClusterRun {
     for (const { name, host } of placed) {
       if (host !== null) router.line(`instance ${name} is on ${host}; there run: ${lineFor(args.file, name)}`);
     }
+  }
+
+  /** They serve; whether the router hears of them is another thing. */
+  private async tellMissing(): Promise<void> {
+    const names = this.here.map(({ name }) => name);
+    const enough = AbortSignal.any([this.context.signal, AbortSignal.timeout(HEARD_MS)]);
+    const missing = await this.router.bus.missing(names, enough);
+    if (missing.length === 0 || this.context.signal.aborted) return;
+    const where = this.config.cluster.bus;
+    this.router.line(
+      `warning: nothing is heard of ${missing.join(', ')} yet (cluster.bus: ${where}); look at their log`,
+    );
   }
 
   private start(name: string, onLine: (line: string) => void) {
@@ -126,5 +135,7 @@ function whatOf(placed: readonly PlacedInstance[]): string {
   return `${placed.length} ${placed.length === 1 ? 'instance' : 'instances'} (${names.join(', ')}${rest})`;
 }
 
+/** An instance that serves is heard of at once. */
+const HEARD_MS = 10_000;
 /** In a line. */
 const MAX_NAMES = 8;
