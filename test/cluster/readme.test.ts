@@ -9,7 +9,7 @@ const CLI = join(repoRoot(), 'dist/lib/cli.js');
 
 describe('README', () => {
   const readme = readFile(join(repoRoot(), 'README.md'), 'utf8');
-  const others = ['CONTRIBUTING.md', 'docs/benchmarks.md', 'docs/backends.md'];
+  const others = ['CONTRIBUTING.md', 'docs/benchmarks.md', 'docs/backends.md', 'docs/cluster.md'];
 
   it('its commands and those of other documents exist, with every option that they show', async () => {
     const texts = await Promise.all(others.map((file) => readFile(join(repoRoot(), file), 'utf8')));

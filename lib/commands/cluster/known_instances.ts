@@ -15,12 +15,15 @@ export function knownOf(
   const keys = keysOf(placed, env);
   return placed.flatMap(({ name: id, host, port, url }) => {
     const apiKey = keys.get(id) ?? null;
-    if (url !== null) return [{ id, url: url.replace(/\/+$/, ''), apiKey }];
+    if (url !== null) return [{ id, url: withoutPath(url), apiKey }];
     if (host === null || cluster.bus !== 'local') return [];
     const scheme = server.tls.cert === null ? 'http' : 'https';
     return [{ id, url: `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`, apiKey }];
   });
 }
+
+/** Clients of OpenAI's are given an address with the version of its API. */
+const withoutPath = (url: string): string => url.replace(/\/+$/, '').replace(/\/v1$/, '');
 
 /** API keys of servers that run already, by their names. @throws UsageError: one isn't there */
 export function keysOf(placed: readonly PlacedInstance[], env: Environment): ReadonlyMap<string, string> {

@@ -13,12 +13,12 @@ export async function route(args: RouteArgs, context: CommandContext): Promise<v
   const placed = placedInstances(config);
   const known = knownOf(placed, config, context.env);
   const isLocal = cluster.bus === 'local';
-  if (isLocal && known.length === 0)
+  if (isLocal && placed.length === 0)
     throw new UsageError('there is no instance to route to; give --url URL for each, or --bus nats://HOST:PORT');
   const unknown = placed.find(({ name }) => !known.some(({ id }) => id === name));
   if (isLocal && unknown !== undefined)
     throw new UsageError(
-      `nobody says where instance ${unknown.name} is; give it a url or a host and a port, or start all with \`expertwire cluster\``,
+      `nobody says where instance ${unknown.name} is; give it a url, or start it and all others with \`expertwire cluster\``,
     );
   const [clusterKey = null] = await readClusterKeys(args.clusterKeyFile, context.env);
   const run = { config, clusterKey, instanceKeys: keysOf(placed, context.env) };

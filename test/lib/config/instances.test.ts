@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ConfigError, type ConfigErrorCode } from '../../../lib/config/errors.js';
 import { placedInstances } from '../../../lib/config/instances.js';
 import { loadConfig, type LoadConfigOptions } from '../../../lib/config/load.js';
+import { repoRoot } from '../../kit/paths.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
@@ -110,6 +111,13 @@ describe('instances of a configuration', () => {
       expect([error.code, error.file, error.line]).to.deep.equal([code, 'run.yaml', line], error.message);
     });
   }
+
+  it('come with the package: two alike, and one that computes prompts for two others', async () => {
+    const namesIn = async (file: string) =>
+      placedInstances(await loadConfig({ file: join(repoRoot(), 'configs', file) })).map(({ name }) => name);
+    expect(await namesIn('cluster_mixed.yaml')).to.deep.equal(['mixed-0', 'mixed-1']);
+    expect(await namesIn('cluster_pd.yaml')).to.deep.equal(['prefill-0', 'decode-0', 'decode-1']);
+  });
 
   it('a name that none has is answered with the nearest one', async () => {
     const messageOf = async (list: string, instance: string) =>

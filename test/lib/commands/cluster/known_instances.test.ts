@@ -9,7 +9,7 @@ const LIST: PartialConfig['instances'] = [
   {},
   { host: 'b', port: 80 },
   { host: '::1', port: 81 },
-  { name: 'vllm', url: 'http://c:8000/', api_key_env: 'VLLM_KEY' },
+  { name: 'vllm', url: 'http://c:8000/v1/', api_key_env: 'VLLM_KEY' },
 ];
 
 async function known(more: PartialConfig = {}) {
