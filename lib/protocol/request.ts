@@ -58,6 +58,7 @@ export interface GenerationRequest {
   /**
    * It is offered from the beginning on, and pauses once its first token is out; where that is its last one for its length, its blocks are held. It goes on, or they
    * are free, when the offer ends otherwise. For movable ones. Default: it is computed here.
+   * Why: docs/decisions/handover.md#a-prompt-that-is-handed-over-pauses-by-itself
    */
   readonly handover?: 'after_prompt';
 }

@@ -1,4 +1,4 @@
-/** One offer from its beginning to its end. */
+/** One offer from its beginning to its end. Why: docs/decisions/handover.md#a-lease-ends-by-itself */
 import { randomBytes } from 'node:crypto';
 import type { Address } from '../../../comm/ws/door/dial.js';
 import { EngineError } from '../../protocol/errors.js';

@@ -1,4 +1,7 @@
-/** Sequences that steps leave alone, because somebody is to go on with them elsewhere. Pure bookkeeping. */
+/**
+ * Sequences that steps leave alone, because somebody is to go on with them elsewhere. Pure bookkeeping.
+ * Why: docs/decisions/handover.md#a-pause-ends-what-is-planned-and-nothing-else
+ */
 import type { Progress, Running } from './progress.js';
 
 /** By sequence; what the scheduler has of them stays. */

@@ -448,7 +448,7 @@ export class Scheduler {
     return { step: this.step, epoch: this.epoch, begin, parts: generatedFirst(parts) };
   }
 
-  /** What a rank computes; sequences give way until there are blocks for it: first what comes from elsewhere, what pauses last. One alone has enough. */
+  /** What a rank computes; sequences give way until there are blocks for it: first what comes from elsewhere, what pauses last. One alone has enough. Why: docs/decisions/handover.md#what-pauses-gives-way-last */
   private sharesFor(rank: number): readonly Share[] {
     const { policy, maxNumBatchedTokens: numTokens, maxToldBytes: numBytes, told } = this.options;
     const view = (state: Running): RunningView => viewOf(state, told);
