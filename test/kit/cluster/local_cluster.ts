@@ -53,14 +53,15 @@ export async function withLocalCluster<T>(
   const started: LocalInstance[] = [];
   const stories: RequestStory[] = [];
   const config = await loadConfig({ base: { model, router: { port: 0, health_interval_ms: 200, ...router } } });
-  const bus = await ClusterBus.open({ cluster: config.cluster, clusterKey: KEY, onTrouble: () => undefined });
+  const bus = await ClusterBus.open({ cluster: config.cluster, clusterKey: KEY, env: {}, onTrouble: () => undefined });
   const front = await createRouter({ config, bus, clusterKey: KEY, over: (story) => stories.push(story) });
   try {
     for (const [i, each] of options.entries()) started.push(await startInstance(`i${i}`, model, each, space, bus));
-    await bus.known(
+    const missing = await bus.missing(
       started.map(({ id }) => id),
       AbortSignal.timeout(20_000),
     );
+    expect(missing).to.deep.equal([]);
     const url = await front.listen();
     const post: LocalCluster['post'] = (path, body, headers = {}) =>
       fetch(`${url}${path}`, {
