@@ -136,13 +136,14 @@ export class OpenOffer implements Offer {
     const standing = this.host.standing();
     if (standing === null) return this.close('lost');
     const { run, progress } = standing;
+    const isPaused = standing.isPaused && !this.host.isTelling;
     if (isCut || run?.rank !== this.told?.rank || run?.firstStep !== this.told?.run) this.release();
-    if (this.told?.isPaused !== this.isPaused) this.tell(standing);
+    if (this.told?.isPaused !== isPaused) this.tell(standing, isPaused);
     const { numComputed = 0, rank = -1 } = run ?? {};
-    const seen = [rank, numComputed, progress.outputTokenIds.length, this.isPaused, this.over].join();
+    const seen = [rank, numComputed, progress.outputTokenIds.length, isPaused, this.over].join();
     if (seen === this.seen) return;
     this.seen = seen;
-    if (this.isPaused && this.limits.isPatient) this.touch();
+    if (isPaused && this.limits.isPatient) this.touch();
     this.wake();
   }
 
@@ -161,11 +162,11 @@ export class OpenOffer implements Offer {
   }
 
   /** The rank that has the sequence lets others read it; when it pauses, it is told what there is: steps before the first order may have written more than it said. */
-  private tell({ run, progress: { sequence } }: Standing): void {
+  private tell({ run, progress: { sequence } }: Standing, isPaused: boolean): void {
     if (run === null || this.host.kvDoorOf(run.rank) === null) return;
     const { rank, firstStep, numComputed: numTokens } = run;
     const blocks = run.blocks.slice(0, Math.ceil(numTokens / this.limits.blockSize));
-    this.told = { rank, run: firstStep, isPaused: this.isPaused };
+    this.told = { rank, run: firstStep, isPaused };
     this.host.handover(rank, { kind: 'lease', lease: { ...this.lease, sequence, blocks, numTokens } });
   }
 

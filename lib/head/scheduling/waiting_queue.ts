@@ -4,6 +4,7 @@ import type { Progress } from './progress.js';
 /** Requests that wait, in order of arrival, behind those that ran already. */
 export class WaitingQueue {
   private readonly requests: Progress[] = [];
+  private readonly bySequence = new Map<number, Progress>();
 
   /** How many wait. */
   get size(): number {
@@ -17,17 +18,19 @@ export class WaitingQueue {
 
   /** One that came; undefined: it doesn't wait. */
   find(sequence: number): Progress | undefined {
-    return this.requests.find((request) => request.sequence === sequence);
+    return this.bySequence.get(sequence);
   }
 
   /** It came last. */
   add(request: Progress): void {
     this.requests.push(request);
+    this.bySequence.set(request.sequence, request);
   }
 
   /** They ran already, and wait before all others. */
   addAgain(requests: readonly Progress[]): void {
     this.requests.unshift(...requests);
+    for (const request of requests) this.bySequence.set(request.sequence, request);
   }
 
   /** It waits no more, and those that came before it go on waiting. */
@@ -38,8 +41,10 @@ export class WaitingQueue {
 
   /** It waits no more. Nothing happens where it didn't. */
   remove(sequence: number): void {
-    const index = this.requests.findIndex((request) => request.sequence === sequence);
-    if (index >= 0) this.requests.splice(index, 1);
+    const request = this.bySequence.get(sequence);
+    if (request === undefined) return;
+    this.bySequence.delete(sequence);
+    this.requests.splice(this.requests.indexOf(request), 1);
   }
 }
 
