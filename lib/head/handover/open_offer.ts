@@ -31,10 +31,9 @@ export interface OfferLimits {
   readonly pausesItself: boolean;
 }
 
-/** What a rank was told of a lease: the run of a sequence there. */
+/** What a rank was told of a lease. */
 interface Told {
   readonly rank: number;
-  readonly run: number;
   readonly isPaused: boolean;
 }
 
@@ -137,7 +136,7 @@ export class OpenOffer implements Offer {
     if (standing === null) return this.close('lost');
     const { run, progress } = standing;
     const isPaused = standing.isPaused && !this.host.isTelling;
-    if (isCut || run?.rank !== this.told?.rank || run?.firstStep !== this.told?.run) this.release();
+    if (isCut || run?.rank !== this.told?.rank) this.release();
     if (this.told?.isPaused !== isPaused) this.tell(standing, isPaused);
     const { numComputed = 0, rank = -1 } = run ?? {};
     const seen = [rank, numComputed, progress.outputTokenIds.length, isPaused, this.over].join();
@@ -164,9 +163,9 @@ export class OpenOffer implements Offer {
   /** The rank that has the sequence lets others read it; when it pauses, it is told what there is: steps before the first order may have written more than it said. */
   private tell({ run, progress: { sequence } }: Standing, isPaused: boolean): void {
     if (run === null || this.host.kvDoorOf(run.rank) === null) return;
-    const { rank, firstStep, numComputed: numTokens } = run;
+    const { rank, numComputed: numTokens } = run;
     const blocks = run.blocks.slice(0, Math.ceil(numTokens / this.limits.blockSize));
-    this.told = { rank, run: firstStep, isPaused };
+    this.told = { rank, isPaused };
     this.host.handover(rank, { kind: 'lease', lease: { ...this.lease, sequence, blocks, numTokens } });
   }
 

@@ -44,7 +44,7 @@ export type { RankUse, SchedulerLoad } from './scheduler_load.js';
 export interface Standing {
   readonly progress: Progress;
   /** What a rank has of it; null while it waits. */
-  readonly run: Pick<Running, 'rank' | 'blocks' | 'firstStep' | 'numComputed' | 'firstDegraded'> | null;
+  readonly run: Pick<Running, 'rank' | 'blocks' | 'numComputed' | 'firstDegraded'> | null;
   /** No step computes it, and none will before {@link Scheduler.resume}. */
   readonly isPaused: boolean;
 }

@@ -25,12 +25,18 @@ export const LEASE_MS = 1000;
 export class Taken implements Sequence {
   readonly tokenIds: number[];
   end: SequenceEnd | 'failed' | null = null;
+  /** May be set: its caller takes no token before. */
+  ready: Promise<void> | null = null;
 
   constructor(private readonly request: SequenceRequest) {
     this.tokenIds = [...(request.outputTokenIds ?? [])];
   }
 
-  take(part: PlanPart, { tokenId }: SequenceOutput): SequenceEnd | null {
+  take(part: PlanPart, output: SequenceOutput): SequenceEnd | null | Promise<SequenceEnd | null> {
+    return this.ready === null ? this.taken(part, output) : this.ready.then(() => this.taken(part, output));
+  }
+
+  private taken(part: PlanPart, { tokenId }: SequenceOutput): SequenceEnd | null {
     if (tokenId !== null) this.tokenIds.push(tokenId);
     const isLast = part.nextPromptToken === null && this.tokenIds.length >= this.request.maxNewTokens;
     this.end = isLast ? 'length' : null;

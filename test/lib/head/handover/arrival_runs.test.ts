@@ -96,15 +96,24 @@ class Played {
       case 'giveUp':
         if (one === undefined) return;
         one.isGivenUp = true;
-        { head.giveUp(one.request.sequence); return; }
+        {
+          head.giveUp(one.request.sequence);
+          return;
+        }
       case 'gone':
         if (source === null) return;
         source.isGone = true;
-        { source.news(); return; }
+        {
+          source.news();
+          return;
+        }
       case 'elsewhere':
         if (source === null) return;
         source.port = length === 1 ? null : length;
-        { source.news(); return; }
+        {
+          source.news();
+          return;
+        }
       case 'fault':
         source?.faults.set(CALLS[at % CALLS.length]!, 'fails');
         return;

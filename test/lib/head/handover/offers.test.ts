@@ -121,6 +121,26 @@ describe('an offer', () => {
     }
   });
 
+  it('isn’t paused before its last token was told', async () => {
+    const head = new PlayedHead(OPTIONS);
+    const asked = request(0, 3, 4);
+    const taken = head.add(asked);
+    const offer = head.offer(0);
+    let take!: () => void;
+    taken.ready = new Promise((resolve) => (take = resolve));
+    head.begin();
+    const ending = head.end();
+    await Promise.resolve();
+    let isPaused = false;
+    const pausing = offer.pause().then(() => (isPaused = true));
+    await new Promise(setImmediate);
+    expect([isPaused, codeOf(() => offer.commit())]).to.deep.equal([false, 'INVALID_REQUEST']);
+    take();
+    await Promise.all([ending, pausing]);
+    offer.commit();
+    expect(taken).to.deep.include({ end: 'moved', tokenIds: outputs(asked, 1) });
+  });
+
   it('is committed alone where it is paused', async () => {
     const head = new PlayedHead(OPTIONS);
     head.add(request(0, 3, 4));
