@@ -40,6 +40,7 @@ export class RequestClock {
       case 'preempted':
         return this.run(followed, false);
       case 'moved':
+      case 'arrived':
         return;
       case 'token':
         if (followed.lastTokenMs === null) this.ttft.push(nowMs - followed.queuedMs, nowMs);

@@ -45,6 +45,7 @@ export class RequestTracks implements EngineObserver {
         for (const listener of this.listeners) listener.preempted?.(track);
         return;
       case 'moved':
+      case 'arrived':
         track.rank = news.rank;
         return;
       case 'token':
