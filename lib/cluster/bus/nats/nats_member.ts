@@ -99,8 +99,10 @@ export class NatsMember implements Membership, LinkWatcher {
   }
 
   /** As {@link LinkWatcher.down}. */
-  down(): void {
+  down(reason: string): void {
     clearTimeout(this.timer);
+    const text = `${reason}, and so no router hears of this instance; they go on by what they know`;
+    this.tell(new ClusterError('BUS_FAILED', text, { instance: this.record.id }));
   }
 
   /** As {@link LinkWatcher.refused}. */
