@@ -13,7 +13,7 @@ const DAY_MS = 86_400_000;
 const name = z.string().regex(NAME);
 
 /** The bus between the processes of one cluster; `local`: the router asks each instance over HTTP. */
-const bus = z.union([z.literal('local'), z.string().regex(/^(nats|tls|wss?):\/\/[^\s,]+(,[^\s,]+)*$/)]);
+const bus = z.union([z.literal('local'), z.string().regex(/^(nats|tls):\/\/[^\s,]+(,[^\s,]+)*$/)]);
 
 /** Settings of one instance; pure schema, {@link CLUSTER_DEFAULTS} are its defaults. */
 export const clusterSection = z
@@ -23,7 +23,7 @@ export const clusterSection = z
     id: key(name.nullable(), 'up to 64 letters, digits, - or _, or null to have one drawn', 'string', 'null'),
     role: choice(...ROLES),
     url: key(z.url({ protocol: /^https?$/ }).nullable(), 'an http:// or https:// URL, or null', 'string', 'null'),
-    bus: key(bus, 'local, or nats://HOST:PORT, several with commas between them', 'string'),
+    bus: key(bus, 'local, or nats://HOST:PORT (tls://HOST:PORT), several with commas between them', 'string'),
     nats: z
       .strictObject({
         credentials: key(z.string().min(1).nullable(), 'the path of a .creds file, or null', 'string', 'null'),

@@ -4,6 +4,7 @@ import { Kvm } from '@nats-io/kv';
 import { expect } from 'chai';
 import { join } from 'node:path';
 import { ClusterError } from '../../lib/cluster/base/errors.js';
+import type { InstanceRecord } from '../../lib/cluster/base/instance_record.js';
 import type { Bus } from '../../lib/cluster/bus/bus.js';
 import { openNatsBus } from '../../lib/cluster/bus/nats/nats_bus.js';
 import { CLUSTER_DEFAULTS } from '../../lib/config/cluster_schema.js';
@@ -155,6 +156,52 @@ describe('NATS', function () {
       await router.hears('bus is up');
       await router.knows('a', 1, 2);
     });
+  });
+
+  describe('when connections break', () => {
+    /** A scene with an instance and a router, one of them behind a relay that breaks what it has after so many pieces; whether it came to that. */
+    const scene = async (server: NatsServer, side: 'instance' | 'router', numPieces: number): Promise<boolean> => {
+      const { relay, url } = await relayed(server);
+      relay.cutAfter(numPieces);
+      const others = { name: `cut-${side}-${numPieces}`, ttl_ms: 20_000 };
+      const [near, far] = side === 'instance' ? [url, server.url] : [server.url, url];
+      const [instances, routers] = await Promise.all([opened(near, others), opened(far, others)]);
+      const router = new Watcher(routers);
+      const a = await joinedAtLast(instances, recordOf('a'));
+      a.store(1, 2);
+      await router.knows('a', 1, 2);
+      a.update({ role: 'decode' });
+      a.remove(1);
+      a.report(90);
+      await router.hears('a is decode as a 1');
+      await router.knows('a', 2);
+      await router.until(() => router.loadsOf('a').length > 0);
+      a.store(3);
+      await router.knows('a', 2, 3);
+      expect(router.standing)
+        .to.deep.equal([...new Set(router.standing)])
+        .and.not.include('a is gone: silent');
+      return relay.isCut;
+    };
+    /** A start that a broken connection fails is tried again by whoever starts it. */
+    const joinedAtLast = async (bus: Bus, record: InstanceRecord): Promise<Member> => {
+      for (;;) {
+        try {
+          return await Member.join(bus, record);
+        } catch (error) {
+          if (!(error instanceof ClusterError)) throw error;
+        }
+      }
+    };
+
+    for (const side of ['instance', 'router'] as const) {
+      it(`at whichever piece that of the ${side} does, routers come to know everything`, async () => {
+        const server = await started();
+        const cuts = Array.from({ length: 40 }, (_, i) => scene(server, side, i + 1));
+        const numCut = (await Promise.all(cuts)).filter(Boolean).length;
+        expect(numCut, 'pieces of the scene').to.be.above(10);
+      });
+    }
   });
 
   describe('what peers do', () => {

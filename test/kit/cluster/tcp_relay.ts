@@ -1,10 +1,12 @@
-/** A TCP relay before a server: it can stop passing bytes on while all connections stay open, as a network does that lost its way. */
+/** A TCP relay before a server: it can break connections at a chosen moment, or stop passing bytes on while they all stay open, as a network does that lost its way. */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
 export class TcpRelay {
   private readonly sockets = new Set<Socket>();
   private isFrozen = false;
+  private numPieces = 0;
+  private cutAt = Infinity;
 
   private constructor(
     private readonly server: Server,
@@ -35,6 +37,17 @@ export class TcpRelay {
     for (const socket of this.sockets) socket.resume();
   }
 
+  /** All connections break when so many pieces came through, of both directions; what comes later passes. */
+  cutAfter(numPieces: number): void {
+    this.numPieces = 0;
+    this.cutAt = numPieces;
+  }
+
+  /** The cut that was to come has come. */
+  get isCut(): boolean {
+    return this.numPieces >= this.cutAt;
+  }
+
   async close(): Promise<void> {
     const closed = once(this.server, 'close');
     this.server.close();
@@ -49,7 +62,7 @@ export class TcpRelay {
       [far, near],
     ] as const) {
       this.sockets.add(from);
-      from.on('data', (bytes) => to.write(bytes));
+      from.on('data', (bytes) => this.pass(bytes, to));
       from.on('error', () => to.destroy());
       from.on('close', () => {
         this.sockets.delete(from);
@@ -57,5 +70,11 @@ export class TcpRelay {
       });
       if (this.isFrozen) from.pause();
     }
+  }
+
+  private pass(bytes: Buffer, to: Socket): void {
+    this.numPieces++;
+    if (this.numPieces === this.cutAt) for (const socket of this.sockets) socket.destroy();
+    else to.write(bytes);
   }
 }
