@@ -75,6 +75,11 @@ export class Instance {
     this.tell();
   }
 
+  /** Ranks came, went, or were lost. */
+  refresh(): void {
+    this.tell();
+  }
+
   /** Tells of each change from now on; returns how to stop that. */
   watch(listener: OnRecord): () => void {
     this.listeners.add(listener);

@@ -17,6 +17,7 @@ export class ServedCluster {
   /** For who follows it over HTTP. */
   readonly events: InstanceEvents;
   private readonly teller: InstanceTeller;
+  private readonly unwatch: () => void;
   /** Null: routers ask this server itself. */
   private bus: Bus | null = null;
 
@@ -33,6 +34,8 @@ export class ServedCluster {
       onTrouble: (error) => log.warn(error === null ? 'routers see this instance again' : error.message),
     });
     this.instance.watch((record) => this.teller.update(record));
+    // The engine's load knows of it when all have heard.
+    this.unwatch = engine.watch({ enter: () => void setImmediate(() => this.instance.refresh()) });
     this.events = new InstanceEvents(this.teller, { heartbeatMs: config.cluster.heartbeat_ms });
   }
 
@@ -57,6 +60,7 @@ export class ServedCluster {
 
   /** It is gone for all. Idempotent. */
   async close(): Promise<void> {
+    this.unwatch();
     await this.teller.close();
     await this.bus?.close();
   }

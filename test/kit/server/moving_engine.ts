@@ -1,6 +1,8 @@
 /** A played engine whose requests may go on elsewhere: a test says how far they are. */
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { Offer, OfferEnd, OfferState } from '../../../lib/head/handover/offer.js';
+import type { EngineObserver } from '../../../lib/head/watchers.js';
+import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
 import type { SequenceLoads } from '../../../lib/head/scheduling/sequence_loads.js';
 import { StoredBlocks } from '../../../lib/head/scheduling/blocks/stored_blocks.js';
 import { GREEDY } from '../../../lib/protocol/sampling.js';
@@ -110,6 +112,20 @@ export class MovingEngine extends PlayedEngine {
     this.offers.set(id, offer);
     return offer;
   }
+
+  /** Who watches. */
+  readonly observers = new Set<EngineObserver>();
+  numRanks = 1;
+
+  override get load(): ServedEngine['load'] {
+    const { ranks, ...rest } = super.load;
+    return { ...rest, ranks: Array.from({ length: this.numRanks }, (_, rank) => ({ ...ranks[0]!, rank })) };
+  }
+
+  override watch: ServedEngine['watch'] = (observer) => {
+    this.observers.add(observer);
+    return () => this.observers.delete(observer);
+  };
 
   sequenceLoads(): SequenceLoads {
     return { numPrefillTokens: 0, sequences: [] };

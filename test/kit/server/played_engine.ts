@@ -113,7 +113,7 @@ export class PlayedEngine implements ServedEngine {
     throw new Error('a played engine has no statistics');
   }
 
-  watch(): () => void {
+  watch: ServedEngine['watch'] = () => {
     return () => undefined;
-  }
+  };
 }

@@ -4,6 +4,7 @@ import { ConfigError } from '../../../../lib/config/errors.js';
 import { promptDigestOf } from '../../../../lib/protocol/kv_source.js';
 import type { LeaseStateMessage } from '../../../../lib/server/cluster/lease_messages.js';
 import type { OfferedParams } from '../../../../lib/server/cluster/transfer_params.js';
+import { epochOf } from '../../../kit/engine/epochs.js';
 import { errorOf as thrownBy } from '../../../kit/rejects.js';
 import { MovingEngine, type PlayedOffer } from '../../../kit/server/moving_engine.js';
 import { PlayedEngine, playText } from '../../../kit/server/played_engine.js';
@@ -287,6 +288,22 @@ describe('an instance', () => {
       ['"role":"decode"', '"isDraining":true'],
     ]);
     expect(events.at(-1)).to.equal('event: gone\ndata: {}');
+  });
+
+  it('has as many ranks as its engine has now', async () => {
+    const engine = moving();
+    const { app, server } = await servedApp({ engine, base: CLUSTER });
+    const events = app.inject({ method: 'GET', url: '/cluster/events' });
+    await new Promise(setImmediate);
+    engine.numRanks = 3;
+    for (const observer of engine.observers) observer.enter?.(epochOf([0, 1, 2], { joined: [1, 2] }));
+    await new Promise(setImmediate);
+    expect((await app.inject({ method: 'GET', url: '/cluster' })).json()).to.include({
+      numRanks: 3,
+      numKvBlocks: 3072,
+    });
+    await server.close();
+    expect((await events).body.match(/"numRanks":\d/g)).to.deep.equal(['"numRanks":1', '"numRanks":3']);
   });
 
   it('has the id that was drawn for it, and the URL where it listens', async () => {
