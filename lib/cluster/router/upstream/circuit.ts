@@ -45,7 +45,7 @@ export function afterEvent(circuit: Circuit, event: CircuitEvent, nowMs: number,
       return isOver ? CLOSED : { ...circuit, numSilentProbes: 0 };
     }
     case 'probe_refused':
-      return { ...circuit, numSilentProbes: 0, openUntilMs: opened };
+      return { ...circuit, numSilentProbes: 0, openUntilMs: openUntilMs ?? nowMs }; // until it says otherwise
     case 'probe_silent': {
       const isTooMuch = numSilentProbes + 1 >= limits.maxFailures;
       return { ...circuit, numSilentProbes: numSilentProbes + 1, openUntilMs: isTooMuch ? opened : openUntilMs };

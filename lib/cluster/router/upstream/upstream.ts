@@ -121,6 +121,7 @@ export class Upstream {
   private async isWell(): Promise<boolean> {
     const { probeTimeoutMs } = this.settings;
     const { status } = await this.askShort(HEALTH, probeTimeoutMs);
+    if (status === 503 && this.record.isDraining) return true; // and gives its requests away
     if (status !== 404 && status !== 405) return status < 300;
     return (await this.askShort(MODELS, probeTimeoutMs)).status < 500; // it may want a key
   }

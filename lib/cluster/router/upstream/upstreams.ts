@@ -26,7 +26,9 @@ export class Upstreams {
   set(record: InstanceRecord): Upstream {
     const before = this.known.get(record.id);
     if (before?.record.incarnation === record.incarnation && before.record.url === record.url) {
+      const hasChanged = before.record.isDraining !== record.isDraining;
       before.record = record;
+      if (hasChanged) void before.probe(); // it answers otherwise now
       return before;
     }
     this.remove(record.id);

@@ -41,6 +41,7 @@ describe('a circuit', () => {
   it('opens at once where the instance says that it takes nothing, which doesn’t mean that it is dead', () => {
     const circuit = after(['probe_refused', 0], ['probe_refused', 10], ['probe_refused', 20], ['probe_refused', 30]);
     expect([isClosed(circuit), isDead(circuit, LIMITS)]).to.deep.equal([false, false]);
+    expect(afterEvent(circuit, 'probe_answered', 31, LIMITS)).to.deep.equal(CLOSED); // it says otherwise
   });
 
   it('is dead after so many probes in a row that nobody answered', () => {
