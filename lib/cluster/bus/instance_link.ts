@@ -35,7 +35,8 @@ export class InstanceLink {
       this.wantsKey = true;
       return this.events(signal);
     }
-    if (answer.status !== 404) return this.piecesOf(answer);
+    if (answer.status !== 404)
+      return this.piecesOf(answer, 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)');
     await answer.body?.cancel();
     return null;
   }
@@ -43,7 +44,8 @@ export class InstanceLink {
   /** A server's list of models, as it is. Errors as those of {@link events}. */
   async models(signal: AbortSignal): Promise<string> {
     let text = '';
-    for await (const piece of this.piecesOf(await this.get('/v1/models', this.options.apiKey, signal))) {
+    const answer = await this.get('/v1/models', this.options.apiKey, signal);
+    for await (const piece of this.piecesOf(answer, 'give it the key that its clients have')) {
       text += piece;
       if (text.length > MAX_MESSAGE_CHARS) break; // what is there is no list
     }
@@ -55,12 +57,12 @@ export class InstanceLink {
     return fetch(`${this.options.url}${path}`, { headers, signal, redirect: 'error' });
   }
 
-  private piecesOf({ status, body }: Response): Pieces {
+  /** `ofKey`: what to do where it wants a key, or another one. */
+  private piecesOf({ status, body }: Response, ofKey: string): Pieces {
     if (status === 200 && body !== null) return body.pipeThrough(new TextDecoderStream());
     void body?.cancel();
     const { id, url } = this.options;
-    const advice =
-      status === 401 || status === 403 ? 'give it the key that its clients have' : 'see what answers there';
+    const advice = WANTS_KEY.has(status) ? ofKey : 'see what answers there';
     throw new ClusterError('INSTANCE_LOST', `instance ${id} at ${url} answers ${status}; ${advice}`, { instance: id });
   }
 }

@@ -27,7 +27,7 @@ export async function route(args: RouteArgs, context: CommandContext): Promise<v
     const first = await router.bus.first(AbortSignal.any([context.signal, AbortSignal.timeout(FIRST_MS)]));
     const what = isLocal
       ? `${known.length} ${known.length === 1 ? 'server' : 'servers'}`
-      : `${cluster.name} on ${cluster.bus}`;
+      : `cluster ${cluster.name} (${cluster.bus})`;
     await router.serve(first === null ? null : { what, model: first.model, hasTokenizer: true });
   });
 }

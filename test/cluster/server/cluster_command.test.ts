@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DEMO_MODEL } from '../../../lib/config/package_files.js';
@@ -8,11 +9,15 @@ import { withTempFolder } from '../../kit/temp_folder.js';
 const processes = new Processes();
 
 /** Runs `expertwire cluster` with these instances. */
-async function withCluster(instances: object, act: (cluster: Running) => Promise<void>): Promise<void> {
+async function withCluster(
+  instances: object,
+  act: (cluster: Running) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
   await withTempFolder(async (cwd) => {
     const config = { model: DEMO_MODEL, instances, comm: { reduce: 'source' } };
     await writeFile(join(cwd, 'c.yaml'), JSON.stringify(config));
-    await act(processes.cli(['cluster', 'c.yaml', '--port', '0'], { cwd }));
+    await act(processes.cli(['cluster', 'c.yaml', '--port', '0'], { cwd, env }));
   });
 }
 
@@ -22,53 +27,99 @@ async function urlOf(command: Running): Promise<string> {
   return / at (http:\S+)\n/.exec(command.stdout)![1]!;
 }
 
+/** That the instances of a cluster and every router before them know. */
+const KEY = { EXPERTWIRE_CLUSTER_KEY: 'of-this-test' };
+const HEADERS = { 'content-type': 'application/json' };
+const bodyOf = (fields: object): string =>
+  JSON.stringify({ model: 'moe-7m', prompt: 'Call me', max_tokens: 120, temperature: 0, ignore_eos: true, ...fields });
+
 async function answerOf(url: string): Promise<string> {
-  const body = JSON.stringify({ model: 'moe-7m', prompt: 'Call me', max_tokens: 8, temperature: 0 });
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers, body });
-  const answer = (await response.json()) as { readonly choices?: readonly { readonly text: string }[] };
+  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: HEADERS, body: bodyOf({}) });
+  const answer = (await response.json()) as Answer;
   expect(response.status, JSON.stringify(answer)).to.equal(200);
-  return answer.choices![0]!.text;
+  return answer.choices[0]!.text;
+}
+
+interface Answer {
+  readonly choices: readonly { readonly text: string }[];
+}
+
+/** The text of a stream; `onToken` is told of each token, from 1. */
+async function streamOf(url: string, onToken: (n: number) => Promise<void>): Promise<string> {
+  const body = bodyOf({ stream: true });
+  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: HEADERS, body });
+  let text = '';
+  let numTokens = 0;
+  const events = response.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+  for await (const { data } of events) {
+    if (data === '[DONE]') break;
+    text += (JSON.parse(data) as Answer).choices[0]!.text;
+    await onToken(++numTokens);
+  }
+  return text;
+}
+
+/** Where a request runs, as the router has it. */
+async function busyOf(url: string): Promise<string> {
+  const { instances } = (await (await fetch(`${url}/instances`)).json()) as {
+    readonly instances: readonly { readonly id: string; readonly requests: number }[];
+  };
+  return instances.find(({ requests }) => requests > 0)!.id;
 }
 
 /** The process of an instance itself. */
 const pidOf = (name: string): number =>
   processes.running().find(({ argv }) => argv[argv.indexOf('--instance') + 1] === name)!.pid;
 
-const servingOf = (command: Running): readonly string[] =>
-  [...command.stderr.matchAll(/instance mixed-\d serves at (http:[\d./:]+\d)/g)].map(([, url]) => url!);
+const servingOf = (command: Running): { readonly name: string; readonly url: string }[] =>
+  [...command.stderr.matchAll(/instance (mixed-\d) serves at (http:[\d./:]+\d)/g)].map(([, name, url]) => ({
+    name: name!,
+    url: url!,
+  }));
 
 describe('a cluster of one command', function () {
   this.timeout(120_000);
 
   afterEach(processes.expectNone);
 
-  it('answers while an instance is killed, names it, starts it anew, and ends as a whole', () =>
-    withCluster([{ count: 2 }], async (cluster) => {
-      const url = await urlOf(cluster);
-      expect(cluster.stdout).to.match(/^serving 2 instances \(mixed-0, mixed-1\) of "moe-7m" at /);
-      const answer = await answerOf(url);
-      const pid = pidOf('mixed-0');
-      kill(pid, 'SIGKILL');
-      expect(await answerOf(url)).to.equal(answer);
-      await cluster.warns(`instance mixed-0 (process ${pid}) was killed by SIGKILL`);
-      const serves = (): number => servingOf(cluster).length;
-      await until(
-        () => serves() === 3,
-        () => cluster.stderr,
-      );
-      await cluster.warns(/(?:"instance":"mixed-0"[^\n]*an instance is there\b[^]*){2}/);
+  it('a stream whose instance is killed goes on to the byte; the instance is named and started anew, and all end together', () =>
+    withCluster(
+      [{ count: 2 }],
+      async (cluster) => {
+        const url = await urlOf(cluster);
+        expect(cluster.stdout).to.match(/^serving 2 instances \(mixed-0, mixed-1\) of "moe-7m" at /);
+        const answer = await answerOf(url);
+        let killed = { id: '', pid: 0 };
+        const text = await streamOf(url, async (n) => {
+          if (n !== 10) return;
+          const id = await busyOf(url);
+          killed = { id, pid: pidOf(id) };
+          kill(killed.pid, 'SIGKILL');
+        });
+        expect(text).to.equal(answer);
+        const { id, pid } = killed;
+        await cluster.warns(`instance ${id} (process ${pid}) was killed by SIGKILL`);
+        const serves = (): number => servingOf(cluster).length;
+        await until(
+          () => serves() === 3,
+          () => cluster.stderr,
+        );
+        await cluster.warns(new RegExp(`(?:"instance":"${id}"[^\\n]*an instance is there\\b[^]*){2}`));
 
-      const urls = servingOf(cluster).slice(1);
-      const route = processes.cli(['route', ...urls.flatMap((each) => ['--url', each]), '--port', '0']);
-      expect(await answerOf(await urlOf(route))).to.equal(answer);
-      route.signal('SIGINT');
-      expect((await route.ended).code, route.stderr).to.equal(0);
+        const urls = ['mixed-0', 'mixed-1'].map(
+          (name) => servingOf(cluster).findLast((each) => each.name === name)!.url,
+        );
+        const route = processes.cli(['route', ...urls.flatMap((each) => ['--url', each]), '--port', '0'], { env: KEY });
+        expect(await answerOf(await urlOf(route))).to.equal(answer);
+        route.signal('SIGINT');
+        expect((await route.ended).code, route.stderr).to.equal(0);
 
-      cluster.signalGroup('SIGINT');
-      expect((await cluster.ended).code, cluster.stderr).to.equal(0);
-      await processes.allGone();
-    }));
+        cluster.signalGroup('SIGINT');
+        expect((await cluster.ended).code, cluster.stderr).to.equal(0);
+        await processes.allGone();
+      },
+      KEY,
+    ));
 
   it('ends where an instance can’t start, and says which and why', () =>
     withCluster([{}, { name: 'broken', set: { server: { record_dir: '/no/such/folder' } } }], async (cluster) => {

@@ -181,7 +181,7 @@ describe('following an instance over HTTP', () => {
     const { troubles } = follow(wrong.http.url, { id: 'b' });
     while (wrong.http.asked.length < 4) await once(wrong.http.server, 'request');
     expect(troubles.map((error) => error?.message)).to.deep.equal([
-      `INSTANCE_LOST: instance b at ${wrong.http.url} answers 401; give it the key that its clients have`,
+      `INSTANCE_LOST: instance b at ${wrong.http.url} answers 401; it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)`,
     ]);
   });
 });
