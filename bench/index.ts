@@ -9,6 +9,7 @@ import { parseModelName } from '../lib/hub/cache/model_name.js';
 const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
   balance: async () => (await import('./balance/bench_balance.js')).benchBalance,
   chaos: async () => (await import('./chaos/bench_chaos.js')).benchChaos,
+  cluster: async () => (await import('./cluster/bench_cluster.js')).benchCluster,
   codec: async () => (await import('./codec.js')).benchCodec,
   compute: async () => (await import('./compute/bench_compute.js')).benchCompute,
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,

@@ -8,7 +8,7 @@ import type { JournalLine } from '../../lib/server/journal/journal_lines.js';
 import { FIRST_TOKEN } from '../serve/load/prompt_maker.js';
 import { median } from '../base/machine.js';
 import type { ResumeOptions } from './options.js';
-import { ServedHead } from './served_head.js';
+import { Served } from '../base/served.js';
 import { readTokens } from './token_stream.js';
 
 /** What becomes of the ranks of a head that dies. */
@@ -57,8 +57,8 @@ export async function runResume(options: ResumeOptions, how: How): Promise<Resum
 async function die(way: Way, dir: string, options: ResumeOptions, { env, signal }: How): Promise<Death> {
   const journal = join(dir, 'requests.jsonl');
   const args = argsOf(options, way, journal);
-  const order = { args, env: { ...env, HOME: dir }, signal };
-  const first = await ServedHead.start(order);
+  const order = { command: 'serve', args, env: { ...env, HOME: dir }, signal } as const;
+  const first = await Served.start(order);
   const { wanted, diedMs } = await closing(
     () => first.kill(),
     async () => {
@@ -68,7 +68,7 @@ async function die(way: Way, dir: string, options: ResumeOptions, { env, signal 
     },
   );
   const numKept = lastLength(await readFile(journal, 'utf8'));
-  const next = await ServedHead.start({ ...order, args: way === 'kept' ? [...args, '--resume'] : args });
+  const next = await Served.start({ ...order, args: way === 'kept' ? [...args, '--resume'] : args });
   return closing(
     () => next.end(),
     async () => {
@@ -82,7 +82,7 @@ async function die(way: Way, dir: string, options: ResumeOptions, { env, signal 
 }
 
 /** Kills a head when so many tokens of an answer came; returns when. */
-async function killedAt(head: ServedHead, answer: Response, numTokens: number): Promise<number> {
+async function killedAt(head: Served, answer: Response, numTokens: number): Promise<number> {
   let diedMs = Infinity;
   const reading = readTokens(answer, (count) => {
     if (count < numTokens || diedMs < Infinity) return;

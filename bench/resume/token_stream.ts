@@ -13,20 +13,23 @@ export interface StreamedTokens {
 
 const EVENT = z.looseObject({ choices: z.array(z.looseObject({ token_ids: z.array(z.int()).nullish() })) });
 
-/** Reads an answer to its end; `onToken` hears how many tokens there are. Rejects where its server ends before. @throws BenchError NOT_UNDERSTOOD */
+/** The tokens of an answer as they come. Rejects where its server ends before. @throws BenchError NOT_UNDERSTOOD */
+export async function* tokensOf(answer: Response): AsyncGenerator<number> {
+  if (!answer.ok) throw new BenchError('NOT_UNDERSTOOD', `${answer.url}: ${answer.status} ${await answer.text()}`);
+  const events = answer.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+  for await (const { data } of events) yield* EVENT.safeParse(jsonOrUndefined(data)).data?.choices[0]?.token_ids ?? [];
+}
+
+/** Reads an answer to its end; `onToken` hears how many tokens there are. Rejects as {@link tokensOf}. */
 export async function readTokens(
   answer: Response,
   onToken: (numTokens: number) => void = () => undefined,
 ): Promise<StreamedTokens> {
-  if (!answer.ok) throw new BenchError('NOT_UNDERSTOOD', `${answer.url}: ${answer.status} ${await answer.text()}`);
   const tokenIds: number[] = [];
   const atMs: number[] = [];
-  const events = answer.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
-  for await (const { data } of events) {
-    for (const id of EVENT.safeParse(jsonOrUndefined(data)).data?.choices[0]?.token_ids ?? []) {
-      atMs.push(performance.now());
-      onToken(tokenIds.push(id));
-    }
+  for await (const id of tokensOf(answer)) {
+    atMs.push(performance.now());
+    onToken(tokenIds.push(id));
   }
   return { tokenIds, atMs };
 }

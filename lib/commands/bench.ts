@@ -4,6 +4,7 @@ import type { CommandContext } from './base/context.js';
 export const BENCH_NAMES = [
   'balance',
   'chaos',
+  'cluster',
   'codec',
   'compute',
   'dispatch',

@@ -1,38 +1,40 @@
-/** A head in a process of its own: `expertwire serve`, which can be killed. */
+/** A command that serves in a process of its own, and can be killed: `expertwire serve`, `cluster` or `route`. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { BenchError } from '../base/errors.js';
+import { BenchError } from './errors.js';
 
 const CLI = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));
 /** Of what it says last, for the report. */
 const MAX_WORDS = 2048;
 
 /** How it is started. */
-export interface HeadOrder {
+export interface ServedOrder {
+  readonly command: 'serve' | 'cluster';
+  /** Behind the command; it listens at any free port. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
 }
 
 /** Its owner kills or ends it. */
-export class ServedHead {
+export class Served {
   url = '';
   private words = '';
 
   /** Serves. @throws BenchError PROCESS_DIED: it could not, and what it said */
-  static async start({ args, env, signal }: HeadOrder): Promise<ServedHead> {
-    const child = spawn(process.execPath, ['--no-warnings', CLI, 'serve', '--port', '0', ...args], {
+  static async start({ command, args, env, signal }: ServedOrder): Promise<Served> {
+    const child = spawn(process.execPath, ['--no-warnings', CLI, command, ...args, '--port', '0'], {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
-    const head = new ServedHead(child, exited);
+    const served = new Served(child, exited);
     try {
-      await head.listen(signal);
-      return head;
+      await served.listen(signal);
+      return served;
     } catch (error) {
-      await head.kill();
+      await served.kill();
       throw error;
     }
   }
@@ -68,7 +70,7 @@ export class ServedHead {
     for (;;) {
       const [text] = (await Promise.race([once(stdout, 'data', { signal }), gone])) as [string];
       printed += text;
-      const url = /^serving "\S+" at (\S+)\n/m.exec(printed)?.[1];
+      const url = /^serving .*"\S+" at (\S+)\n/m.exec(printed)?.[1];
       if (url === undefined) continue;
       this.url = url;
       stdout.resume();
