@@ -15,7 +15,7 @@ import { measureRouting } from './measure_routing.js';
 import { checkTokens, type ClusterBench, type Measured } from './measurement.js';
 import { parseOptions, type MeasurementName } from './options.js';
 import { header, section } from './report.js';
-import { measureRouter } from './router/measure_router.js';
+import { measureRouter } from './measure_router.js';
 
 const MEASURES: Readonly<Record<MeasurementName, (bench: ClusterBench) => Promise<Measured>>> = {
   migration: measureMigration,

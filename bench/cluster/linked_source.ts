@@ -57,7 +57,7 @@ export class LinkedSource implements KvSource {
 
   private state(): SourceState {
     const { lease } = this.offer;
-    const { promptTokenIds, sampling, isPaused, isOver, outputTokenIds, numTokens, numExactTokens } =
+    const { promptTokenIds, sampling, isPaused, isOver, pausesItself, outputTokenIds, numTokens, numExactTokens } =
       this.offer.state();
     return {
       ...{ lease, identity: this.engine.kvIdentity, outputTokenIds, numTokens, numExactTokens },
@@ -66,6 +66,7 @@ export class LinkedSource implements KvSource {
       promptDigest: promptDigestOf(promptTokenIds),
       seed: sampling.seed,
       isFinal: isPaused || isOver,
+      pausesItself,
     };
   }
 }

@@ -1,12 +1,12 @@
 /** What a router adds: to each token that it passes on, and to each request, against asking the server itself. */
-import { closing } from '../../../lib/commands/base/closing.js';
-import { DEMO_MODEL } from '../../../lib/config/package_files.js';
-import { HelperProcess } from '../../base/helper_process.js';
-import { median, quantile } from '../../base/machine.js';
-import { WORDS } from '../../serve/load/prompt_maker.js';
-import type { ClusterBench, FigureRow, Measured } from '../measurement.js';
-import type { RouterNews, RouterOrder, UpstreamKind, UpstreamNews, UpstreamOrder } from './orders.js';
-import { PacedClient } from './paced_client.js';
+import { closing } from '../../lib/commands/base/closing.js';
+import { DEMO_MODEL } from '../../lib/config/package_files.js';
+import { HelperProcess } from '../base/helper_process.js';
+import { median, quantile } from '../base/machine.js';
+import { WORDS } from '../serve/load/prompt_maker.js';
+import type { ClusterBench, FigureRow, Measured } from './measurement.js';
+import type { RouterNews, RouterOrder, UpstreamKind, UpstreamNews, UpstreamOrder } from './router/orders.js';
+import { PacedClient } from './router/paced_client.js';
 
 /** A token each. */
 const GAP_MS = 2;
@@ -39,11 +39,11 @@ export interface RouterTrial {
 export async function measureRouter(bench: ClusterBench): Promise<Measured> {
   const { signal, rounds, streamTokens } = bench;
   const upstream = new HelperProcess<UpstreamOrder, UpstreamNews>(
-    new URL('./upstream_process.js', import.meta.url),
+    new URL('./router/upstream_process.js', import.meta.url),
     signal,
   );
   const routers = ROUTES.map(
-    () => new HelperProcess<RouterOrder, RouterNews>(new URL('./router_process.js', import.meta.url), signal),
+    () => new HelperProcess<RouterOrder, RouterNews>(new URL('./router/router_process.js', import.meta.url), signal),
   );
   const client = new PacedClient();
   return closing(
