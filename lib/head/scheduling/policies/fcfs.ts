@@ -1,6 +1,6 @@
 import type { SchedulingPolicy } from '../policy.js';
 import { bestPlace } from '../rank_choice.js';
-import { generatedFirst } from '../shares.js';
+import { generatedFirst } from './shares.js';
 
 /**
  * First come, first served: a request that finds no room keeps those behind it waiting, so that none starves, and who was admitted last gives way, so that

@@ -1,6 +1,6 @@
 import { fcfs } from './fcfs.js';
 import type { SchedulingPolicy } from '../policy.js';
-import { generatedFirst } from '../shares.js';
+import { generatedFirst } from './shares.js';
 
 /** What has a place in an order of urgency. */
 interface Ranked {

@@ -1,5 +1,5 @@
 /** How a step's budget is shared out. */
-import type { RunningView, Share, StepBudget } from './policy.js';
+import type { RunningView, Share, StepBudget } from '../policy.js';
 
 /** Generated tokens first, one each; then prompts, in chunks of what is left. Within each, in the order that is given. */
 export function generatedFirst(running: readonly RunningView[], budget: StepBudget): Share[] {
