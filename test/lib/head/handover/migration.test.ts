@@ -2,7 +2,9 @@
 import { expect } from 'chai';
 import { PROMPT } from '../../../kit/engine/masking.js';
 import { TwoEngines, type Asked } from '../../../kit/engine/two_engines.js';
+import { readConformance, writeConformanceModel } from '../../../kit/model/conformance.js';
 import { tinyModel } from '../../../kit/paths.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const NUM_NEW = 8;
 
@@ -13,12 +15,23 @@ const set = (blockSize: number, ...others: string[]): { set: string[] } => ({
   set: [`engine.block_size=${blockSize}`, ...others],
 });
 
-const SCENES = [
+interface Scene {
+  readonly model: string;
+  /** Ranks. */
+  readonly from: number;
+  readonly to: number;
+  /** Tokens of a block here and there. */
+  readonly blocks: readonly [number, number];
+  readonly compute?: string;
+}
+
+const SCENES: readonly Scene[] = [
+  { model: 'tiny-deepseek-v3', from: 1, to: 1, blocks: [4, 8], compute: 'tensors' },
   { model: 'tiny-qwen3-moe', from: 1, to: 2, blocks: [4, 8] },
   { model: 'tiny-qwen3-moe', from: 2, to: 1, blocks: [8, 3] },
   { model: 'tiny-deepseek-v3', from: 1, to: 2, blocks: [8, 4] },
   { model: 'tiny-deepseek-v3', from: 2, to: 1, blocks: [4, 16] },
-] as const;
+];
 
 /** Further requests, of which some begin alike. */
 const PROMPTS = [PROMPT, PROMPT.slice(0, 7), PROMPT.slice(0, 20), PROMPT.slice(5, 19), PROMPT.slice(2, 30)];
@@ -29,11 +42,11 @@ const requestOf = (index: number, maxNewTokens: number): Asked => ({
 });
 
 describe('a request that goes on in another instance', () => {
-  for (const { model, from, to, blocks } of SCENES) {
-    it(`has the tokens of one, whenever it moves: ${model}, ${from} to ${to} ranks`, async () => {
+  for (const { model, from, to, blocks, compute = 'auto' } of SCENES) {
+    it(`has the tokens of one, whenever it moves: ${model}, ${from} to ${to} ranks, ${compute}`, async () => {
       const engines = [
-        { numRanks: from, ...set(blocks[0], 'engine.prefix_cache=off') },
-        { numRanks: to, ...set(blocks[1], 'engine.prefix_cache=off') },
+        { numRanks: from, ...set(blocks[0], 'engine.prefix_cache=off', `compute=${compute}`) },
+        { numRanks: to, ...set(blocks[1], 'engine.prefix_cache=off', `compute=${compute}`) },
       ] as const;
       await TwoEngines.use(tinyModel(model), engines, async (two) => {
         for (const request of [GREEDY, SAMPLED]) {
@@ -73,6 +86,35 @@ describe('a request that goes on in another instance', () => {
         expect({ numRecomputed, numFailedPulls }).to.deep.equal({ numRecomputed: 0, numFailedPulls: 0 });
       });
     });
+  }
+
+  const others = [
+    { family: 'deepseek_v32', variant: 'index_topk: 8', what: 'indexers, whose keys are read too', isRead: true },
+    { family: 'gpt_oss', variant: 'base', what: 'sliding windows', isRead: true },
+    { family: 'lfm2_moe', variant: 'base', what: 'states, which are computed anew', isRead: false },
+  ];
+  for (const { family, variant, what, isRead } of others) {
+    it(`has them where layers have ${what}`, () =>
+      withTempFolder(async (dir) => {
+        const { tokens, cases } = readConformance(family);
+        await writeConformanceModel(
+          dir,
+          cases.find(({ name }) => name === variant)!,
+          new Map(),
+        );
+        const engines = [
+          { numRanks: 1, ...set(4) },
+          { numRanks: 2, ...set(8) },
+        ] as const;
+        await TwoEngines.use(dir, engines, async (two) => {
+          for (const pauseAfter of [0, 1, 5]) {
+            const request = { ...SAMPLED, promptTokenIds: tokens.slice(pauseAfter, pauseAfter + 11) };
+            const { tokenIds } = await two.move(request, { pauseAfter });
+            expect(tokenIds).to.deep.equal(await two.alone(request));
+          }
+          expect(two.to.engine.stats().numArrived).to.equal(isRead ? 2 : 0);
+        });
+      }));
   }
 
   it('takes what the other one lacks, and no more', async () => {
