@@ -173,7 +173,9 @@ export class Arrival {
     this.numHere = to;
     counts.numPulls++;
     counts.pulledBytes += report.payloadBytes;
-    await this.hear(() => followed.more(0, signal), signal);
+    // What is final is known already, and every turn counts: nobody computes it now.
+    if (followed.state.isFinal) this.land();
+    else await this.hear(() => followed.more(0, signal), signal);
   }
 
   /** Waits for something; meanwhile it is heard what becomes of the sequence at its source, that it has so many tokens for instance. */
