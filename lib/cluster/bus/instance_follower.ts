@@ -9,6 +9,7 @@ import { ClusterError } from '../base/errors.js';
 import type { InstanceRecord } from '../base/instance_record.js';
 import type { LoadReport } from '../base/load_report.js';
 import type { MemberEvents } from './bus.js';
+import { isWhole } from './batch_order.js';
 import { EventReader, type EventTaker } from './event_reader.js';
 import { foreignRecord } from './foreign_instance.js';
 import { InstanceLink, type InstanceLinkOptions, type Pieces } from './instance_link.js';
@@ -34,6 +35,10 @@ export class InstanceFollower implements EventTaker, MemberEvents {
   private readonly running: Promise<void>;
   /** Of the question at hand. */
   private asking = new AbortController();
+  /** All blocks were told since the question was asked. */
+  private hasToldAll = false;
+  /** And are wanted again. */
+  private isWanted = false;
   /** Null: the bus knows nothing of it. */
   private member: LocalMember | null = null;
   private troubleText: string | null = null;
@@ -79,6 +84,7 @@ export class InstanceFollower implements EventTaker, MemberEvents {
 
   /** As {@link EventTaker.blocks}. */
   blocks(batch: BlockBatch): void {
+    if (isWhole(batch)) this.hasToldAll = true;
     this.member?.publish(batch);
   }
 
@@ -88,8 +94,11 @@ export class InstanceFollower implements EventTaker, MemberEvents {
     this.member = null;
   }
 
-  /** As {@link MemberEvents.wanted}: who asks again is told everything. */
+  /** As {@link MemberEvents.wanted}: who comes again is told everything, and so is who came just now. */
   wanted(): void {
+    if (!this.hasToldAll) return;
+    this.hasToldAll = false;
+    this.isWanted = true;
     this.asking.abort();
   }
 
@@ -104,6 +113,7 @@ export class InstanceFollower implements EventTaker, MemberEvents {
     const { retryMs } = this.options;
     while (!signal.aborted) {
       await this.follow().catch((error: unknown) => this.fail(error));
+      if (this.isWanted) continue;
       await delay(retryMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
     }
   }
@@ -111,6 +121,8 @@ export class InstanceFollower implements EventTaker, MemberEvents {
   /** Takes what comes, until it ends. */
   private async follow(): Promise<void> {
     this.asking = new AbortController();
+    this.hasToldAll = false;
+    this.isWanted = false;
     const signal = AbortSignal.any([this.over.signal, this.asking.signal]);
     const pieces = await this.link.events(signal);
     if (pieces === null) await this.ask(signal);

@@ -66,6 +66,22 @@ describe('following an instance over HTTP', () => {
     expect(first).to.deep.include({ kind: 'instance', record: recordOf('a', { url: instance.http.url }) });
   });
 
+  it('is asked once, and once more where somebody else watches later, who is told everything too', async () => {
+    const instance = await started({ id: 'a' });
+    instance.engine.store(1);
+    const other = new Watcher(bus);
+    follow(instance.http.url, { retryMs: PATIENT_MS });
+    for (const each of [watcher, other]) await each.knows('a', 1);
+    expect(instance.http.asked).to.have.lengthOf(1);
+    const late = new Watcher(bus);
+    await late.knows('a', 1);
+    expect(late.events.some(({ kind }) => kind === 'load')).to.equal(true);
+    instance.engine.store(2);
+    for (const each of [watcher, other, late]) await each.knows('a', 1, 2);
+    expect(instance.http.asked).to.have.lengthOf(2);
+    expect(watcher.standing).to.deep.equal(['a is mixed as a 1']);
+  });
+
   it('an instance that leaves is gone, and so is one that is killed, as soon as nobody listens there', async () => {
     const [leaving, killed] = [await started({ id: 'a' }), await started({ id: 'b' })];
     for (const { http } of [leaving, killed]) follow(http.url);
