@@ -79,7 +79,14 @@ export function checkCluster({ cluster, server, experts }: ExpertwireConfig): vo
   if (!cluster.enabled) return;
   if (server.journal !== null) throw excluded('server.journal', 'which another head would go on from');
   if (experts.routing !== 'gate') throw excluded('experts.routing', 'which chooses experts by the number of a request');
+  const { heartbeat_ms: heartbeatMs, ttl_ms: ttlMs } = cluster;
+  if (ttlMs >= MIN_HEARTBEATS * heartbeatMs) return;
+  const text = `"cluster.ttl_ms" is ${ttlMs}, and "cluster.heartbeat_ms" ${heartbeatMs}: one late heartbeat would count as none; give at least ${MIN_HEARTBEATS} times as much`;
+  throw new ConfigError('INVALID_VALUE', text, { key: 'cluster.ttl_ms' });
 }
+
+/** In the time after which an instance that isn't heard is gone. */
+const MIN_HEARTBEATS = 3;
 
 const isMoving = (engine: ServedEngine): engine is ServedEngine & MovingEngine => engine.offer !== undefined;
 

@@ -1,5 +1,6 @@
 /**
- * A real cluster in this process: whole engines over real ranks (local_engine.ts), each behind its own server on a port, and a router that follows them over HTTP.
+ * A real cluster in this process: whole engines over real ranks (local_engine.ts), each behind its own server on a port, and a router that follows them over HTTP,
+ * or meets them on another bus.
  * Only processes are missing, and the sockets between ranks.
  */
 import { expect } from 'chai';
@@ -48,15 +49,19 @@ export async function withLocalCluster<T>(
   options: readonly LocalInstanceOptions[],
   use: (cluster: LocalCluster) => Promise<T>,
   router: PartialConfig['router'] = {},
+  cluster: PartialConfig['cluster'] = {},
 ): Promise<T> {
   const space = new MemoryKvSpace();
   const started: LocalInstance[] = [];
   const stories: RequestStory[] = [];
-  const config = await loadConfig({ base: { model, router: { port: 0, health_interval_ms: 200, ...router } } });
+  const config = await loadConfig({
+    base: { model, cluster, router: { port: 0, health_interval_ms: 200, ...router } },
+  });
   const bus = await ClusterBus.open({ cluster: config.cluster, clusterKey: KEY, env: {}, onTrouble: () => undefined });
   const front = await createRouter({ config, bus, clusterKey: KEY, over: (story) => stories.push(story) });
   try {
-    for (const [i, each] of options.entries()) started.push(await startInstance(`i${i}`, model, each, space, bus));
+    for (const [i, each] of options.entries())
+      started.push(await startInstance(`i${i}`, model, each, { space, bus, cluster }));
     const missing = await bus.missing(
       started.map(({ id }) => id),
       AbortSignal.timeout(20_000),
@@ -86,19 +91,28 @@ async function expectIdle(id: string, { engine }: LocalEngine): Promise<void> {
   expect(held(), `KV blocks that ${id} holds`).to.equal(0);
 }
 
+/** What instances of one cluster have in common. */
+interface Shared {
+  readonly space: MemoryKvSpace;
+  readonly bus: ClusterBus;
+  readonly cluster: PartialConfig['cluster'];
+}
+
 async function startInstance(
   id: string,
   model: string,
   { role = 'mixed', numRanks = 1, set = [] }: LocalInstanceOptions,
-  kv: MemoryKvSpace,
-  bus: ClusterBus,
+  { space: kv, bus, cluster }: Shared,
 ): Promise<LocalInstance> {
   const overrides = ['cluster.enabled=true', `cluster.id=${id}`, `cluster.role=${role}`, ...set];
   const local = await startLocalEngine(model, { numRanks, kv, set: overrides });
-  const config = await loadConfig({ base: { model, server: { port: 0 }, parallel: { ranks: numRanks } }, overrides });
+  const config = await loadConfig({
+    base: { model, server: { port: 0 }, parallel: { ranks: numRanks }, cluster },
+    overrides,
+  });
   const server = await createServer(local.engine, { config, clusterKeys: [KEY] });
   const url = await server.listen();
-  bus.follow({ id, url, apiKey: null });
+  if (config.cluster.bus === 'local') bus.follow({ id, url, apiKey: null });
   let ended: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     (server.app.server as unknown as { closeAllConnections(): void }).closeAllConnections();
