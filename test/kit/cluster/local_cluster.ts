@@ -35,6 +35,8 @@ export interface LocalInstance {
 export interface LocalCluster {
   readonly url: string;
   readonly router: Router;
+  /** That the router watches. */
+  readonly bus: ClusterBus;
   readonly instances: readonly LocalInstance[];
   readonly stories: readonly RequestStory[];
   /** POST of JSON to the router. */
@@ -67,6 +69,7 @@ export async function withLocalCluster<T>(
       AbortSignal.timeout(20_000),
     );
     expect(missing).to.deep.equal([]);
+    while (front.views.some(({ load }) => load === null)) await new Promise((resolve) => setTimeout(resolve, 5));
     const url = await front.listen();
     const post: LocalCluster['post'] = (path, body, headers = {}) =>
       fetch(`${url}${path}`, {
@@ -74,7 +77,7 @@ export async function withLocalCluster<T>(
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify(body),
       });
-    const result = await use({ url, router: front, instances: started, stories, post });
+    const result = await use({ url, router: front, bus, instances: started, stories, post });
     for (const { id, local, isDead } of started) if (!isDead()) await expectIdle(id, local);
     return result;
   } finally {

@@ -141,7 +141,7 @@ describe('a router before real instances', () => {
   it('has requests leave an instance that drains', async () => {
     await withLocalCluster(DEMO_MODEL, [{}, {}], async (cluster) => {
       const { url, instances, stories } = cluster;
-      const question: Question = ['/v1/completions', { ...QUESTIONS['a stream']![1], max_tokens: 200 }];
+      const question: Question = ['/v1/completions', { ...QUESTIONS['a stream']![1], max_tokens: 400 }];
       let drained: Promise<number> | undefined;
       const answer = await ask(url, question, 'drain', (numPieces) => {
         if (numPieces === 3) drained ??= instances.find(({ id }) => id === placeOf(cluster))!.server.drain();
@@ -155,13 +155,21 @@ describe('a router before real instances', () => {
   });
 
   it('sends equal beginnings to who has computed them', async () => {
-    await withLocalCluster(DEMO_MODEL, [{}, {}, {}], async (cluster) => {
-      const { url, stories, router } = cluster;
+    await withLocalCluster(DEMO_MODEL, [{}, {}, {}], async ({ url, bus, stories }) => {
+      const stored = new Promise<void>((resolve) => {
+        let numKeys = 0;
+        bus.watch((event) => {
+          if (event.kind !== 'blocks') return;
+          for (const each of event.batch.events) if (each.kind === 'stored') numKeys += each.keys.length;
+          if (numKeys >= 2) resolve();
+        });
+      });
       await ask(url, QUESTIONS['a stream']!, 'first');
+      await stored;
       const [first] = stories[0]!.instances;
-      while (router.views.every(({ load }) => (load?.numCachedBlocks ?? 0) === 0)) await new Promise(setImmediate);
-      for (let i = 0; i < 3; i++)
+      for (let i = 0; i < 3; i++) {
         await ask(url, ['/v1/completions', { prompt: `${PROMPT}, and ${i}`, stream: true }], `next-${i}`);
+      }
       expect(stories.map(({ instances }) => instances)).to.deep.equal([[first], [first], [first], [first]]);
       expect(stories[1]!.numCachedTokens).to.equal(32);
     });
