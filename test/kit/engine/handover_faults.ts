@@ -77,6 +77,7 @@ export async function playScene(
   const cluster = [
     'cluster.last_stage_blocks=1',
     'cluster.max_stages=4',
+    'cluster.lease_timeout_ms=1000',
     `cluster.kv_stream=${way === 'live' ? 'off' : 'on'}`,
   ];
   const rest = { placement: replicated(2), timeoutMs, set: [...SMALL.set, ...cluster] };
