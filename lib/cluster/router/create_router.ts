@@ -111,7 +111,7 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
 
   answerErrors(app, SOUND, collectRoutes(app));
   guard(app, { config: { server }, draining: draining.signal, engine: SOUND }, new ApiKeys(apiKeys), running);
-  healthRoutes(app, fleet, draining.signal);
+  healthRoutes(app, { fleet, views, draining: draining.signal });
   controlRoutes(app, { views, passages, upstreams, calls, metrics, numRunning: () => running.count });
   const dispatch = { table, upstreams, clusterKey, instanceKeys, hasKeys: apiKeys.length > 0, clock };
   await passageRoutes(app, {

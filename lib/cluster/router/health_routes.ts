@@ -4,7 +4,16 @@ import { shown } from '../../../base/foreign_text.js';
 import { VERSION } from '../../config/package_files.js';
 import { ApiError } from '../../server/base/api_error.js';
 import type { ServerApp } from '../../server/base/part.js';
+import type { InstanceView } from '../base/instance_view.js';
 import type { Fleet } from './fleet.js';
+
+/** What they take. */
+export interface HealthRoutesParts {
+  readonly fleet: Pick<Fleet, 'all'>;
+  readonly views: () => readonly InstanceView[];
+  /** Aborted once the router drains. */
+  readonly draining: AbortSignal;
+}
 
 /** @param models that there are */
 export function unknownModel(name: string, models: readonly { readonly id: string }[]): ApiError {
@@ -13,10 +22,12 @@ export function unknownModel(name: string, models: readonly { readonly id: strin
   return new ApiError('MODEL_NOT_FOUND', text, { param: 'model' });
 }
 
-/** GET /health, GET and POST /ping: 200, or 503 once the router drains. GET /version, /v1/models. */
-export function healthRoutes(app: ServerApp, fleet: Pick<Fleet, 'all'>, draining: AbortSignal): void {
+/** GET /health, GET and POST /ping: 200, or 503 while no instance answers and once the router drains. GET /version, /v1/models. */
+export function healthRoutes(app: ServerApp, { fleet, views, draining }: HealthRoutesParts): void {
   const check = (): object => {
     if (draining.aborted) throw new ApiError('DRAINING', 'the router ends; ask another one');
+    if (!views().some(({ isHealthy }) => isHealthy))
+      throw new ApiError('NO_INSTANCE', 'no instance answers; try again later');
     return {};
   };
   const config = { access: 'open' } as const;

@@ -36,6 +36,15 @@ describe('what a router tells', () => {
     );
   });
 
+  it('of itself: whether an instance answers', async () => {
+    await withCluster([streamOf('a')], async ({ url, memberships }) => {
+      expect((await fetch(`${url}/health`)).status).to.equal(200);
+      await memberships[0]!.leave();
+      const answer = await fetch(`${url}/health`);
+      expect([answer.status, await codeOf(answer)]).to.deep.equal([503, 'no_instance']);
+    });
+  });
+
   it('of instances: how they are, as far as it knows', async () => {
     await withCluster(
       [streamOf('a')],
