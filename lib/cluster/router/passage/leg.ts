@@ -64,6 +64,15 @@ export class Leg {
     this.controller.abort(reason);
   }
 
+  /** It said its last word: its connection is used again when the end of its answer is there, too. Idempotent. */
+  letEnd(): void {
+    const timer = setTimeout(() => this.leave(), END_TIMEOUT_MS);
+    void this.answer
+      .then((answer) => answer.ended)
+      .catch(() => undefined)
+      .then(() => clearTimeout(timer));
+  }
+
   /** What comes next; null: the answer is over. @throws UpstreamError, and what {@link leave} was told */
   async read(): Promise<readonly Group[] | null> {
     const answer = await this.answer;
@@ -77,6 +86,9 @@ export class Leg {
     return groupsReader(() => (this.isPlain = true));
   }
 }
+
+/** Between the last word of an answer and its end. */
+const END_TIMEOUT_MS = 1000;
 
 const LEFT = new UpstreamError('BROKEN_OFF', 'nobody waits for the answer');
 

@@ -7,21 +7,16 @@ import { ClusterError } from '../../base/errors.js';
 import { ApiError } from '../../../server/base/api_error.js';
 import type { OfferedParams } from '../../../server/cluster/transfer_params.js';
 import { UpstreamError } from '../upstream/upstream_error.js';
-import { Ahead, rollBack } from './ahead.js';
-import type { Asked, Fields } from './asked.js';
 import type { ClientAnswer } from './client_answer.js';
-import type { Dispatch } from './dispatch.js';
 import type { Leg } from './leg.js';
+import { Legs, type FirstLeg, type LegsParts } from './legs.js';
 import type { MoveWhy } from './request_story.js';
-import type { StoryTeller } from './story_teller.js';
+import { orNull, rollBack, TakeOver } from './take_over.js';
 import { Told, type News } from './told.js';
 
 /** What a passage is made of. */
-export interface PassageParts {
-  readonly asked: Asked;
-  readonly dispatch: Dispatch;
+export interface PassageParts extends LegsParts {
   readonly client: ClientAnswer;
-  readonly story: StoryTeller;
   /** Aborted when the client is gone, and with an ApiError when what runs is broken off. */
   readonly signal: AbortSignal;
   /** Further instances that it is sent to where one fails before its answer begins. */
@@ -54,8 +49,9 @@ const MAX_WAIT_MS = 2000;
 /** One request. */
 export class Passage {
   private readonly told = new Told();
+  private readonly legs: Legs;
+  private readonly takeOver: TakeOver;
   private leg: Leg | null = null;
-  private ahead: Ahead | null = null;
   /** Where it goes on behind its prompt. */
   private decode: string | null = null;
   private isOffering = false;
@@ -64,7 +60,10 @@ export class Passage {
   /** In a row, without anything new. */
   private numVain = 0;
 
-  constructor(private readonly parts: PassageParts) {}
+  constructor(private readonly parts: PassageParts) {
+    this.legs = new Legs(parts);
+    this.takeOver = new TakeOver({ ...parts, legs: this.legs, told: this.told });
+  }
 
   /** Where it is answered now; null: nowhere yet. */
   get instance(): string | null {
@@ -73,17 +72,19 @@ export class Passage {
 
   /** It could go on elsewhere now. */
   get isMovable(): boolean {
-    const { leg, ahead, isOffering, told } = this;
-    if (leg === null || !leg.hasNotes || ahead !== null || isOffering || !this.parts.asked.canMove) return false;
-    return this.parts.asked.isStream ? told.begun?.isMovable === true : true;
+    const { leg, takeOver, isOffering, told } = this;
+    const { asked } = this.parts;
+    if (leg?.hasNotes !== true || takeOver.isPending || isOffering || !asked.canMove) return false;
+    return !asked.isStream || told.begun?.isMovable === true;
   }
 
-  /** Answers the client. @throws ApiError as long as nothing was sent to it */
+  /** Answers the client. @throws ApiError as long as nothing was sent to it; the signal's reason */
   async run(): Promise<void> {
     const { signal, client } = this.parts;
     const onAbort = (): void => this.leave(reasonOf(signal));
     signal.addEventListener('abort', onAbort, { once: true });
     try {
+      signal.throwIfAborted(); // it left before this began
       let leg: Leg | null = await this.begin();
       while (leg !== null) leg = await this.follow(leg);
       client.end();
@@ -106,10 +107,9 @@ export class Passage {
     this.isOffering = true;
     try {
       const lease = await offer(leg, asked.id);
-      if (this.leg === leg && this.goAhead(leg, lease, to, why)) {
-        const hasMoved = await this.ahead!.settled;
-        if (hasMoved) return;
-      } else void rollBack(leg, lease);
+      const hasMoved = this.leg === leg ? this.takeOver.begin(leg, lease, to, why) : null;
+      if (hasMoved === null) void rollBack(leg, lease);
+      else if (await hasMoved) return;
     } finally {
       this.isOffering = false;
     }
@@ -123,11 +123,14 @@ export class Passage {
     let failure: unknown = null;
     this.told.begun = null; // whoever begins draws a seed of its own
     while (this.numTried <= retries) {
-      const leg = this.firstLeg(failure !== null || refused !== null);
-      if (leg === null) break;
+      const isAgain = failure !== null || refused !== null;
+      const first: FirstLeg | null = isAgain ? orNull(() => this.legs.first()) : this.legs.first();
+      if (first === null) break;
       if (this.numTried++ > 0) story.retried();
-      if (refused !== null) this.over(refused, false);
+      if (refused !== null) this.over(refused, 'left');
+      const { leg, decode } = first;
       this.leg = leg;
+      this.decode = decode;
       try {
         const { status } = await leg.answer;
         if (!ELSEWHERE.has(status)) return leg;
@@ -135,8 +138,9 @@ export class Passage {
       } catch (error) {
         failure = upstreamError(error);
         refused = null;
-        this.over(leg, false);
-        if (this.ahead !== null) return this.takeOver(this.ahead);
+        this.over(leg, 'left');
+        const next = this.takeOver.take();
+        if (next !== null) return next;
       }
       dispatch.avoid(leg.id);
     }
@@ -144,48 +148,26 @@ export class Passage {
     throw new ApiError('NO_INSTANCE', 'no instance answers; try again later', { cause: failure });
   }
 
-  /** Null: nobody is left, where others were asked before. */
-  private firstLeg(isAgain: boolean): Leg | null {
-    const { dispatch, asked } = this.parts;
-    try {
-      const route = dispatch.route('whole');
-      if (route.kind === 'whole') return this.send(route.instance, 'whole', {}, 0);
-      if (!asked.canMove || asked.isClients) return this.send(route.decode, 'whole', {}, 0);
-      this.decode = route.decode;
-      const streamed = asked.isStream ? {} : { stream: true };
-      return this.send(route.prefill, 'prefill', { kv_transfer_params: { do_remote_decode: true }, ...streamed }, 0);
-    } catch (error) {
-      if (isAgain && error instanceof ApiError && error.code === 'NO_INSTANCE') return null;
-      throw error;
-    }
-  }
-
-  private send(instance: string, leg: 'whole' | 'prefill' | 'decode', added: Fields, position: number): Leg {
-    const { story, dispatch } = this.parts;
-    const sent = dispatch.send({ instance, leg, added, position });
-    story.sentTo(instance);
-    const { numPromptTokens } = dispatch;
-    if (leg !== 'decode' && sent.sent !== null) {
-      story.placed(numPromptTokens, numPromptTokens - sent.sent.numTokensToCompute);
-    }
-    return sent;
-  }
-
   /** Passes a leg on to its end. The leg that goes on behind it; null: the answer is whole, or nobody listens. */
   private async follow(leg: Leg): Promise<Leg | null> {
     this.leg = leg;
-    const end = await this.pump(leg).catch((error: unknown): LegEnd => ({
-      kind: 'broken',
-      error: upstreamError(error),
-    }));
-    const isWhole = end.kind === 'done';
-    this.over(leg, isWhole);
-    if (end.kind === 'unheard') return null;
-    if (isWhole) {
-      this.dropAhead();
-      return this.isSwallowed(leg) ? this.resume(leg, null) : null;
+    const broken = (error: unknown): LegEnd => ({ kind: 'broken', error: upstreamError(error) });
+    const end = await this.pump(leg).catch(broken);
+    switch (end.kind) {
+      case 'unheard':
+        this.over(leg, 'left');
+        return null;
+      case 'done':
+        this.over(leg, 'complete');
+        this.takeOver.drop();
+        return this.isSwallowed(leg) ? this.resume(leg, null) : null;
+      case 'moved':
+        this.over(leg, 'ended');
+        return this.next(leg, null);
+      case 'broken':
+        this.over(leg, 'left');
+        return this.next(leg, end.error);
     }
-    return this.next(leg, end.kind === 'broken' ? end.error : null);
   }
 
   private async pump(leg: Leg): Promise<LegEnd> {
@@ -200,23 +182,23 @@ export class Passage {
       const news = this.told.take(groups, leg);
       this.heard(leg, news);
       const { end } = news;
-      if (end?.kind === 'failed' && OF_INSTANCE.has(end.code)) {
-        throw new UpstreamError('BROKEN_OFF', `instance ${leg.id} gave the request up (${end.code})`);
-      }
+      if (end?.kind === 'failed') this.checkFailure(leg, end.code, isSwallowed);
       const bytes = end?.kind === 'failed' ? [...news.bytes, end.bytes] : news.bytes;
       if (bytes.length > 0 && !isSwallowed) {
         client.begin(answer);
         if (!(await client.send(bytes))) return { kind: 'unheard' };
       }
-      if (end?.kind === 'failed') return this.failed(leg, end.code);
-      if (end !== null) return end;
+      if (end !== null) return end.kind === 'failed' ? { kind: 'done' } : end;
     }
     return { kind: 'done' };
   }
 
-  /** A stream's last word; of one that its client doesn't see, the client hears it now. */
-  private failed(leg: Leg, code: string): LegEnd {
-    if (!this.isSwallowed(leg)) return { kind: 'done' };
+  /** @throws UpstreamError for what another instance can do better; ApiError where the client doesn't see the stream that tells of it */
+  private checkFailure(leg: Leg, code: string, isSwallowed: boolean): void {
+    if (OF_INSTANCE.has(code)) {
+      throw new UpstreamError('BROKEN_OFF', `instance ${leg.id} gave the request up (${code})`);
+    }
+    if (!isSwallowed) return;
     throw new ApiError('INSTANCE_FAILED', `instance ${leg.id} could not finish the request (${code}); send it again`);
   }
 
@@ -228,48 +210,14 @@ export class Passage {
       this.numVain = 0;
     }
     if (numTokens > 0) leg.sent?.progress(leg.numTokens);
-    if (offer === null) return;
-    const target = this.decode ?? '';
-    if (!this.goAhead(leg, offer, target, 'apart') && !this.goAheadElsewhere(leg, offer)) void rollBack(leg, offer);
-  }
-
-  /** A leg at `to` is to take over. False: it isn't there. */
-  private goAhead(source: Leg, lease: OfferedParams, to: string, why: MoveWhy): boolean {
-    const { story } = this.parts;
-    const { tokenIds, begun } = this.told;
-    const resume = { token_ids: tokenIds, seed: begun?.seed ?? lease.seed, created: begun?.created ?? null };
-    let target: Leg;
-    try {
-      target = this.send(to, 'decode', { kv_transfer_params: lease, resume }, tokenIds.length);
-    } catch (error) {
-      if (error instanceof ClusterError) return false;
-      throw error;
-    }
-    const ahead = new Ahead({ source, target, why, startMs: story.now() }, () => {
-      if (this.ahead !== ahead) return; // it took over, or wasn't wanted any more
-      this.dropAhead();
-      void rollBack(source, lease);
-    });
-    this.ahead = ahead;
-    return true;
-  }
-
-  private goAheadElsewhere(source: Leg, lease: OfferedParams): boolean {
-    const { dispatch } = this.parts;
-    dispatch.avoid(source.id);
-    try {
-      const route = dispatch.route('decode');
-      return route.kind === 'whole' && this.goAhead(source, lease, route.instance, 'apart');
-    } catch (error) {
-      if (error instanceof ApiError) return false;
-      throw error;
-    }
+    if (offer !== null) this.takeOver.beginBehindPrompt(leg, offer, this.decode);
   }
 
   /** Who goes on behind a leg that ended too early. `error`: null: it moved. */
   private async next(leg: Leg, error: UpstreamError | null): Promise<Leg> {
     const { client, dispatch } = this.parts;
-    if (this.ahead !== null) return this.takeOver(this.ahead);
+    const ahead = this.takeOver.take();
+    if (ahead !== null) return ahead;
     if (this.hasTold || client.hasBegun) return this.resume(leg, error);
     dispatch.avoid(leg.id);
     return this.begin();
@@ -286,39 +234,14 @@ export class Passage {
       if (!isFirst) await delay(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** this.numVain), undefined, { signal });
       dispatch.goOn(last.upstream.record.fingerprint, tokenIds);
       if (isFirst && cause !== null) dispatch.avoid(last.id);
-      const leg = this.resumed({ token_ids: tokenIds, seed: begun.seed, created: begun.created });
+      const resume = { token_ids: tokenIds, seed: begun.seed, created: begun.created };
+      const leg = orNull(() => this.legs.goOn({ resume }, tokenIds.length));
       if (leg === null) continue;
       story.resumed();
       return leg;
     }
     const text = `instance ${last.id} broke off its answer, and no other one can go on; send the request again`;
     throw new ApiError('INSTANCE_FAILED', text, { cause });
-  }
-
-  private resumed(resume: Fields): Leg | null {
-    try {
-      const route = this.parts.dispatch.route('decode');
-      const instance = route.kind === 'whole' ? route.instance : route.decode;
-      return this.send(instance, 'decode', { resume }, this.told.tokenIds.length);
-    } catch (error) {
-      if (error instanceof ApiError || error instanceof ClusterError) return null;
-      throw error;
-    }
-  }
-
-  private takeOver(ahead: Ahead): Leg {
-    this.ahead = null;
-    this.parts.story.moved(ahead.plan, true);
-    return ahead.take();
-  }
-
-  private dropAhead(): void {
-    const { ahead } = this;
-    if (ahead === null) return;
-    this.ahead = null;
-    ahead.giveUp();
-    this.over(ahead.plan.target, false);
-    this.parts.story.moved(ahead.plan, false);
   }
 
   private get hasTold(): boolean {
@@ -330,18 +253,16 @@ export class Passage {
     return leg.isStream && !this.parts.asked.isStream;
   }
 
-  /** Nothing more comes of a leg. */
-  private over(leg: Leg, isComplete: boolean): void {
-    leg.leave();
-    leg.sent?.ended({ numOutputTokens: leg.numTokens, isComplete }, this.parts.story.now());
+  private over(leg: Leg, end: 'complete' | 'ended' | 'left'): void {
+    this.legs.over(leg, end);
     if (this.leg === leg) this.leg = null;
   }
 
   private leave(reason: Error): void {
     const { leg } = this;
-    this.dropAhead();
+    this.takeOver.drop();
     leg?.leave(reason);
-    if (leg !== null) this.over(leg, false);
+    if (leg !== null) this.over(leg, 'left');
   }
 }
 

@@ -1,10 +1,18 @@
 /** Writes down what becomes of one request while it happens. */
 import type { Asked } from './asked.js';
-import type { AheadPlan } from './ahead.js';
-import type { MoveStory, RequestStory } from './request_story.js';
+import type { Leg } from './leg.js';
+import type { MoveStory, MoveWhy, RequestStory } from './request_story.js';
 
 /** How an answer ended, as its client saw it. */
 export type AnswerEnd = Pick<RequestStory, 'status' | 'isCutOff'>;
+
+/** From one leg to another one. */
+interface BegunMove {
+  readonly source: Pick<Leg, 'id'>;
+  readonly target: Pick<Leg, 'id'>;
+  readonly why: MoveWhy;
+  readonly startMs: number;
+}
 
 /** Of one request. */
 export class StoryTeller {
@@ -61,7 +69,7 @@ export class StoryTeller {
   }
 
   /** It moved, or could not. */
-  moved({ source, target, why, startMs }: AheadPlan, isDone: boolean): void {
+  moved({ source, target, why, startMs }: BegunMove, isDone: boolean): void {
     const ms = this.now() - startMs;
     this.moves.push({ request: this.asked.id, from: source.id, to: target.id, why, ms, isDone });
   }
