@@ -174,7 +174,7 @@ export class Arrival {
     counts.numPulls++;
     counts.pulledBytes += report.payloadBytes;
     // What is final is known already, and every turn counts: nobody computes it now.
-    if (followed.state.isFinal) this.land();
+    if (followed.state.isFinal) this.note();
     else await this.hear(() => followed.more(0, signal), signal);
   }
 
@@ -201,7 +201,7 @@ export class Arrival {
 
   /** The source says how far it is, or nothing any more. Rejects with the reason of `signal`. */
   private async hear(ask: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    const { followed, host, sequence, counts } = this.parts;
+    const { counts } = this.parts;
     try {
       await ask();
     } catch {
@@ -210,15 +210,14 @@ export class Arrival {
       counts.numLostSources++;
       return;
     }
-    if (signal.aborted) return;
-    host.learn(sequence, followed.outputTokenIds);
-    this.land();
+    if (!signal.aborted) this.note();
   }
 
-  /** Takes note of what is here: how exact that is, the source says when it has computed it. */
-  private land(): void {
+  /** What is known, and what is here of it: how exact that is, the source says when it has computed it. The sequence may give way for want of room. */
+  private note(): void {
     const { host, sequence, followed, isExact } = this.parts;
     const { numTokens, numExactTokens } = followed.state;
+    host.learn(sequence, followed.outputTokenIds);
     const numKnown = this.isLost ? Infinity : numTokens;
     if (this.place !== null) host.land(sequence, Math.min(this.numHere, numKnown), isExact ? numExactTokens : 0);
   }
@@ -226,7 +225,8 @@ export class Arrival {
   private goOn(): void {
     const { host, sequence, numPromptTokens, followed, counts } = this.parts;
     const { outputTokenIds, state } = followed;
-    this.land();
+    this.note();
+    if (this.place === null) return;
     this.isDone = true;
     const numReadable = Math.min(state.numTokens, numPromptTokens + outputTokenIds.length - 1);
     if (this.numHere < numReadable) counts.numRecomputed++;
