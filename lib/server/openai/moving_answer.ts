@@ -64,10 +64,10 @@ function unlessOver<T>(tell: () => T): T | null {
   }
 }
 
-/** Waits until a rank has it; false: it is over. */
+/** Waits until a rank has it, or nothing more comes of it here: its keys and values may be nowhere to be read. False: it is over. */
 async function isPlaced({ offer }: Lease, signal: AbortSignal): Promise<boolean> {
   while (offer.end === null && !signal.aborted) {
-    if (offer.place() !== null) return true;
+    if (offer.place() !== null || offer.state().isPaused) return true;
     await offer.changed(signal).catch(() => undefined); // then the signal is aborted
   }
   return false;

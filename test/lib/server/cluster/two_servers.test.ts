@@ -2,6 +2,8 @@ import { expect } from 'chai';
 import OpenAI from 'openai';
 import { DEMO_MODEL } from '../../../../lib/config/package_files.js';
 import type { OfferedParams } from '../../../../lib/server/cluster/transfer_params.js';
+import { readConformance, writeConformanceModel } from '../../../kit/model/conformance.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 import {
   begunOf,
   CLUSTER_KEY,
@@ -65,6 +67,29 @@ describe('a request that moves between two servers', () => {
         expect(withoutCached(await two.handedOverStream(asked, 'x')), asked.path).to.deep.equal(alone);
         expect(two.engines.to.engine.stats().arrivals.numRecomputed, 'nothing is computed twice').to.equal(0);
       }
+    })).timeout(120_000);
+
+  it('is the stream of one where layers have states, which nobody reads: its prompt is computed there too', () =>
+    withTempFolder(async (dir) => {
+      const { tokens, cases } = readConformance('lfm2_moe');
+      await writeConformanceModel(dir, cases[0]!, new Map());
+      await TwoServers.use(dir, [ONE, ONE], async (two) => {
+        const body = { prompt: tokens.slice(0, 9), max_tokens: 8, temperature: 0, ignore_eos: true };
+        const asked = { path: '/v1/completions', body };
+        const alone = tokensOf(await all(two.stream(two.from, asked, 'x')));
+        const apart = { ...asked, body: { ...body, kv_transfer_params: { do_remote_decode: true } } };
+        const told: Block[] = [];
+        let known: readonly Block[] = [];
+        let there: Promise<readonly Block[]> | null = null;
+        for await (const block of two.stream(two.from, apart, 'x')) {
+          told.push(block);
+          if (block.note?.kind !== 'kv') continue;
+          known = [...told];
+          there = two.goOn(asked, 'x', known, block.note.params);
+        }
+        expect([...tokensOf(known), ...tokensOf(await there!)]).to.deep.equal(alone);
+        expect([tokensOf(told).length, told.at(-1)!.note?.kind]).to.deep.equal([1, 'moved']);
+      });
     })).timeout(120_000);
 
   it('is the whole answer of one: the source says that it moved, and the target tells all', () =>
