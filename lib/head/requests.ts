@@ -293,7 +293,6 @@ export class Requests implements ArrivalHost {
     const { arrival } = running;
     arrival?.cancel();
     if (!this.offers.over(sequence, news.kind === 'finished' ? news.reason : null)) this.takeBack(sequence);
-    if (arrival !== null) this.parts.onWork(); // others may have room
     this.tell(news);
   }
 
@@ -307,11 +306,12 @@ export class Requests implements ArrivalHost {
     for (const [sequence, { arrival }] of this.running) arrival?.settle(this.scheduler.placeOf(sequence));
   }
 
-  /** Its rank forgets a sequence, and frees what nobody else holds. */
+  /** Its rank forgets a sequence, and frees what nobody else holds; who waits may have room then, also where no step runs. */
   private takeBack(sequence: number): void {
     this.scheduler.finish(sequence);
     this.drains.check();
     this.free();
+    if (this.ended === null && this.scheduler.numWaiting > 0) this.parts.onWork();
   }
 
   /** Another instance goes on with a request. */

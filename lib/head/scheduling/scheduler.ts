@@ -112,6 +112,11 @@ export class Scheduler {
     return loadOf(this.waiting.size, ranks);
   }
 
+  /** Requests that wait. */
+  get numWaiting(): number {
+    return this.waiting.size;
+  }
+
   /** Requests that run and wait, one by one. */
   sequenceLoads(most: number): SequenceLoads {
     const running = [...this.running.values()].filter((state) => !this.pauses.isOver(state));

@@ -95,6 +95,8 @@ export class PlayedHead {
   /** By lease. */
   readonly doors = new Map<string, OpenDoor>();
   readonly taken = new Map<number, Taken>();
+  /** Something may be to compute: the loop would begin, where it doesn't run. A test sets it back. */
+  isWoken = false;
   private readonly givingUp = new Map<number, () => void>();
   private readonly givenUp = new Set<number>();
   private present: ReadonlySet<number>;
@@ -111,7 +113,7 @@ export class PlayedHead {
     this.scheduler = new Scheduler(options);
     this.requests = new Requests({
       ...{ scheduler: this.scheduler, blockSize: options.blockSize, timeoutMs: LEASE_MS, after: this.timers.after },
-      onWork: () => undefined,
+      onWork: () => void (this.isWoken = true),
       job: {
         free: (rank, order) => this.free(rank, order),
         handover: (rank, order) => this.handover(rank, order),

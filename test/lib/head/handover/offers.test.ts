@@ -353,6 +353,29 @@ describe('a request that is handed over behind its prompt', () => {
     }
   });
 
+  it('makes room for who waits when it ends in any way, though no step runs', async () => {
+    const ends: Readonly<Record<string, (head: PlayedHead, offer: Offer) => void>> = {
+      committed: (_head, offer) => offer.commit(),
+      expired: (head) => head.timers.pass(LEASE_MS),
+      'given up': (head) => head.giveUp(0),
+    };
+    for (const maxNewTokens of [1, 5]) {
+      for (const [how, end] of Object.entries(ends)) {
+        if (how === 'given up' && maxNewTokens === 1) continue; // it is over
+        const head = new PlayedHead({ ...OPTIONS, numKvBlocks: 4 });
+        head.add(request(0, 12, maxNewTokens), 1);
+        const waits = head.add(request(1, 12, 1));
+        while (await head.step());
+        expect(waits.end).to.equal(null);
+        head.isWoken = false;
+        end(head, head.offer(0));
+        expect(head.isWoken, `${how} with ${maxNewTokens} tokens`).to.equal(true);
+        while (await head.step());
+        expect(waits.end).to.equal('length');
+      }
+    }
+  });
+
   it('gives its blocks up where a sequence that runs would lack them, and is lost', async () => {
     const head = new PlayedHead({ ...OPTIONS, numKvBlocks: 4 });
     head.add(request(0, 6, 1), 1);
