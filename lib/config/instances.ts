@@ -13,6 +13,8 @@ export interface PlacedInstance {
   readonly name: string;
   /** Its entry's, in the list. */
   readonly index: number;
+  /** It comes only when the load asks for it. */
+  readonly isSpare: boolean;
   /** Null: a server that runs already tells its own. */
   readonly role: Role | null;
   /** Null: this machine. */
@@ -36,7 +38,7 @@ export function placedInstances(config: Listing, originOf: OriginOf = () => unde
   const numbers = new Map<string, number>();
   const placed = config.instances.flatMap((entry, index) => {
     checkEntry(entry, config, (text, ...path) => refusal(text, ['instances', index, ...path], originOf));
-    return Array.from({ length: entry.count }, (_, i) => placedOf(entry, index, i, config.cluster.role, numbers));
+    return Array.from({ length: mostOf(entry) }, (_, i) => placedOf(entry, index, i, config.cluster.role, numbers));
   });
   const twice = placed.find(({ name }, i) => placed.findIndex((other) => other.name === name) < i);
   if (twice !== undefined)
@@ -91,12 +93,28 @@ const ELSEWHERE: readonly (readonly [path: string, where: string])[] = [
   ['server.port', '"port" of this entry'],
 ];
 
+/** Instances of an entry that may run at once. */
+const mostOf = ({ count, max_count: most }: InstanceEntry): number => most ?? count;
+
+function checkCounts(
+  { host, count, min_count: least, max_count: most }: InstanceEntry,
+  refuse: (text: string, ...path: readonly string[]) => ConfigError,
+): void {
+  const change = least !== null ? 'min_count' : 'max_count';
+  if (host !== null && (least ?? most) !== null)
+    throw refuse('is for instances of this machine: nobody starts or ends those of another one by load', change);
+  if (least !== null && least > count) throw refuse(`is ${least}, and "count" ${count}: more than that`, 'min_count');
+  if (most !== null && most < count) throw refuse(`is ${most}, and "count" ${count}: fewer than that`, 'max_count');
+}
+
 function checkEntry(
-  { url, host, port, count, ranks, role, set, api_key_env: apiKeyEnv }: InstanceEntry,
+  entry: InstanceEntry,
   { cluster }: Pick<ExpertwireConfig, 'cluster'>,
   refuse: (text: string, ...path: readonly string[]) => ConfigError,
 ): void {
-  const ofStarted = { host, ranks, role, port: port || null, count: count === 1 ? null : count };
+  const { url, host, port, count, ranks, role, set, api_key_env: apiKeyEnv } = entry;
+  const counts = { count: count === 1 ? null : count, min_count: entry.min_count, max_count: entry.max_count };
+  const ofStarted = { host, ranks, role, port: port || null, ...counts };
   const extra = Object.entries(ofStarted).find(([, value]) => value !== null)?.[0];
   if (url !== null && (extra !== undefined || Object.keys(set).length > 0))
     throw refuse(`has a url: the server there runs already; leave "${extra ?? 'set'}" out`, extra ?? 'set');
@@ -104,21 +122,24 @@ function checkEntry(
     throw refuse('is for servers that run already; give "url" too, or leave it out', 'api_key_env');
   if (host !== null && port === 0 && cluster.bus === 'local')
     throw refuse('is on another machine; give "port" too, or a bus of NATS (cluster.bus)', 'host');
-  if (port + count - 1 > 65_535) throw refuse(`and those behind it for ${count} instances go beyond 65535`, 'port');
+  checkCounts(entry, refuse);
+  const most = mostOf(entry);
+  if (port + most - 1 > 65_535) throw refuse(`and those behind it for ${most} instances go beyond 65535`, 'port');
   const misplaced = ELSEWHERE.find(([path]) => valueAt(set, path.split('.')) !== undefined);
   if (misplaced !== undefined) throw refuse(`can't be here; use ${misplaced[1]}`, 'set', ...misplaced[0].split('.'));
 }
 
 function placedOf(
-  { name, count, role: own, host, port, url, api_key_env: apiKeyEnv }: InstanceEntry,
+  entry: InstanceEntry,
   index: number,
   i: number,
   ofAll: Role,
   numbers: Map<string, number>,
 ): PlacedInstance {
+  const { name, count, role: own, host, port, url, api_key_env: apiKeyEnv } = entry;
   const role = url === null ? (own ?? ofAll) : null;
-  const place = { index, role, host, port: port === 0 ? 0 : port + i, url, apiKeyEnv };
-  if (name !== null && count === 1) return { name, ...place };
+  const place = { index, isSpare: i >= count, role, host, port: port === 0 ? 0 : port + i, url, apiKeyEnv };
+  if (name !== null && mostOf(entry) === 1) return { name, ...place };
   const begin = name ?? role ?? 'server';
   const number = numbers.get(begin) ?? 0;
   numbers.set(begin, number + 1);

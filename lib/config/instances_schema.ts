@@ -9,6 +9,13 @@ export const MAX_INSTANCES = 1024;
 
 const orNull = (allowed: string) => `${allowed}, or null`;
 
+const countOrNull = key(
+  z.int().min(1).max(MAX_INSTANCES).nullable().default(null),
+  orNull(`an integer from 1 to ${MAX_INSTANCES}`),
+  'number',
+  'null',
+);
+
 const entry = z
   .strictObject({
     name: key(
@@ -18,6 +25,8 @@ const entry = z
       'null',
     ),
     count: integer(1, MAX_INSTANCES).default(1),
+    min_count: countOrNull,
+    max_count: countOrNull,
     ranks: key(
       z.int().min(1).max(MAX_RANKS).nullable().default(null),
       orNull(`an integer from 1 to ${MAX_RANKS}`),

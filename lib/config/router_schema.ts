@@ -15,6 +15,7 @@ export type MoveReason = (typeof MOVE_REASONS)[number];
 const DAY_MS = 86_400_000;
 const MAX_COUNT = 2 ** 24;
 const ms = integer(1, DAY_MS);
+const blocks = key(z.number().min(0).max(1e9), 'a number of KV blocks ≥ 0', 'number');
 const target = key(z.number().gt(0).max(DAY_MS).nullable(), 'a number of ms > 0, or null', 'number', 'null');
 const ascending = z
   .array(z.int().min(1).max(MAX_COUNT))
@@ -64,12 +65,15 @@ export const routerSection = z
         reasons: key(z.array(z.enum(MOVE_REASONS)).readonly(), `a list of ${MOVE_REASONS.join(', ')}`, 'list'),
         interval_ms: ms,
         request: choice(...MOVE_CHOICES),
-        out_below: key(z.number().min(0).max(1e9), 'a number of KV blocks ≥ 0', 'number'),
+        out_below: blocks,
         max_at_once: integer(1, 1024),
       })
       .readonly(),
     roles: z
       .strictObject({ policy: choice('fixed', 'auto'), interval_ms: ms, cool_down_ms: integer(0, DAY_MS) })
+      .readonly(),
+    elastic: z
+      .strictObject({ interval_ms: ms, cool_down_ms: integer(0, DAY_MS), add_below: blocks, remove_above: blocks })
       .readonly(),
   })
   .readonly();
@@ -109,4 +113,5 @@ export const ROUTER_DEFAULTS: z.infer<typeof routerSection> = {
     max_at_once: 4,
   },
   roles: { policy: 'fixed', interval_ms: 1000, cool_down_ms: 10_000 },
+  elastic: { interval_ms: 1000, cool_down_ms: 30_000, add_below: 10, remove_above: 60 }, // free blocks per running request
 };

@@ -114,7 +114,8 @@ export class ClusterFeed {
     }
   }
 
-  private tell(text: string): void {
+  /** Something happened that a reader of the page is told of. */
+  tell(text: string): void {
     this.events.push({ number: this.events.count, atMs: Math.round(this.clock()), text });
   }
 

@@ -19,7 +19,7 @@ export interface SupervisorEvents {
 
 /** What a supervisor is made with. */
 export interface SupervisorOptions {
-  /** Of the instances. */
+  /** Of the instances that run from the start. */
   readonly names: readonly string[];
   readonly start: (name: string, onLine: (line: string) => void) => StartedInstance;
   readonly events: SupervisorEvents;
@@ -37,8 +37,7 @@ const END_MS = 1500;
 /** Keeps instances running. Why: docs/decisions/cluster.md#an-instance-is-a-server-like-any-other */
 export class Supervisor {
   private readonly ending = new AbortController();
-  private readonly running = new Map<string, StartedInstance>();
-  private readonly lives: Promise<void>[] = [];
+  private readonly kept = new Map<string, KeptInstance>();
   private closing: Promise<void> | undefined;
 
   constructor(private readonly options: SupervisorOptions) {}
@@ -49,13 +48,29 @@ export class Supervisor {
    */
   async start(): Promise<void> {
     const { names } = this.options;
-    const firsts = names.map((name) => new Promise<void>((resolve, reject) => this.begin(name, resolve, reject)));
     try {
-      await Promise.all(firsts);
+      await Promise.all(names.map((name) => this.add(name)));
     } catch (error) {
       await this.close();
       throw error;
     }
+  }
+
+  /**
+   * Resolves when one more serves; from then on it is one of them. No other has its name.
+   * @throws ClusterError START_FAILED: it ended before it served, and the others stay; CLOSED
+   */
+  add(name: string): Promise<void> {
+    return new Promise((resolve, reject) => this.begin(name, resolve, reject));
+  }
+
+  /** Resolves when that one has ended, for which it has so many ms, and stays so. It never fails. */
+  async remove(name: string, graceMs: number): Promise<void> {
+    const kept = this.kept.get(name);
+    if (kept === undefined) return;
+    kept.over.abort();
+    kept.process?.kill('SIGTERM');
+    await this.ended([kept], graceMs);
   }
 
   /** Asks all to end, and ends those that don't. None is left when it resolves. Idempotent. */
@@ -65,44 +80,56 @@ export class Supervisor {
 
   private async end(): Promise<void> {
     this.ending.abort();
-    for (const each of this.running.values()) each.kill('SIGTERM');
-    const ended = Promise.all(this.lives);
+    const all = [...this.kept.values()];
+    for (const { over } of all) over.abort();
+    for (const { process } of all) process?.kill('SIGTERM');
+    await this.ended(all, END_MS);
+  }
+
+  /** Waits for those that were asked to end, and ends those that don't within so many ms. */
+  private async ended(all: readonly KeptInstance[], graceMs: number): Promise<void> {
+    const ended = Promise.all(all.map(({ life }) => life));
     const { wait = waitFor } = this.options;
     const enough = new AbortController();
-    await Promise.race([ended, wait(END_MS, enough.signal)]);
+    await Promise.race([ended, wait(graceMs, enough.signal)]);
     enough.abort();
-    for (const each of this.running.values()) each.kill('SIGKILL');
+    for (const { process } of all) process?.kill('SIGKILL');
     await ended;
   }
 
   /** The first life tells whether it began. */
   private begin(name: string, up: () => void, failed: (error: ClusterError) => void): void {
-    this.lives.push(
-      this.live(name, up).then((error) =>
-        failed(error ?? new ClusterError('CLOSED', 'the instances were told to end')),
-      ),
-    );
+    const over = new AbortController();
+    if (this.ending.signal.aborted) over.abort();
+    const kept: KeptInstance = { over, process: null, life: Promise.resolve() };
+    this.kept.set(name, kept);
+    kept.life = this.live(name, kept, up).then((error) => {
+      this.kept.delete(name);
+      failed(error ?? new ClusterError('CLOSED', 'the instances were told to end'));
+    });
   }
 
   /** All lives of one instance; an error where it never served. */
-  private async live(name: string, up: () => void): Promise<ClusterError | null> {
+  private async live(name: string, kept: KeptInstance, up: () => void): Promise<ClusterError | null> {
     const { events, wait = waitFor } = this.options;
     let numFailures = 0;
     let hasServed = false;
-    while (!this.isEnding()) {
-      const { servedMs, words } = await this.liveOnce(name, up);
-      if (this.isEnding()) break;
+    const { signal } = kept.over;
+    const isOver = (): boolean => signal.aborted;
+    while (!isOver()) {
+      const { servedMs, words } = await this.liveOnce(name, kept, up);
+      if (isOver()) break;
       hasServed ||= servedMs !== null;
       if (!hasServed) return new ClusterError('START_FAILED', `${words}; correct that`, { instance: name });
       numFailures = failuresInARow(numFailures, servedMs ?? 0);
       events.down(name, words, pauseMs(numFailures));
-      await wait(pauseMs(numFailures), this.ending.signal);
+      await wait(pauseMs(numFailures), signal);
     }
     return null;
   }
 
   /** From its start to its end. */
-  private async liveOnce(name: string, up: () => void): Promise<Life> {
+  private async liveOnce(name: string, kept: KeptInstance, up: () => void): Promise<Life> {
     const { events, start, clock = () => performance.now() } = this.options;
     const lines = new LastLines(MAX_LAST_LINES);
     const started = start(name, (written) => {
@@ -110,21 +137,26 @@ export class Supervisor {
       lines.add(line.text);
       events.line(name, line);
     });
-    this.running.set(name, started);
+    kept.process = started;
     const news = await started.listening;
     const beganMs = clock();
-    if (news !== null && !this.isEnding()) {
+    if (news !== null && !kept.over.signal.aborted) {
       events.up(name, news);
       up();
     }
     const exit = await started.exit;
-    this.running.delete(name);
+    kept.process = null;
     return { servedMs: news === null ? null : clock() - beganMs, words: wordsOf(name, exit, lines.all) };
   }
+}
 
-  private isEnding(): boolean {
-    return this.ending.signal.aborted;
-  }
+interface KeptInstance {
+  /** Aborted: it isn't started anew. */
+  readonly over: AbortController;
+  /** Null: none runs now. */
+  process: StartedInstance | null;
+  /** Resolves when none runs any more. */
+  life: Promise<void>;
 }
 
 interface Life {

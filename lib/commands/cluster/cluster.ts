@@ -1,8 +1,10 @@
 /** `expertwire cluster`: the instances of a file, and a router before them, until a signal ends all. */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { valueAt } from '../../../base/foreign_value.js';
 import { startInstance } from '../../cluster/start/instance_process.js';
 import type { InstanceNews } from '../../cluster/start/instance_news.js';
+import { Scaler } from '../../cluster/start/scaler.js';
 import { Supervisor } from '../../cluster/start/supervisor.js';
 import { placedInstances, type PlacedInstance } from '../../config/instances.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
@@ -10,7 +12,7 @@ import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { CLUSTER_KEY_VARIABLE, readClusterKeys } from '../serve/api_key_source.js';
 import { clusterConfig, type ClusterArgs } from './cluster_options.js';
-import { instanceArgs, lineFor } from './instance_command.js';
+import { instanceArgs, instanceKinds, lineFor } from './instance_command.js';
 import { knownOf, keysOf } from './known_instances.js';
 import { withRouter, type RouterAtWork } from './router_run.js';
 
@@ -47,7 +49,7 @@ class ClusterRun {
   ) {
     this.here = placed.filter(({ host, url }) => host === null && url === null);
     this.supervisor = new Supervisor({
-      names: this.here.map(({ name }) => name),
+      names: this.here.filter(isThere).map(({ name }) => name),
       start: (name, onLine) => this.start(name, onLine),
       events: {
         up: (name, news) => this.up(name, news),
@@ -68,8 +70,15 @@ class ClusterRun {
         await this.supervisor.start();
         signal.removeEventListener('abort', stop); // from now on the router's requests finish first
         await this.tellMissing();
+        const scaler = this.scaler();
+        signal.addEventListener('abort', () => scaler.close());
         const { model, hasTokenizer } = this.news ?? { model: this.config.model, hasTokenizer: true };
-        await this.router.serve({ what: whatOf(this.placed), model, hasTokenizer });
+        const what = whatOf(this.placed.filter(isThere));
+        try {
+          await this.router.serve({ what, model, hasTokenizer });
+        } finally {
+          scaler.close();
+        }
       },
     );
   }
@@ -77,7 +86,7 @@ class ClusterRun {
   /** Instances that aren't started here. */
   private tellOthers(): void {
     const { placed, args, here, router, config } = this;
-    router.line(`starting ${whatOf(here)}`);
+    router.line(`starting ${whatOf(here.filter(isThere))}`);
     for (const known of knownOf(placed, config, this.context.env)) router.bus.follow(known);
     for (const { name, host } of placed) {
       if (host !== null) router.line(`instance ${name} is on ${host}; there run: ${lineFor(args.file, name)}`);
@@ -86,14 +95,43 @@ class ClusterRun {
 
   /** They serve; whether the router hears of them is another thing. */
   private async tellMissing(): Promise<void> {
-    const names = this.here.map(({ name }) => name);
-    const enough = AbortSignal.any([this.context.signal, AbortSignal.timeout(HEARD_MS)]);
-    const missing = await this.router.bus.missing(names, enough);
+    const names = this.here.filter(isThere).map(({ name }) => name);
+    const missing = await this.unheard(names);
     if (missing.length === 0 || this.context.signal.aborted) return;
     const where = this.config.cluster.bus;
     this.router.line(
       `warning: nothing is heard of ${missing.join(', ')} yet (cluster.bus: ${where}); look at their log`,
     );
+  }
+
+  private unheard(names: readonly string[]): Promise<readonly string[]> {
+    const enough = AbortSignal.any([this.context.signal, AbortSignal.timeout(HEARD_MS)]);
+    return this.router.bus.missing(names, enough);
+  }
+
+  private scaler(): Scaler {
+    const { config, here, router, supervisor } = this;
+    return new Scaler({
+      kinds: instanceKinds(config, here),
+      settings: config.router.elastic,
+      views: () => router.views,
+      add: async (name) => {
+        await supervisor.add(name);
+        await this.unheard([name]);
+      },
+      remove: async (name) => {
+        await supervisor.remove(name, this.drainMsOf(name) + FAREWELL_MS);
+        router.bus.unfollow(name);
+      },
+      tell: (text) => router.news(text),
+    });
+  }
+
+  /** An entry may have its own. */
+  private drainMsOf(name: string): number {
+    const { index } = this.here.find((each) => each.name === name)!;
+    const own = valueAt(this.config.instances[index]!.set, ['server', 'drain_timeout_ms']);
+    return typeof own === 'number' ? own : this.config.server.drain_timeout_ms;
   }
 
   private start(name: string, onLine: (line: string) => void) {
@@ -116,6 +154,9 @@ class ClusterRun {
   }
 }
 
+/** Whether it is there from the start. */
+const isThere = ({ isSpare }: PlacedInstance): boolean => !isSpare;
+
 /** Of the cluster: what the user gave, or one for this call alone. @throws UsageError: others could not know it */
 async function keyOf(args: ClusterArgs, placed: readonly PlacedInstance[], context: CommandContext): Promise<string> {
   const [given] = await readClusterKeys(args.clusterKeyFile, context.env);
@@ -137,5 +178,7 @@ function whatOf(placed: readonly PlacedInstance[]): string {
 
 /** An instance that serves is heard of at once. */
 const HEARD_MS = 10_000;
+/** An instance breaks off what runs when it has drained for long enough, and ends behind that. */
+const FAREWELL_MS = 10_000;
 /** In a line. */
 const MAX_NAMES = 8;

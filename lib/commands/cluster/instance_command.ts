@@ -1,5 +1,6 @@
 /** What an instance is started with. Pure. */
 import { resolve } from 'node:path';
+import type { InstanceKind } from '../../cluster/start/scaler.js';
 import type { PlacedInstance } from '../../config/instances.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ClusterArgs } from './cluster_options.js';
@@ -35,6 +36,17 @@ export function threadsOf({ config, placed, numCores }: Machine): number {
   const here = placed.filter(({ host, url }) => host === null && url === null);
   const numRanks = here.reduce((sum, { index }) => sum + (config.instances[index]!.ranks ?? config.parallel.ranks), 0);
   return Math.max(1, Math.min(16, Math.floor(numCores / numRanks)));
+}
+
+/** Those of one entry are alike. `here`: of this machine. */
+export function instanceKinds(
+  { instances }: Pick<ExpertwireConfig, 'instances'>,
+  here: readonly PlacedInstance[],
+): readonly InstanceKind[] {
+  return instances.flatMap(({ count, min_count: min }, index) => {
+    const names = here.filter((each) => each.index === index).map(({ name }) => name);
+    return names.length === 0 ? [] : [{ names, numAtStart: count, min: min ?? count }];
+  });
 }
 
 /** What starts an instance of another machine, there. */

@@ -1,5 +1,6 @@
 /** What `cluster` and `route` have in common: a router over a bus, from its keys to its end. */
 import { once } from 'node:events';
+import type { InstanceView } from '../../cluster/base/instance_view.js';
 import { ClusterBus } from '../../cluster/start/cluster_bus.js';
 import { ClusterFeed } from '../../cluster/live/cluster_feed.js';
 import { clusterPage } from '../../cluster/live/cluster_page.js';
@@ -38,7 +39,19 @@ export class RouterAtWork {
     private readonly router: Router,
     private readonly terminal: SharedTerminal,
     private readonly numKeys: number,
+    private readonly feed: ClusterFeed,
   ) {}
+
+  /** Instances as the router knows them. */
+  get views(): readonly InstanceView[] {
+    return this.router.views;
+  }
+
+  /** A line for people, here and on the page. */
+  news(text: string): void {
+    this.line(text);
+    this.feed.tell(text);
+  }
 
   /** A line for people, on standard error. */
   line(text: string): void {
@@ -94,7 +107,7 @@ export async function withRouter(
       const hear = { over: feed.over.bind(feed), tokens: feed.tokens.bind(feed) };
       const router = await createRouter({ config, bus, clusterKey, apiKeys, instanceKeys, log, ...hear });
       clusterPage(router.app, feed, config.server.max_unread_bytes);
-      const atWork = new RouterAtWork(args, run, context, bus, log, router, terminal, apiKeys.length);
+      const atWork = new RouterAtWork(args, run, context, bus, log, router, terminal, apiKeys.length, feed);
       await closing(
         () => router.close(),
         () => work(atWork),

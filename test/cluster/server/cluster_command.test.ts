@@ -13,9 +13,10 @@ async function withCluster(
   instances: object,
   act: (cluster: Running) => Promise<void>,
   env: Readonly<Record<string, string>> = {},
+  more: object = {},
 ): Promise<void> {
   await withTempFolder(async (cwd) => {
-    const config = { model: DEMO_MODEL, instances, comm: { reduce: 'source' } };
+    const config = { model: DEMO_MODEL, instances, comm: { reduce: 'source' }, ...more };
     await writeFile(join(cwd, 'c.yaml'), JSON.stringify(config));
     await act(processes.cli(['cluster', 'c.yaml', '--port', '0'], { cwd, env }));
   });
@@ -33,8 +34,8 @@ const HEADERS = { 'content-type': 'application/json' };
 const bodyOf = (fields: object): string =>
   JSON.stringify({ model: 'moe-7m', prompt: 'Call me', max_tokens: 120, temperature: 0, ignore_eos: true, ...fields });
 
-async function answerOf(url: string): Promise<string> {
-  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: HEADERS, body: bodyOf({}) });
+async function answerOf(url: string, fields: object = {}): Promise<string> {
+  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: HEADERS, body: bodyOf(fields) });
   const answer = (await response.json()) as Answer;
   expect(response.status, JSON.stringify(answer)).to.equal(200);
   return answer.choices[0]!.text;
@@ -45,9 +46,14 @@ interface Answer {
 }
 
 /** The text of a stream; `onToken` is told of each token, from 1. */
-async function streamOf(url: string, onToken: (n: number) => Promise<void>): Promise<string> {
-  const body = bodyOf({ stream: true });
-  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: HEADERS, body });
+async function streamOf(
+  url: string,
+  onToken: (n: number) => Promise<void>,
+  fields: object = {},
+  signal: AbortSignal | null = null,
+): Promise<string> {
+  const body = bodyOf({ ...fields, stream: true });
+  const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: HEADERS, body, signal });
   let text = '';
   let numTokens = 0;
   const events = response.body!.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
@@ -119,6 +125,41 @@ describe('a cluster of one command', function () {
         await processes.allGone();
       },
       KEY,
+    ));
+
+  it('starts one more instance under load, and ends it again behind that: its stream goes on to the byte', () =>
+    withCluster(
+      [{ max_count: 2, set: { engine: { num_kv_blocks: 128 } } }],
+      async (cluster) => {
+        const url = await urlOf(cluster);
+        expect(cluster.stdout).to.match(/^serving 1 instance \(mixed-0\) of "moe-7m" at /);
+        const long = { max_tokens: 500 };
+        const answer = await answerOf(url, long);
+        const load = new AbortController();
+        const others = Array.from({ length: 6 }, async () => {
+          while (!load.signal.aborted) await streamOf(url, () => Promise.resolve(), long, load.signal).catch(String);
+        });
+        await cluster.warns('mixed-1 is started: ');
+        await cluster.warns(/"instance":"mixed-1"[^\n]*an instance is there\b/);
+        const text = await streamOf(
+          url,
+          async (n) => {
+            if (n === 1) load.abort();
+            if (n === 2) await cluster.warns('mixed-1 drains and ends: ');
+          },
+          long,
+        );
+        expect(text).to.equal(answer);
+        await Promise.all(others);
+        await cluster.warns('mixed-1 has ended');
+        expect(cluster.stderr).to.match(/"from":"mixed-1","to":"mixed-0","reason":"drain"[^\n]*a request moved/);
+        expect(await (await fetch(`${url}/instances`)).text()).not.to.contain('mixed-1');
+        cluster.signalGroup('SIGINT');
+        expect((await cluster.ended).code, cluster.stderr).to.equal(0);
+        await processes.allGone();
+      },
+      {},
+      { router: { elastic: { interval_ms: 20, cool_down_ms: 100, add_below: 30, remove_above: 80 } } },
     ));
 
   it('ends where an instance can’t start, and says which and why', () =>

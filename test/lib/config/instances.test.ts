@@ -29,6 +29,19 @@ describe('instances of a configuration', () => {
     expect(names).to.deep.equal(['mixed-0', 'mixed-1', 'decode-0', 'mixed-2', 'big', 'x-0', 'x-1', 'server-0']);
   });
 
+  it('that come only when the load asks for it have names of their own behind the others of their entry', async () => {
+    const placed = placedInstances(await load('  - { name: x, max_count: 3 }\n  - { count: 2, min_count: 1 }'));
+    expect(placed.map(({ name, isSpare }) => [name, isSpare])).to.deep.equal([
+      ['x-0', false],
+      ['x-1', true],
+      ['x-2', true],
+      ['mixed-0', false],
+      ['mixed-1', false],
+    ]);
+    const { cluster } = await load('  - { name: x, max_count: 3 }', { instance: 'x-2' });
+    expect(cluster.id).to.equal('x-2');
+  });
+
   it('listen at ports one behind the other where the first has one, and anywhere else at any free one', async () => {
     const placed = placedInstances(await load('  - { host: B, port: 8100, count: 2 }\n  - {}'));
     expect(placed.map(({ host, port }) => [host, port])).to.deep.equal([
@@ -70,7 +83,7 @@ describe('instances of a configuration', () => {
     message: RegExp,
   ])[] = [
     ['a misspelt key', '  - {}\n  - { rank: 2 }', 'UNKNOWN_KEY', 4, /"rank" in "instances.1"; did you mean "ranks"\?/],
-    ['an unknown key', '  - { xyzzy: 2 }', 'UNKNOWN_KEY', 3, /remove it \(its keys are name, count, ranks/],
+    ['an unknown key', '  - { xyzzy: 2 }', 'UNKNOWN_KEY', 3, /remove it \(its keys are name, count, min_count/],
     [
       'a role that there is not',
       '  - role: decoder',
@@ -87,6 +100,11 @@ describe('instances of a configuration', () => {
     ['an API key without a url', '  - { api_key_env: KEY }', 'INVALID_VALUE', 3, /give "url" too/],
     ['a machine without port or bus', '  - { host: b }', 'INVALID_VALUE', 3, /give "port" too, or a bus of NATS/],
     ['ports beyond the last', '  - { port: 65535, count: 2 }', 'INVALID_VALUE', 3, /go beyond 65535/],
+    ['ports of spare ones beyond the last', '  - { port: 65535, max_count: 2 }', 'INVALID_VALUE', 3, /go beyond 65535/],
+    ['fewer than the fewest', '  - { count: 1, min_count: 2 }', 'INVALID_VALUE', 3, /"count" 1: more than that/],
+    ['more than the most', '  - { count: 2, max_count: 1 }', 'INVALID_VALUE', 3, /"count" 2: fewer than that/],
+    ['spare ones elsewhere', '  - { host: b, port: 1, max_count: 2 }', 'INVALID_VALUE', 3, /instances of this machine/],
+    ['a url with spare ones', '  - { url: http://a:1, max_count: 2 }', 'INVALID_VALUE', 3, /leave "max_count" out/],
     ['too many', '  - { count: 1024 }\n  - {}', 'INVALID_VALUE', 2, /they are 1025 instances; at most 1024/],
     ['a misspelt setting', '  - { set: { enigne: {} } }', 'UNKNOWN_KEY', 3, /did you mean "engine"\?/],
     [

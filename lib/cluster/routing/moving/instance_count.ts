@@ -3,8 +3,10 @@ import type { InstanceView } from '../../base/instance_view.js';
 import { freenessOf } from './freeness.js';
 import { due, type Patience } from './patience.js';
 
-/** One more, or this one drains and ends. */
-export type CountChange = { readonly kind: 'add' } | { readonly kind: 'remove'; readonly instance: string };
+/** One more, or this one drains and ends. `freeness`: the mean that asked for it, NaN: there is no instance. */
+export type CountChange = { readonly freeness: number } & (
+  { readonly kind: 'add' } | { readonly kind: 'remove'; readonly instance: string }
+);
 
 /** What is wanted. */
 export type CountState = Patience<CountChange['kind']>;
@@ -21,7 +23,7 @@ export interface CountSettings {
   readonly coolDownMs: number;
 }
 
-/** Called again and again, with the state that it gave before; of instances of one kind. */
+/** Called again and again, with the state that it gave before; of instances of one kind, the oldest first: the newest one goes. */
 export function countChangeOf(
   views: readonly InstanceView[],
   before: CountState,
@@ -35,9 +37,8 @@ export function countChangeOf(
   const wanted = isShort ? 'add' : mean > removeAbove && numLeft > min ? 'remove' : null;
   const { isDue, after } = due(before, wanted, nowMs, coolDownMs);
   if (!isDue) return { change: null, state: after };
-  if (wanted === 'add') return { change: { kind: 'add' }, state: after };
-  const idlest = staying.reduce((a, b) => (b.numRequests < a.numRequests ? b : a));
-  return { change: { kind: 'remove', instance: idlest.record.id }, state: after };
+  if (wanted === 'add') return { change: { kind: 'add', freeness: mean }, state: after };
+  return { change: { kind: 'remove', instance: staying.at(-1)!.record.id, freeness: mean }, state: after };
 }
 
 /** Of one that reported nothing yet: it has just begun, and has all its room. */

@@ -109,6 +109,62 @@ describe('the supervisor of instances', () => {
     expect([started.length, story.length]).to.deep.equal([2, numTold]);
   });
 
+  it('one more that is added is kept like the others; one that doesn’t serve ends alone', async () => {
+    const { supervisor, started, story, pauses } = supervised(['a']);
+    const starting = supervisor.start();
+    started[0]!.serves();
+    await starting;
+    const failing = errorOf(ClusterError, () => supervisor.add('b'));
+    started[1]!.ends(1);
+    expect((await failing).message).to.match(/^START_FAILED: instance b \(process 2\) ended with exit code 1/);
+    const adding = supervisor.add('b');
+    started[2]!.serves();
+    await adding;
+    started[2]!.ends(1);
+    await settled();
+    expect(story.at(-1)).to.match(/^b down 500: /);
+    pauses[0]!();
+    await settled();
+    expect(started.map(({ name }) => name)).to.deep.equal(['a', 'b', 'b', 'b']);
+    expect(started[0]!.signals).to.deep.equal([]);
+    await supervisor.close();
+    expect((await errorOf(ClusterError, () => supervisor.add('c'))).code).to.equal('CLOSED');
+    expect(started).to.have.length(4);
+  });
+
+  it('one that is removed is asked to end, stays away, and is killed where it takes too long', async () => {
+    for (const isStubborn of [false, true]) {
+      const { supervisor, started, story, pauses } = supervised(['a', 'b'], isStubborn);
+      const starting = supervisor.start();
+      for (const each of started) each.serves();
+      await starting;
+      const numTold = story.length;
+      const removing = supervisor.remove('b', 1000);
+      pauses[0]!();
+      await removing;
+      expect(started[1]!.signals).to.deep.equal(isStubborn ? ['SIGTERM', 'SIGKILL'] : ['SIGTERM']);
+      await settled();
+      expect([started.length, story.length]).to.deep.equal([2, numTold]);
+      const closing = supervisor.close();
+      pauses.at(-1)!();
+      await closing;
+      expect([started[0]!.signals.length, started[1]!.signals.length]).to.deep.equal(isStubborn ? [2, 2] : [1, 1]);
+    }
+  });
+
+  it('one that is removed while it waits to be started anew isn’t', async () => {
+    const { supervisor, started } = supervised(['a', 'b']);
+    const starting = supervisor.start();
+    for (const each of started) each.serves();
+    await starting;
+    started[1]!.ends(1);
+    await settled();
+    await supervisor.remove('b', 1000);
+    await settled();
+    expect(started).to.have.length(2);
+    await supervisor.close();
+  });
+
   it('that is closed while instances start says so', async () => {
     const { supervisor, started } = supervised(['a']);
     const starting = errorOf(ClusterError, () => supervisor.start());

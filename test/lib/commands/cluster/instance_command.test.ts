@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { resolve } from 'node:path';
-import { instanceArgs, lineFor, threadsOf } from '../../../../lib/commands/cluster/instance_command.js';
+import { instanceArgs, instanceKinds, lineFor, threadsOf } from '../../../../lib/commands/cluster/instance_command.js';
 import type { ClusterArgs } from '../../../../lib/commands/cluster/cluster_options.js';
 import { placedInstances } from '../../../../lib/config/instances.js';
 import { loadConfig, type PartialConfig } from '../../../../lib/config/load.js';
@@ -39,6 +39,14 @@ describe('what an instance is started with', () => {
     expect(sets(instanceArgs(FILE, machine.placed[1]!, machine))).to.deep.equal(['server.log_level=warn']);
     const loud = await machineOf([{}], 8, { ...chosen, server: { log_level: 'debug' } });
     expect(sets(instanceArgs(FILE, loud.placed[0]!, loud))).to.deep.equal([]);
+  });
+
+  it('is alike for all of an entry, of which so many run at first, and so many stay', async () => {
+    const { config, placed } = await machineOf([{ count: 2, min_count: 1, max_count: 3 }, { role: 'decode' }]);
+    expect(instanceKinds(config, placed)).to.deep.equal([
+      { names: ['mixed-0', 'mixed-1', 'mixed-2'], numAtStart: 2, min: 1 },
+      { names: ['decode-0'], numAtStart: 1, min: 1 },
+    ]);
   });
 
   it('on another machine is a line for a person', () => {

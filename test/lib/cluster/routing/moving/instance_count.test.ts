@@ -24,19 +24,23 @@ function changeOf(views: readonly InstanceView[], settings = SETTINGS): unknown 
 describe('countChangeOf', () => {
   it('adds one where requests have little room, up to the most', () => {
     const views = [busy('a', 90, 2), busy('b', 80, 4)];
-    expect(changeOf(views)).to.deep.equal({ kind: 'add' });
+    expect(changeOf(views)).to.deep.equal({ kind: 'add', freeness: 5 });
     expect(changeOf([...views, busy('c', 90, 2)])).to.equal(null);
   });
 
-  it('takes the one with the fewest requests where they have much, down to the least', () => {
-    expect(changeOf([busy('a', 10, 1), busy('b', 0, 0)])).to.deep.equal({ kind: 'remove', instance: 'b' });
+  it('takes the newest where they have much, down to the least', () => {
+    expect(changeOf([busy('a', 0, 0), busy('b', 10, 1)])).to.deep.equal({
+      kind: 'remove',
+      instance: 'b',
+      freeness: 95,
+    });
     expect(changeOf([busy('a', 0, 0)])).to.equal(null);
     expect(changeOf([busy('a', 50, 2), busy('b', 40, 2)]), 'neither much nor little').to.equal(null);
   });
 
   it('adds one where fewer than the least are left that don’t drain', () => {
     const drains = candidateOf('a', { record: { isDraining: true } });
-    expect(changeOf([drains])).to.deep.equal({ kind: 'add' });
-    expect(changeOf([])).to.deep.equal({ kind: 'add' });
+    expect(changeOf([drains])).to.deep.equal({ kind: 'add', freeness: NaN });
+    expect(changeOf([])).to.deep.equal({ kind: 'add', freeness: NaN });
   });
 });
