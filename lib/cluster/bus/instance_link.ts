@@ -36,7 +36,7 @@ export class InstanceLink {
       return this.events(signal);
     }
     if (answer.status !== 404)
-      return this.piecesOf(answer, 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)');
+      return this.piecesOf(answer, 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)', signal);
     await answer.body?.cancel();
     return null;
   }
@@ -45,7 +45,7 @@ export class InstanceLink {
   async models(signal: AbortSignal): Promise<string> {
     let text = '';
     const answer = await this.get('/v1/models', this.options.apiKey, signal);
-    for await (const piece of this.piecesOf(answer, 'give it the key that its clients have')) {
+    for await (const piece of this.piecesOf(answer, 'give it the key that its clients have', signal)) {
       text += piece;
       if (text.length > MAX_MESSAGE_CHARS) break; // what is there is no list
     }
@@ -58,8 +58,9 @@ export class InstanceLink {
   }
 
   /** `ofKey`: what to do where it wants a key, or another one. */
-  private piecesOf({ status, body }: Response, ofKey: string): Pieces {
-    if (status === 200 && body !== null) return body.pipeThrough(new TextDecoderStream());
+  private piecesOf({ status, body }: Response, ofKey: string, signal: AbortSignal): Pieces {
+    // `fetch` itself forgets its signal once the answer's head was collected as garbage: who follows for minutes would never end.
+    if (status === 200 && body !== null) return body.pipeThrough(new TextDecoderStream(), { signal });
     void body?.cancel();
     const { id, url } = this.options;
     const advice = WANTS_KEY.has(status) ? ofKey : 'see what answers there';

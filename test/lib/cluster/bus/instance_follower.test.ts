@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { ClusterError } from '../../../../lib/cluster/base/errors.js';
 import { InstanceFollower, type FollowOptions } from '../../../../lib/cluster/bus/instance_follower.js';
 import { LocalBus } from '../../../../lib/cluster/bus/local_bus.js';
@@ -50,6 +52,20 @@ describe('following an instance over HTTP', () => {
     ends.push(() => follower.close());
     return { troubles };
   };
+
+  it('ends whenever it is to, also long after the head of the answer was forgotten', async () => {
+    const instance = await started({ id: 'a' });
+    instance.engine.store(1, 2);
+    const { url } = instance.http;
+    const follower = new InstanceFollower(bus, { id: 'x', url, clusterKey: 'cluster-key', apiKey: null });
+    await watcher.knows('a', 1, 2);
+    setFlagsFromString('--expose-gc');
+    for (let i = 0; i < 4; i++) {
+      await new Promise(setImmediate);
+      (runInNewContext('gc') as () => void)();
+    }
+    await follower.close();
+  });
 
   it('a bus hears all that the instance tells, at the address at which it is followed', async () => {
     const instance = await started({ id: 'a' });
