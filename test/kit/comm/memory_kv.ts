@@ -30,6 +30,8 @@ const MAX_WAITING = 2;
 /** Where ranks find each other. */
 export class MemoryKvSpace {
   readonly doors = new Map<number, MemoryKv>();
+  /** Before any frame leaves. */
+  onFrame: () => void = () => undefined;
   private numPorts = 0;
 
   /** Of one rank. */
@@ -79,7 +81,7 @@ export class MemoryKv implements KvNetwork {
     if (source.leases!.tokenOf(lease.id) !== lease.token) {
       throw new CommError('AUTH_FAILED', 'no lease of that token is in force; ask for another');
     }
-    const link = new MemoryKvLink(wish, source, this);
+    const link = new MemoryKvLink(this.space, wish, source, this);
     setImmediate(() => source.leases?.onReader(lease.id, link));
     return link.stream;
   }
@@ -101,6 +103,7 @@ class MemoryKvLink implements KvReader {
   private readonly intake: KvIntake;
 
   constructor(
+    private readonly space: MemoryKvSpace,
     readonly wish: KvWish,
     private readonly source: MemoryKv,
     private readonly target: MemoryKv,
@@ -115,6 +118,7 @@ class MemoryKvLink implements KvReader {
 
   async send(rows: KvRows): Promise<void> {
     this.source.options.onSend?.();
+    this.space.onFrame();
     if (this.isLost()) return;
     this.waiting.push(encodeKvFrame(rows, this.wish));
     setImmediate(() => this.wakeTarget());

@@ -9,9 +9,19 @@ export class StepGate implements RoutingObserver {
   /** Steps that wait. */
   private readonly waiting: (() => void)[] = [];
 
+  /** A step waits. */
+  get isHolding(): boolean {
+    return this.waiting.length > 0;
+  }
+
   /** Lets so many more steps be committed; the one after them waits, and its tokens with it. */
   closeAfter(numSteps: number): void {
     this.numLeft = numSteps;
+  }
+
+  /** One that waits is committed. */
+  letOneGo(): void {
+    this.waiting.shift()?.();
   }
 
   /** Holds nothing any more. Before the engine is closed, which waits for its last step. */
