@@ -25,6 +25,7 @@ export async function cluster(args: ClusterArgs, context: CommandContext): Promi
   const placed = placedInstances(config);
   if (placed.length === 0)
     throw new UsageError(`${args.file} lists no instances; add a line such as "instances: [{ count: 2 }]"`);
+  checkElastic(config);
   const clusterKey = await keyOf(args, placed, context);
   const run = { config, clusterKey, instanceKeys: keysOf(placed, context.env) };
   await withRouter(args, run, context, (router) =>
@@ -152,6 +153,15 @@ class ClusterRun {
     this.router.bus.unfollow(name);
     this.router.line(`warning: ${words}; it is started anew in ${againMs / 1000} s`);
   }
+}
+
+/** @throws UsageError */
+function checkElastic({ router }: Pick<ExpertwireConfig, 'router'>): void {
+  const { add_below: below, remove_above: above } = router.elastic;
+  if (below >= above)
+    throw new UsageError(
+      `router.elastic.add_below (${below}) is not below remove_above (${above}): instances would come and go for ever; leave some room between them`,
+    );
 }
 
 /** Whether it is there from the start. */

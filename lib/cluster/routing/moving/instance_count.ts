@@ -34,7 +34,8 @@ export function countChangeOf(
   const numLeft = staying.length;
   const mean = staying.reduce((total, view) => total + roomOf(view), 0) / numLeft;
   const isShort = numLeft < min || (mean < addBelow && numLeft < max);
-  const wanted = isShort ? 'add' : mean > removeAbove && numLeft > min ? 'remove' : null;
+  const isIdle = mean > removeAbove && numLeft > min && roomWithoutNewest(staying) > addBelow;
+  const wanted = isShort ? 'add' : isIdle ? 'remove' : null;
   const { isDue, after } = due(before, wanted, nowMs, coolDownMs);
   if (!isDue) return { change: null, state: after };
   if (wanted === 'add') return { change: { kind: 'add', freeness: mean }, state: after };
@@ -46,4 +47,13 @@ function roomOf({ load, record }: InstanceView): number {
   if (load === null) return record.numKvBlocks;
   const { numKvBlocks, numUsedBlocks, numRunning, requests } = load;
   return freenessOf({ numKvBlocks, numUsedBlocks, numRunning, requests, isDraining: false }, ['defragment']);
+}
+
+/** Of each request, when those of the newest went on in the others: the mean is high too where one is full and another empty. */
+function roomWithoutNewest(views: readonly InstanceView[]): number {
+  const sum = (of: (view: InstanceView) => number): number => views.reduce((total, view) => total + of(view), 0);
+  const numUsed = sum(({ load }) => load?.numUsedBlocks ?? 0);
+  const numRequests = sum(({ load }) => (load?.numRunning ?? 0) + (load?.numWaiting ?? 0));
+  const numBlocks = sum(({ record }) => record.numKvBlocks) - views.at(-1)!.record.numKvBlocks;
+  return (numBlocks - numUsed) / Math.max(numRequests, 1);
 }

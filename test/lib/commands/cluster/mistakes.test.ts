@@ -26,6 +26,16 @@ describe('mistakes in calls of cluster and route', () => {
       expect(error.message).to.equal(`${file} lists no instances; add a line such as "instances: [{ count: 2 }]"`);
     }));
 
+  it('instances that would come and go for ever are refused', () =>
+    withFile(
+      [{ max_count: 2 }],
+      async (file) => {
+        const error = await errorOf(UsageError, () => cluster({ file }, commandContext()));
+        expect(error.message).to.match(/^router.elastic.add_below \(60\) is not below remove_above \(60\)/);
+      },
+      { router: { elastic: { add_below: 60 } } },
+    ));
+
   it('an instance of another machine needs a key that both know', () =>
     withFile([{ host: 'b', port: 80 }], async (file) => {
       const error = await errorOf(UsageError, () => cluster({ file }, commandContext()));

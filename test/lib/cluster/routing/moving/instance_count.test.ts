@@ -1,6 +1,10 @@
 import { expect } from 'chai';
 import type { InstanceView } from '../../../../../lib/cluster/base/instance_view.js';
-import { countChangeOf, type CountState } from '../../../../../lib/cluster/routing/moving/instance_count.js';
+import {
+  countChangeOf,
+  type CountSettings,
+  type CountState,
+} from '../../../../../lib/cluster/routing/moving/instance_count.js';
 import { PATIENT } from '../../../../../lib/cluster/routing/moving/patience.js';
 import { candidateOf, reportOf } from '../../../../kit/cluster/views.js';
 
@@ -11,7 +15,7 @@ const busy = (id: string, numUsedBlocks: number, numRunning: number): InstanceVi
   candidateOf(id, { numRequests: numRunning, load: reportOf(id, { numUsedBlocks, numRunning }) });
 
 /** What is done within 100 ms of a load that stays. */
-function changeOf(views: readonly InstanceView[], settings = SETTINGS): unknown {
+function changeOf(views: readonly InstanceView[], settings: CountSettings = SETTINGS): unknown {
   let state: CountState = PATIENT;
   for (let nowMs = 0; nowMs < 100; nowMs += 10) {
     const { change, state: after } = countChangeOf(views, state, nowMs, settings);
@@ -36,6 +40,12 @@ describe('countChangeOf', () => {
     });
     expect(changeOf([busy('a', 0, 0)])).to.equal(null);
     expect(changeOf([busy('a', 50, 2), busy('b', 40, 2)]), 'neither much nor little').to.equal(null);
+  });
+
+  it('takes none whose requests would leave too little to the others', () => {
+    expect(changeOf([busy('a', 60, 4), busy('b', 0, 0), busy('c', 0, 0)])).to.deep.equal({ kind: 'remove', instance: 'c', freeness: 70 }); // prettier-ignore
+    expect(changeOf([busy('a', 60, 4), busy('b', 0, 0)]), '55 on average, so neither').to.equal(null);
+    expect(changeOf([busy('a', 70, 4), busy('b', 0, 0)], { ...SETTINGS, removeAbove: 50 }), '7.5 each').to.equal(null);
   });
 
   it('adds one where fewer than the least are left that don’t drain', () => {
