@@ -123,12 +123,13 @@ export class Passage {
     let failure: unknown = null;
     this.told.begun = null; // whoever begins draws a seed of its own
     while (this.numTried <= retries) {
-      const isAgain = failure !== null || refused !== null;
+      const isAgain: boolean = failure !== null || refused !== null;
       const first: FirstLeg | null = isAgain ? orNull(() => this.legs.first()) : this.legs.first();
       if (first === null) break;
       if (this.numTried++ > 0) story.retried();
       if (refused !== null) this.over(refused, 'left');
-      const { leg, decode } = first;
+      const leg: Leg = first.leg;
+      const { decode } = first;
       this.leg = leg;
       this.decode = decode;
       try {
