@@ -12,7 +12,7 @@ export const MAX_OFFERS = 1024;
 
 /** Who has the sequences, and who acts. */
 export interface OffersParts {
-  readonly scheduler: Pick<Scheduler, 'pause' | 'resume' | 'hold' | 'standingOf'>;
+  readonly scheduler: Pick<Scheduler, 'pause' | 'resume' | 'hold' | 'standingOf' | 'isStalled' | 'unstall'>;
   readonly ranks: Pick<HandoverRunner, 'handover' | 'kvDoorOf'>;
   /** Keys and values are all that there is of a sequence: no layer has a state, which others don't read. Default true. */
   readonly isReadable?: boolean;
@@ -43,6 +43,8 @@ export class Offers {
   private readonly offers = new Map<number, OpenOffer>();
   /** What a step brought is being told. */
   private isTelling = false;
+  /** Null: something is computed, or nothing waits for it. */
+  private stopStall: (() => void) | null = null;
 
   constructor(private readonly parts: OffersParts) {}
 
@@ -87,6 +89,7 @@ export class Offers {
   /** Something happened to sequences: see {@link OpenOffer.sync}. */
   sync(isCut = false): void {
     for (const offer of [...this.offers.values()]) offer.sync(isCut);
+    this.watchStall();
   }
 
   /** Between `true` and `false` requests are told what a step brought: nobody takes note of what they have. */
@@ -112,6 +115,23 @@ export class Offers {
   /** Nobody goes on with anything any more. */
   close(): void {
     for (const offer of [...this.offers.values()]) offer.close('lost');
+    this.stopStall?.();
+  }
+
+  /** Two instances whose paused sequences wait for each other's room would wait for ever. */
+  private watchStall(): void {
+    const { scheduler, after = afterOf, timeoutMs, onWork } = this.parts;
+    const isStalled = this.offers.size > 0 && scheduler.isStalled;
+    if (isStalled === (this.stopStall !== null)) return;
+    this.stopStall?.();
+    this.stopStall = null;
+    if (!isStalled) return;
+    this.stopStall = after(timeoutMs, () => {
+      this.stopStall = null;
+      scheduler.unstall();
+      this.sync();
+      onWork();
+    });
   }
 
   private open(sequence: number, how: Pick<OfferLimits, 'isPatient' | 'pausesItself'>): OpenOffer {

@@ -117,6 +117,19 @@ export class Scheduler {
     return this.waiting.size;
   }
 
+  /** Some wait for room, and nothing that runs will make any: all of it is paused. */
+  get isStalled(): boolean {
+    const running = [...this.running.values()];
+    const isQuiet = running.length > 0 && running.every((state) => this.pauses.has(state) && !isComputing(state));
+    return isQuiet && this.waiting.all.some((request) => !this.pauses.hasWaiting(request));
+  }
+
+  /** Where {@link isStalled}: what paused last gives way. Why: docs/decisions/handover.md#what-pauses-gives-way-last */
+  unstall(): void {
+    const last = [...this.running.values()].at(-1);
+    if (this.isStalled && last !== undefined) this.preempt(last.sequence);
+  }
+
   /** Requests that run and wait, one by one. */
   sequenceLoads(most: number): SequenceLoads {
     const running = [...this.running.values()].filter((state) => !this.pauses.isOver(state));

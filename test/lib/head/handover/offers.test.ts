@@ -376,6 +376,23 @@ describe('a request that is handed over behind its prompt', () => {
     }
   });
 
+  it('gives its blocks up to who waits for them where nobody takes it for long, though its lease lasts', async () => {
+    const head = new PlayedHead({ ...OPTIONS, numKvBlocks: 4 });
+    head.add(request(0, 12, 5), 1);
+    const waits = head.add(request(1, 12, 1));
+    while (await head.step());
+    const offer = head.offer(0);
+    for (let i = 0; i < 4; i++) {
+      expect(stand(offer)).to.deep.equal([12, 1, 0, true, false]);
+      head.timers.pass(LEASE_MS / 4);
+    }
+    expect([head.isWoken, ...stand(offer)]).to.deep.equal([true, 0, 1, null, true, false]);
+    while (await head.step());
+    expect(waits.end).to.equal('length');
+    offer.commit();
+    expect([head.numUsedBlocks, head.timers.size, head.taken.get(0)!.end]).to.deep.equal([0, 0, 'moved']);
+  });
+
   it('gives its blocks up where a sequence that runs would lack them, and is lost', async () => {
     const head = new PlayedHead({ ...OPTIONS, numKvBlocks: 4 });
     head.add(request(0, 6, 1), 1);
