@@ -1,5 +1,10 @@
 /** A streamed answer that goes on while something else happens to it: its tokens, and when each came. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { BenchError } from '../base/errors.js';
 import { tokensOf } from '../resume/token_stream.js';
+
+/** Longer than any prompt takes. */
+const STALL_MS = 60_000;
 
 /** What is asked. */
 export interface FollowedRequest {
@@ -22,8 +27,12 @@ export class FollowedAnswer {
   private failure: Error | null = null;
   private isOver = false;
 
-  constructor(url: string, request: FollowedRequest, signal: AbortSignal) {
-    this.over = this.follow(url, request, AbortSignal.any([signal, this.stop.signal])).catch((error: unknown) => {
+  constructor(
+    url: string,
+    private readonly request: FollowedRequest,
+    signal: AbortSignal,
+  ) {
+    this.over = this.follow(url, AbortSignal.any([signal, this.stop.signal])).catch((error: unknown) => {
       this.failure = error instanceof Error ? error : new Error(String(error));
     });
     void this.over.then(() => {
@@ -32,12 +41,17 @@ export class FollowedAnswer {
     });
   }
 
-  /** Resolves when so many tokens are there. Rejects with what ended it before; @throws Error: it has fewer */
+  /** Resolves when so many tokens are there. Rejects with what ended it before. @throws BenchError NOT_MOVED: it has fewer, or no more of them come */
   async reaches(numTokens: number): Promise<void> {
     while (this.tokenIds.length < numTokens) {
       if (this.failure !== null) throw this.failure;
-      if (this.isOver) throw new Error(`the answer ended behind ${this.tokenIds.length} tokens`);
-      await new Promise<void>((resolve) => this.waking.push(resolve));
+      if (this.isOver) throw this.stuck('ended');
+      const waits = new AbortController();
+      const woken = new Promise<void>((resolve) => this.waking.push(resolve));
+      const late = delay(STALL_MS, undefined, { signal: waits.signal }).then(() => {
+        throw this.stuck(`has stood still for ${STALL_MS / 1000} s`);
+      });
+      await Promise.race([woken, late]).finally(() => waits.abort());
     }
   }
 
@@ -47,8 +61,8 @@ export class FollowedAnswer {
     await this.over;
   }
 
-  private async follow(url: string, request: FollowedRequest, signal: AbortSignal): Promise<void> {
-    const { id, promptTokenIds: prompt, maxNewTokens: max_tokens } = request;
+  private async follow(url: string, signal: AbortSignal): Promise<void> {
+    const { id, promptTokenIds: prompt, maxNewTokens: max_tokens } = this.request;
     const answer = await fetch(`${url}/v1/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-request-id': id },
@@ -60,6 +74,13 @@ export class FollowedAnswer {
       this.tokenIds.push(token);
       this.wake();
     }
+  }
+
+  private stuck(how: string): BenchError {
+    return new BenchError(
+      'NOT_MOVED',
+      `answer ${this.request.id} ${how} behind ${this.tokenIds.length} tokens; report it`,
+    );
   }
 
   private wake(): void {

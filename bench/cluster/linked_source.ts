@@ -60,7 +60,7 @@ export class LinkedSource implements KvSource {
     const { promptTokenIds, sampling, isPaused, isOver, pausesItself, outputTokenIds, numTokens, numExactTokens } =
       this.offer.state();
     return {
-      ...{ lease, identity: this.engine.kvIdentity, outputTokenIds, numTokens, numExactTokens, pausesItself },
+      ...{ lease, identity: this.engine.kvIdentity, outputTokenIds, numTokens, numExactTokens },
       place: this.offer.place() === null ? null : this.link,
       numPromptTokens: promptTokenIds.length,
       promptDigest: promptDigestOf(promptTokenIds),

@@ -18,6 +18,8 @@ const NUM_BEFORE = 32;
 const NUM_BETWEEN = 24;
 /** More than moves of all rounds take. */
 const MAX_NEW_TOKENS = 1024;
+/** No move takes so long. */
+const MOVE_TIMEOUT_MS = 60_000;
 
 /** One move. */
 export interface MoveTrial {
@@ -154,7 +156,8 @@ async function otherInstance(url: string, signal: AbortSignal): Promise<string> 
 /** @throws BenchError NOT_MOVED: what the router said */
 async function post(url: string, body: object, signal: AbortSignal): Promise<void> {
   const headers = { 'content-type': 'application/json' };
-  const answer = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), signal });
+  const late = AbortSignal.any([signal, AbortSignal.timeout(MOVE_TIMEOUT_MS)]);
+  const answer = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), signal: late });
   const text = await answer.text();
   if (!answer.ok) throw new BenchError('NOT_MOVED', `${url}: ${answer.status} ${text}`);
 }

@@ -13,7 +13,7 @@ export class LimitedLink {
 
   /** At a free port. */
   static async open(target: Address, bytesPerSecond: number): Promise<LimitedLink> {
-    const server = createServer();
+    const server = createServer({ allowHalfOpen: true });
     await new Promise<void>((resolve) => server.listen({ host: '127.0.0.1', port: 0 }, resolve));
     return new LimitedLink(server, target, bytesPerSecond);
   }
@@ -26,7 +26,7 @@ export class LimitedLink {
     this.address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port };
     const [there, back] = [new Lane(bytesPerSecond), new Lane(bytesPerSecond)];
     server.on('connection', (dialer) => {
-      const listener = connect(target.port, target.host);
+      const listener = connect({ ...target, allowHalfOpen: true });
       void this.carry(dialer, listener, there);
       void this.carry(listener, dialer, back);
     });
@@ -43,9 +43,8 @@ export class LimitedLink {
     this.sockets.add(from);
     from.setNoDelay(true);
     from.on('error', () => to.destroy());
-    to.on('close', () => from.destroy());
     try {
-      for await (const bytes of from as AsyncIterable<Buffer>) {
+      for await (const bytes of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         await lane.pass(bytes.length);
         if (!to.write(bytes)) await new Promise((resolve) => to.once('drain', resolve).once('close', resolve));
       }
