@@ -7,6 +7,8 @@ import { BenchError } from './errors.js';
 const CLI = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));
 /** Of what it says last, for the report. */
 const MAX_WORDS = 2048;
+/** Nobody waits longer for a server that was asked to end and has nothing to do. */
+const END_MS = 20_000;
 
 /** How it is started. */
 export interface ServedOrder {
@@ -54,10 +56,12 @@ export class Served {
     await this.exited;
   }
 
-  /** As its user ends it. */
+  /** As its user ends it, who kills what doesn't. */
   async end(): Promise<void> {
     this.child.kill('SIGTERM');
+    const impatience = setTimeout(() => this.child.kill('SIGKILL'), END_MS);
     await this.exited;
+    clearTimeout(impatience);
   }
 
   private async listen(signal: AbortSignal): Promise<void> {
