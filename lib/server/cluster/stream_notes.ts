@@ -7,6 +7,9 @@ import type { OfferedParams } from './transfer_params.js';
 /** A request header: who sends it with `1` and has the cluster key gets {@link StreamNote}s, and requests that can move. */
 export const ROUTER_HEADER = 'x-expertwire-router';
 
+/** First line of a stream that begins with several blocks, of which the last one has the note `begun`: so a router sees by its first byte that there are notes. */
+export const OPENING_LINE = ': opening\n';
+
 /**
  * What a comment says. Blocks without one belong to the next that has one: what is passed on is whole with it, and can be gone on from. Streams that can't
  * move have `begun`, `failed` and `done` alone.

@@ -1,5 +1,5 @@
 /** An answer with notes to the router. Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold */
-import { noteLine, type StreamNote } from '../cluster/stream_notes.js';
+import { noteLine, OPENING_LINE, type StreamNote } from '../cluster/stream_notes.js';
 import type { OfferedParams } from '../cluster/transfer_params.js';
 import type { AnswerForm } from './answer_streams.js';
 import type { Delta } from './requests/choice_deltas.js';
@@ -27,7 +27,7 @@ export function notedForm(form: AnswerForm, { begun, numTold, takeOffered }: Not
   };
   return {
     whole: form.whole,
-    opening: () => noted(numTold === null ? form.opening() : (form.opening(), ''), begun),
+    opening: () => opened(numTold === null ? form.opening() : (form.opening(), ''), begun),
     frames: (deltas) => {
       const params = takeOffered();
       const kv = params === null ? '' : noted('', { kind: 'kv', params });
@@ -42,6 +42,12 @@ export function notedForm(form: AnswerForm, { begun, numTold, takeOffered }: Not
 }
 
 const BLOCK_END = '\n\n';
+
+/** What a stream begins with: a comment, however many blocks it has. */
+function opened(blocks: string, begun: Noted['begun']): string {
+  const opening = noted(blocks, begun);
+  return opening.startsWith(':') ? opening : OPENING_LINE + opening;
+}
 
 /** Blocks, of which the last one has the note. */
 function noted(blocks: string, note: StreamNote): string {

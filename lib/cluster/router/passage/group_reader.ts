@@ -2,7 +2,7 @@
  * The stream of an instance of ours: events, and comments that say what they hold. Comments are taken out. No I/O.
  * Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold
  */
-import { noteOf, type StreamNote } from '../../../server/cluster/stream_notes.js';
+import { noteOf, OPENING_LINE, type StreamNote } from '../../../server/cluster/stream_notes.js';
 import { endlessEvent, MAX_HELD_BYTES } from './event_splitter.js';
 
 /** Events that are passed on together or not at all. */
@@ -15,6 +15,7 @@ export interface Group {
 
 const LINE_FEED = 0x0a;
 const COLON = 0x3a;
+const OPENING = Buffer.from(OPENING_LINE);
 const BLOCK_END = Buffer.from('\n\n');
 const NOTHING = Buffer.alloc(0);
 
@@ -59,8 +60,12 @@ function groupOf(bytes: Buffer, from: number, start: number, end: number): Group
   const lineEnd = bytes.indexOf(LINE_FEED, start);
   const note = noteOf(bytes.toString('utf8', start, lineEnd));
   if (note === null) return null;
-  const plain = bytes.subarray(from, start);
+  const plain = withoutOpening(bytes.subarray(from, start));
   const told = bytes.subarray(Math.min(lineEnd + 1, end), end);
   if (told.length <= 1) return { note, bytes: plain }; // a comment alone
   return { note, bytes: plain.length === 0 ? told : Buffer.concat([plain, told]) };
 }
+
+/** Only a router needs the line. */
+const withoutOpening = (plain: Buffer): Buffer =>
+  plain.subarray(0, OPENING.length).equals(OPENING) ? plain.subarray(OPENING.length) : plain;

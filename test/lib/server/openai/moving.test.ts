@@ -78,7 +78,9 @@ describe('a stream for a router', () => {
       const plain = blocksOf(await post(app, url, body, { 'x-request-id': 'r1' }));
       const noted = blocksOf(await post(app, url, body));
       expect(dataOf(noted)).to.deep.equal(plain);
+      expect(noted[0]!.startsWith(': '), 'a router sees by its first byte that it has notes').to.equal(true);
       expect(notesOf(noted).filter((note) => note !== '-')).to.deep.equal([
+        ...(url === '/v1/responses' ? ['opening'] : []),
         'begun {"seed":3,"created":0,"movable":true}',
         ...['tokens 10', 'tokens 11', 'tokens 12', 'tokens 13', 'done'],
       ]);

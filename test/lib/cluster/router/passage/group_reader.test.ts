@@ -52,6 +52,12 @@ describe('the stream of an instance of ours', () => {
     expect(read(text, ...ends)).to.deep.equal(STREAM);
   });
 
+  it('may begin with several events, and says so first', () => {
+    const opening: Told = [begun(true), 'event: a\ndata: 1\n\nevent: b\ndata: 2\n\n'];
+    const whole = `: opening\n${written(opening)}`;
+    for (let at = 0; at <= whole.length; at++) expect(read(whole, at)).to.deep.equal([opening]);
+  });
+
   it('keeps comments that are nobody’s', () => {
     expect(read(`: ping\n\n${written([tokens(1), 'data: 1\n\n'])}`)).to.deep.equal([
       [tokens(1), ': ping\n\ndata: 1\n\n'],
