@@ -2,7 +2,7 @@
 import swagger from '@fastify/swagger';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import { VERSION } from '../config/package_files.js';
-import type { ServerApp, ServerPart } from './base/part.js';
+import type { ServerApp } from './base/part.js';
 
 /** Collects the routes that are added from now on: comes before them. */
 export const collectOpenApi = async (app: ServerApp): Promise<void> => {
@@ -21,6 +21,6 @@ export const collectOpenApi = async (app: ServerApp): Promise<void> => {
 };
 
 /** GET /openapi.json. */
-export const openApiPart: ServerPart = (app) => {
+export const openApiPart = (app: ServerApp): void => {
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 };

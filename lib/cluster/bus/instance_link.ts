@@ -1,4 +1,5 @@
 /** Questions to one instance over HTTP; an answer that says nothing for too long is broken off by whoever counts the time. */
+import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import { ClusterError } from '../base/errors.js';
 import { MAX_MESSAGE_CHARS } from './messages.js';
 
@@ -16,12 +17,16 @@ export interface InstanceLinkOptions {
 /** Pieces of text as they come. */
 export type Pieces = AsyncIterable<string>;
 
-/** 403: others have an API key, routers one of their own. */
+/** Of servers of others that want a key, or another one. */
 const WANTS_KEY: ReadonlySet<number> = new Set([401, 403]);
+/** Of servers that don't tell events: others, unless they say that they are of a cluster. */
+const TELLS_NOTHING: ReadonlySet<number> = new Set([...WANTS_KEY, 404, 405]);
+/** What our own say to who hasn't the cluster's key. */
+const CLUSTER_ONLY = { status: 403, code: 'cluster_only' };
 
 /** One instance. */
 export class InstanceLink {
-  /** It asked for the cluster's key: servers of others never see it. */
+  /** It says that it is of a cluster: servers of others never see the cluster's key. */
   private wantsKey = false;
 
   constructor(private readonly options: InstanceLinkOptions) {}
@@ -30,15 +35,13 @@ export class InstanceLink {
   async events(signal: AbortSignal): Promise<Pieces | null> {
     const { clusterKey } = this.options;
     const answer = await this.get('/cluster/events', this.wantsKey ? clusterKey : null, signal);
-    if (WANTS_KEY.has(answer.status) && !this.wantsKey && clusterKey !== null) {
-      await answer.body?.cancel();
+    if (!TELLS_NOTHING.has(answer.status)) return this.piecesOf(answer, '', signal);
+    if (!(await isOfCluster(answer, signal))) return null;
+    if (!this.wantsKey && clusterKey !== null) {
       this.wantsKey = true;
       return this.events(signal);
     }
-    if (answer.status !== 404)
-      return this.piecesOf(answer, 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)', signal);
-    await answer.body?.cancel();
-    return null;
+    throw this.refused(answer, 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)');
   }
 
   /** A server's list of models, as it is. Errors as those of {@link events}. */
@@ -62,8 +65,22 @@ export class InstanceLink {
     // `fetch` itself forgets its signal once the answer's head was collected as garbage: who follows for minutes would never end.
     if (status === 200 && body !== null) return body.pipeThrough(new TextDecoderStream(), { signal });
     void body?.cancel();
-    const { id, url } = this.options;
-    const advice = WANTS_KEY.has(status) ? ofKey : 'see what answers there';
-    throw new ClusterError('INSTANCE_LOST', `instance ${id} at ${url} answers ${status}; ${advice}`, { instance: id });
+    throw this.refused({ status }, WANTS_KEY.has(status) ? ofKey : 'see what answers there');
   }
+
+  private refused({ status }: Pick<Response, 'status'>, advice: string): ClusterError {
+    const { id, url } = this.options;
+    return new ClusterError('INSTANCE_LOST', `instance ${id} at ${url} answers ${status}; ${advice}`, { instance: id });
+  }
+}
+
+/** Whether one of ours answers, who wants the cluster's key. */
+async function isOfCluster({ status, body }: Response, signal: AbortSignal): Promise<boolean> {
+  let text = '';
+  for await (const piece of body?.pipeThrough(new TextDecoderStream(), { signal }) ?? []) {
+    text += piece;
+    if (text.length > MAX_MESSAGE_CHARS) break;
+  }
+  const { error } = (jsonOrUndefined(text) ?? {}) as { readonly error?: { readonly code?: unknown } | null };
+  return status === CLUSTER_ONLY.status && error?.code === CLUSTER_ONLY.code;
 }

@@ -13,6 +13,7 @@ import { httpApp, listenSilently } from '../../server/http/http_app.js';
 import { collectRoutes } from '../../server/http/known_routes.js';
 import { urlOf } from '../../server/http/listening.js';
 import { readCertificate } from '../../server/http/node_server.js';
+import { collectOpenApi, openApiPart } from '../../server/open_api.js';
 import { RunningRequests } from '../../server/http/running_requests.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 import { TokenizerThread } from '../../tokenizer/tokenizer_thread.js';
@@ -111,6 +112,8 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
 
   answerErrors(app, SOUND, collectRoutes(app));
   guard(app, { config: { server }, draining: draining.signal, engine: SOUND }, new ApiKeys(apiKeys), running);
+  await collectOpenApi(app);
+  openApiPart(app);
   healthRoutes(app, { fleet, views, draining: draining.signal });
   controlRoutes(app, { views, passages, upstreams, calls, metrics, numRunning: () => running.count });
   const dispatch = { table, upstreams, clusterKey, instanceKeys, hasKeys: apiKeys.length > 0, clock };

@@ -55,7 +55,10 @@ export class RouterMetrics {
       'expertwire_router_cached_tokens_total',
       'Of them, those that were foreseen in a cache.',
     );
-    this.outputTokens = make.counter('expertwire_router_output_tokens_total', 'Tokens of streams of own instances.');
+    this.outputTokens = make.counter(
+      'expertwire_router_output_tokens_total',
+      'Output tokens, as far as answers tell them.',
+    );
     this.firstToken = make.histogram(
       'expertwire_router_first_token_seconds',
       'Until the first token.',
@@ -87,7 +90,7 @@ export class RouterMetrics {
     this.resumes.inc(story.numResumes);
     this.promptTokens.inc(story.numPromptTokens);
     this.cachedTokens.inc(story.numCachedTokens);
-    this.outputTokens.inc(story.numOutputTokens);
+    this.outputTokens.inc(story.numOutputTokens ?? 0);
     if (story.isCutOff) this.cutOff.inc();
     if (firstTokenMs !== null) this.firstToken.observe(firstTokenMs / 1000);
     this.duration.observe(ms / 1000);

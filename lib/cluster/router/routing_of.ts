@@ -1,4 +1,5 @@
 /** From the settings of a router to what routes by them. */
+import { SAME_POLICY } from '../../config/plugin_names.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { modelNameOf } from '../../hub/cache/model_name.js';
 import type { PluginRegistry } from '../../plugins/plugin_registry.js';
@@ -17,7 +18,11 @@ const MAX_PROMPT_TOKENS = 2 ** 20;
 const BLIND: ReadonlySet<string> = new Set(['round_robin', 'random', 'least_load', 'min_observed_latency']);
 
 /** Whether the policy is better with tokens than with texts. */
-export const needsTokens = ({ policy }: Pick<ExpertwireConfig['router'], 'policy'>): boolean => !BLIND.has(policy);
+export const needsTokens = ({
+  policy,
+  decode_policy: decode,
+}: Pick<ExpertwireConfig['router'], 'policy' | 'decode_policy'>): boolean =>
+  [policy, decode].some((name) => name !== SAME_POLICY && !BLIND.has(name));
 
 /** @throws PluginError PLUGIN_FAILED where a plug-in's policy fails its trial */
 export function routingTableOf(

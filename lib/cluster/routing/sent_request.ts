@@ -15,8 +15,8 @@ export interface SentFacts extends LengthClues {
 
 /** How a request was over. */
 export interface SentEnd {
-  /** That came of it there. */
-  readonly numOutputTokens: number;
+  /** That came of it there; null: nobody knows. */
+  readonly numOutputTokens: number | null;
   /** It has all its tokens now; otherwise it failed, was aborted or moves on. */
   readonly isComplete: boolean;
 }
@@ -84,11 +84,11 @@ export class SentRequest {
     else instance.numLight--;
   }
 
-  private learn(numOutputTokens: number, nowMs: number): void {
+  private learn(numOutputTokens: number | null, nowMs: number): void {
     const { instance, firstAtMs, sentAtMs } = this;
-    const numGaps = numOutputTokens - 1;
+    const numGaps = (numOutputTokens ?? 0) - 1;
     const tbtMs = firstAtMs === null || numGaps < 1 ? null : (nowMs - firstAtMs) / numGaps;
     instance.speeds.saw({ latencyMs: nowMs - sentAtMs, tbtMs, numRequests: instance.numRequests });
-    this.observe(numOutputTokens);
+    if (numOutputTokens !== null) this.observe(numOutputTokens);
   }
 }

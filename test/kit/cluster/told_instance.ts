@@ -64,7 +64,8 @@ export class ToldInstance {
     const teller = new InstanceTeller(engine, { record: recordOf(record.id, record), intervalMs: 1 });
     const events = new InstanceEvents(teller, { heartbeatMs: 5, maxBehindBytes });
     const http = await PlayedHttp.listen(({ headers }, response) => {
-      if (key !== null && headers.authorization !== `Bearer ${key}`) return void response.writeHead(401).end();
+      if (key !== null && headers.authorization !== `Bearer ${key}`)
+        return void response.writeHead(403).end('{"error":{"code":"cluster_only"}}');
       const stream = events.open();
       if (stream === null) return void response.writeHead(503, { connection: 'close' }).end();
       response.writeHead(200, { 'content-type': 'text/event-stream' });

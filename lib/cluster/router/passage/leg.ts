@@ -24,6 +24,8 @@ export class Leg {
   readonly answer: Promise<UpstreamAnswer>;
   /** Output tokens before the next that its stream tells. */
   position: number;
+  /** Output tokens of a whole answer; null: it isn't there, or doesn't say. */
+  numWhole: number | null = null;
   /** Its answer tells events, as far as its head is there. */
   isStream = false;
   private readonly controller = new AbortController();
@@ -54,9 +56,14 @@ export class Leg {
     return this.asked.hasNotes && !this.isPlain;
   }
 
-  /** Output tokens that it told. */
+  /** Output tokens that its stream told, as far as it says. */
   get numTokens(): number {
     return this.position - this.asked.position;
+  }
+
+  /** Output tokens that came of it; null: nobody knows. */
+  get numOutputTokens(): number | null {
+    return this.isStream && this.hasNotes && this.numTokens > 0 ? this.numTokens : this.numWhole;
   }
 
   /** Nobody wants more of it. Idempotent. */

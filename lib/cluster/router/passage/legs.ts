@@ -51,7 +51,10 @@ export class Legs {
   over(leg: Leg, end: 'complete' | 'ended' | 'left'): void {
     if (end === 'left') leg.leave();
     else leg.letEnd();
-    leg.sent?.ended({ numOutputTokens: leg.numTokens, isComplete: end === 'complete' }, this.parts.story.now());
+    const { story } = this.parts;
+    const isComplete = end === 'complete';
+    if (isComplete && leg.numWhole !== null) story.toldWhole(leg.numWhole);
+    leg.sent?.ended({ numOutputTokens: leg.numOutputTokens, isComplete }, story.now());
   }
 
   private send(instance: string, kind: RouteLeg, added: Fields, position: number): Leg {

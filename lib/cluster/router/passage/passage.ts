@@ -6,13 +6,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ClusterError } from '../../base/errors.js';
 import { ApiError } from '../../../server/base/api_error.js';
 import type { OfferedParams } from '../../../server/cluster/transfer_params.js';
+import type { UpstreamAnswer } from '../upstream/upstream_client.js';
 import { UpstreamError } from '../upstream/upstream_error.js';
 import type { ClientAnswer } from './client_answer.js';
 import type { Leg } from './leg.js';
 import { Legs, type FirstLeg, type LegsParts } from './legs.js';
 import type { MoveWhy } from './request_story.js';
 import { orNull, rollBack, TakeOver } from './take_over.js';
-import { Told, type News } from './told.js';
+import { Told, type News, type StreamEnd } from './told.js';
+import { outputTokensOf } from './usage.js';
 
 /** What a passage is made of. */
 export interface PassageParts extends LegsParts {
@@ -31,10 +33,14 @@ export interface PassageParts extends LegsParts {
 type LegEnd =
   /** All is told. */
   | { readonly kind: 'done' }
+  /** The client was told that it failed. */
+  | { readonly kind: 'failed' }
   /** Nobody listens. */
   | { readonly kind: 'unheard' }
   | { readonly kind: 'moved' }
   | { readonly kind: 'broken'; readonly error: UpstreamError };
+
+type StreamFailure = Extract<StreamEnd, { readonly kind: 'failed' }>;
 
 /** Statuses of instances that took nothing: another one may. Why: docs/decisions/cluster.md#what-an-instance-refused-another-one-may-take */
 const ELSEWHERE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
@@ -54,6 +60,8 @@ export class Passage {
   private leg: Leg | null = null;
   /** Where it goes on behind its prompt. */
   private decode: string | null = null;
+  /** Its prompt is computed apart, and nobody may take it over yet. */
+  private isUnoffered = false;
   private isOffering = false;
   private numTried = 0;
   private numResumes = 0;
@@ -74,7 +82,8 @@ export class Passage {
   get isMovable(): boolean {
     const { leg, takeOver, isOffering, told } = this;
     const { asked } = this.parts;
-    if (leg?.hasNotes !== true || takeOver.isPending || isOffering || !asked.canMove) return false;
+    if (leg?.hasNotes !== true || !asked.canMove) return false;
+    if (takeOver.isPending || isOffering || this.isUnoffered) return false;
     return !asked.isStream || told.begun?.isMovable === true;
   }
 
@@ -129,9 +138,9 @@ export class Passage {
       if (this.numTried++ > 0) story.retried();
       if (refused !== null) this.over(refused, 'left');
       const leg: Leg = first.leg;
-      const { decode } = first;
       this.leg = leg;
-      this.decode = decode;
+      this.decode = first.decode;
+      this.isUnoffered = first.decode !== null;
       try {
         const { status } = await leg.answer;
         if (!ELSEWHERE.has(status)) return leg;
@@ -161,7 +170,10 @@ export class Passage {
       case 'done':
         this.over(leg, 'complete');
         this.takeOver.drop();
-        return this.isSwallowed(leg) ? this.resume(leg, null) : null;
+        return this.isSwallowed(leg) ? this.resume(leg, null, true) : null;
+      case 'failed':
+        this.over(leg, 'ended');
+        return null;
       case 'moved':
         this.over(leg, 'ended');
         return this.next(leg, null);
@@ -175,43 +187,51 @@ export class Passage {
     const { client } = this.parts;
     const answer = await leg.answer;
     if (answer.status === MOVED && leg.hasNotes && !leg.isStream) return { kind: 'moved' };
-    if (answer.status >= 300 && (this.hasTold || client.hasBegun)) {
+    if (answer.status >= 300 && (this.hasTold || client.hasBegun || this.isRefusedLater(leg, answer))) {
       throw new UpstreamError('REFUSED', `instance ${leg.id} answered ${answer.status}`);
     }
     const isSwallowed = this.isSwallowed(leg);
     for (let groups = await leg.read(); groups !== null; groups = await leg.read()) {
       const news = this.told.take(groups, leg);
       this.heard(leg, news);
-      const { end } = news;
-      if (end?.kind === 'failed') this.checkFailure(leg, end.code, isSwallowed);
-      const bytes = end?.kind === 'failed' ? [...news.bytes, end.bytes] : news.bytes;
-      if (bytes.length > 0 && !isSwallowed) {
+      // What counts as told has to be sent before anything else comes of it.
+      if (news.bytes.length > 0 && !isSwallowed) {
         client.begin(answer);
-        if (!(await client.send(bytes))) return { kind: 'unheard' };
+        if (!(await client.send(news.bytes))) return { kind: 'unheard' };
       }
-      if (end !== null) return end.kind === 'failed' ? { kind: 'done' } : end;
+      const { end } = news;
+      if (end?.kind === 'failed') return this.failed(leg, answer, end);
+      if (end !== null) return end;
     }
     return { kind: 'done' };
   }
 
-  /** @throws UpstreamError for what another instance can do better; ApiError where the client doesn't see the stream that tells of it */
-  private checkFailure(leg: Leg, code: string, isSwallowed: boolean): void {
+  /** The stream says that it failed: another instance can do better, or the client hears it. @throws ApiError where the client doesn't see the stream */
+  private async failed(leg: Leg, answer: UpstreamAnswer, { code, bytes }: StreamFailure): Promise<LegEnd> {
+    const { client } = this.parts;
     if (OF_INSTANCE.has(code)) {
-      throw new UpstreamError('BROKEN_OFF', `instance ${leg.id} gave the request up (${code})`);
+      return { kind: 'broken', error: new UpstreamError('BROKEN_OFF', `instance ${leg.id} gave it up (${code})`) };
     }
-    if (!isSwallowed) return;
-    throw new ApiError('INSTANCE_FAILED', `instance ${leg.id} could not finish the request (${code}); send it again`);
+    if (this.isSwallowed(leg)) {
+      throw new ApiError('INSTANCE_FAILED', `instance ${leg.id} could not finish the request (${code}); send it again`);
+    }
+    client.begin(answer);
+    return (await client.send([bytes])) ? { kind: 'failed' } : { kind: 'unheard' };
   }
 
-  private heard(leg: Leg, { numTokens, bytes, offer }: News): void {
+  private heard(leg: Leg, { numTokens, isPlain, bytes, offer }: News): void {
     const { story } = this.parts;
-    if (bytes.length > 0) {
+    const isSomething = numTokens > 0 || (isPlain && bytes.some(({ length }) => length > 0));
+    if (isSomething) this.numVain = 0;
+    if (isSomething && leg.isStream) {
       story.told(numTokens);
       leg.sent?.firstToken(story.now());
-      this.numVain = 0;
     }
     if (numTokens > 0) leg.sent?.progress(leg.numTokens);
-    if (offer !== null) this.takeOver.beginBehindPrompt(leg, offer, this.decode);
+    if (isPlain && !leg.isStream) leg.numWhole = bytes.length === 1 ? outputTokensOf(bytes[0]!) : null;
+    if (offer === null) return;
+    this.isUnoffered = false;
+    this.takeOver.beginBehindPrompt(leg, offer, this.decode);
   }
 
   /** Who goes on behind a leg that ended too early. `error`: null: it moved. */
@@ -224,13 +244,14 @@ export class Passage {
     return this.begin();
   }
 
-  /** Another instance goes on behind what is known. @throws ApiError INSTANCE_FAILED */
-  private async resume(last: Leg, cause: UpstreamError | null): Promise<Leg> {
+  /** Another instance goes on behind what is known. `isPlanned`: nothing failed, and it is no resume. @throws ApiError INSTANCE_FAILED */
+  private async resume(last: Leg, cause: UpstreamError | null, isPlanned = false): Promise<Leg> {
     const { asked, dispatch, resumes, story, signal } = this.parts;
     const { begun, tokenIds } = this.told;
     const canResume = last.hasNotes && asked.canMove && begun?.isMovable === true;
-    while (canResume && this.numResumes < resumes) {
-      this.numResumes++;
+    this.isUnoffered = false;
+    for (let isFree = isPlanned; canResume && (isFree || this.numResumes < resumes); isFree = false) {
+      if (!isFree) this.numResumes++;
       const isFirst = this.numVain++ === 0;
       if (!isFirst) await delay(Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** this.numVain), undefined, { signal });
       dispatch.goOn(last.upstream.record.fingerprint, tokenIds);
@@ -238,7 +259,7 @@ export class Passage {
       const resume = { token_ids: tokenIds, seed: begun.seed, created: begun.created };
       const leg = orNull(() => this.legs.goOn({ resume }, tokenIds.length));
       if (leg === null) continue;
-      story.resumed();
+      if (!isFree) story.resumed();
       return leg;
     }
     const text = `instance ${last.id} broke off its answer, and no other one can go on; send the request again`;

@@ -27,8 +27,8 @@ export interface RequestStory {
   readonly numPromptTokens: number;
   /** Of the prompt, as the router foresaw. */
   readonly numCachedTokens: number;
-  /** That are known: of streams of our own instances. */
-  readonly numOutputTokens: number;
+  /** Null: nobody says. */
+  readonly numOutputTokens: number | null;
   readonly status: number;
   /** The client has not all of it. */
   readonly isCutOff: boolean;

@@ -23,7 +23,7 @@ export class StoryTeller {
   private numResumes = 0;
   private numPromptTokens = 0;
   private numCachedTokens = 0;
-  private numOutputTokens = 0;
+  private numOutputTokens: number | null = null;
   private firstMs: number | null = null;
 
   constructor(
@@ -61,11 +61,19 @@ export class StoryTeller {
     this.numResumes++;
   }
 
-  /** Something was told; 0: nobody knows how many tokens. */
+  /** A stream told something; 0: nobody knows how many tokens. */
   told(numTokens: number): void {
     this.firstMs ??= this.now() - this.startMs;
-    this.numOutputTokens += numTokens;
+    if (numTokens === 0) return;
+    this.numOutputTokens = (this.numOutputTokens ?? 0) + numTokens;
     this.tokens(numTokens);
+  }
+
+  /** A whole answer is there. */
+  toldWhole(numTokens: number): void {
+    const more = numTokens - (this.numOutputTokens ?? 0);
+    this.numOutputTokens = numTokens;
+    if (more > 0) this.tokens(more);
   }
 
   /** It moved, or could not. */

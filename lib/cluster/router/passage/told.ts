@@ -12,18 +12,30 @@ export type StreamEnd =
   | { readonly kind: 'done' }
   | { readonly kind: 'moved' }
   /** `bytes` tell the client so. */
-  | { readonly kind: 'failed'; readonly code: string; readonly bytes: Buffer };
+  | { readonly kind: 'failed'; readonly code: string; readonly bytes: Buffer }
+  /** It can't be gone on with. */
+  | { readonly kind: 'broken'; readonly error: UpstreamError };
 
 /** What some groups bring. */
 export interface News {
   /** For the client. */
   readonly bytes: readonly Buffer[];
-  /** Output tokens in them. */
+  /** Output tokens in them, as far as it is said. */
   readonly numTokens: number;
+  /** There are events of which nothing is said. */
+  readonly isPlain: boolean;
   /** Another instance may take the sequence over. */
   readonly offer: OfferedParams | null;
   /** Null: more comes. */
   readonly end: StreamEnd | null;
+}
+
+/** While they are looked at. */
+interface Gathered {
+  readonly bytes: Buffer[];
+  numTokens: number;
+  isPlain: boolean;
+  offer: OfferedParams | null;
 }
 
 /** How far a stream is. */
@@ -39,56 +51,57 @@ export class Told {
   /** Null: nothing was said yet. */
   begun: Begun | null = null;
 
-  /** What is new in these groups of a stream, which gets ahead by it. @throws UpstreamError NOT_HTTP for a stream that leaves tokens out */
+  /** What is new in these groups of a stream, which gets ahead by it. What is in `bytes` counts as told. */
   take(groups: readonly Group[], telling: Telling): News {
-    const bytes: Buffer[] = [];
-    let numTokens = 0;
-    let offer: OfferedParams | null = null;
-    for (const { note, bytes: told } of groups) {
-      switch (note?.kind) {
-        case undefined:
-          bytes.push(told);
-          break;
-        case 'begun':
-          this.begun ??= note as Begun;
-          if (telling.position === 0 && this.tokenIds.length === 0) bytes.push(told);
-          break;
-        case 'kv':
-          offer = note.params;
-          break;
-        case 'resumed':
-          break;
-        case 'tokens': {
-          const { tokenIds } = note;
-          if (!this.hear(tokenIds, telling)) break;
-          numTokens += tokenIds.length;
-          bytes.push(told);
-          break;
-        }
-        case 'done':
-          bytes.push(told);
-          return { bytes, numTokens, offer, end: { kind: 'done' } };
-        case 'moved':
-          return { bytes, numTokens, offer, end: { kind: 'moved' } };
-        case 'failed': {
-          const { code } = note;
-          return { bytes, numTokens, offer, end: { kind: 'failed', code, bytes: told } };
-        }
-      }
+    const news: Gathered = { bytes: [], numTokens: 0, isPlain: false, offer: null };
+    for (const group of groups) {
+      const end = this.takeOne(group, telling, news);
+      if (end !== null) return { ...news, end };
     }
-    return { bytes, numTokens, offer, end: null };
+    return { ...news, end: null };
   }
 
-  /** Whether these tokens are new: all or none of them. */
-  private hear(tokenIds: readonly number[], telling: Telling): boolean {
+  private takeOne({ note, bytes }: Group, telling: Telling, news: Gathered): StreamEnd | null {
+    if (note === null) {
+      news.isPlain = true;
+      news.bytes.push(bytes);
+      return null;
+    }
+    switch (note.kind) {
+      case 'begun':
+        this.begun ??= note;
+        if (bytes.length > 0 && telling.position === 0 && this.tokenIds.length === 0) news.bytes.push(bytes);
+        return null;
+      case 'kv':
+        news.offer = note.params;
+        return null;
+      case 'resumed':
+        return null;
+      case 'tokens':
+        return this.hear(note.tokenIds, bytes, telling, news);
+      case 'done':
+        news.bytes.push(bytes);
+        return { kind: 'done' };
+      case 'moved':
+        return { kind: 'moved' };
+      case 'failed':
+        return { kind: 'failed', code: note.code, bytes };
+    }
+  }
+
+  /** These tokens are new, all or none of them; otherwise the stream can't be gone on with. */
+  private hear(tokenIds: readonly number[], bytes: Buffer, telling: Telling, news: Gathered): StreamEnd | null {
     const before = telling.position;
+    const numKnown = this.tokenIds.length;
     telling.position += tokenIds.length;
-    if (telling.position <= this.tokenIds.length) return false;
-    if (before !== this.tokenIds.length) {
-      const text = `a stream goes on at token ${before}, and its client knows ${this.tokenIds.length}`;
-      throw new UpstreamError('NOT_HTTP', text);
+    if (telling.position <= numKnown) return null;
+    if (before !== numKnown) {
+      const text = `a stream goes on at token ${before}, and its client knows ${numKnown}`;
+      return { kind: 'broken', error: new UpstreamError('NOT_HTTP', text) };
     }
     this.tokenIds.push(...tokenIds);
-    return true;
+    news.numTokens += tokenIds.length;
+    news.bytes.push(bytes);
+    return null;
   }
 }

@@ -40,9 +40,14 @@ export function slo({ ttftMs, tbtMs }: Slo): RoutingPolicy {
       return predicted.ttftMs <= limits.ttftMs && predicted.tbtMs <= limits.tbtMs;
     });
     if (within.length > 0) return routedTo(leastLoadedOf(within, costOf));
+    const idle = candidates.filter(isIdle);
+    if (idle.length > 0) return routedTo(leastLoadedOf(idle, costOf));
     return rejected([...predictions.values()], limits);
   };
 }
+
+/** It has nothing in hand: nowhere, and never, does the request come sooner, whatever was measured once. */
+const isIdle = ({ numRequests, numPrefillTokens }: Candidate): boolean => numRequests === 0 && numPrefillTokens === 0;
 
 /** Of those that are as good as the best, as far as predictions can tell: otherwise the one that was measured fastest would get all. */
 function leastLoadedOf(candidates: readonly Candidate[], costOf: (candidate: Candidate) => number): Candidate {

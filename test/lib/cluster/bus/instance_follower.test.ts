@@ -202,6 +202,19 @@ describe('following an instance over HTTP', () => {
     await watcher.hears('x is gone: silent');
   });
 
+  it('a server of others whose key is for all paths gets its own, and never the cluster’s', async () => {
+    for (const status of [401, 403]) {
+      const http = await listening(({ url, headers }, response) => {
+        const isKnown = headers.authorization === 'Bearer api-key';
+        if (!isKnown) return void response.writeHead(status).end('{"error":{"code":"invalid_api_key"}}');
+        response.end(url === '/v1/models' ? JSON.stringify({ data: [{ id: 'llama' }] }) : '');
+      });
+      follow(http.url, { id: `x${status}` });
+      await watcher.hears(`x${status} is mixed as foreign`);
+      expect(http.asked).to.deep.equal(['/cluster/events without a key', '/v1/models Bearer api-key']);
+    }
+  });
+
   it('an instance that asks for the cluster’s key gets it, and one that wants another is named', async () => {
     const [right, wrong] = [
       await started({ id: 'a' }, { key: 'cluster-key' }),
@@ -213,7 +226,7 @@ describe('following an instance over HTTP', () => {
     const { troubles } = follow(wrong.http.url, { id: 'b' });
     while (wrong.http.asked.length < 4) await once(wrong.http.server, 'request');
     expect(troubles.map((error) => error?.message)).to.deep.equal([
-      `INSTANCE_LOST: instance b at ${wrong.http.url} answers 401; it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)`,
+      `INSTANCE_LOST: instance b at ${wrong.http.url} answers 403; it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)`,
     ]);
   });
 });

@@ -64,6 +64,29 @@ describe('what a router tells', () => {
     );
   });
 
+  it('of its routes', async () => {
+    await withCluster([streamOf('a')], async ({ url }) => {
+      const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: object };
+      expect(paths).to.include.keys('/v1/completions', '/instances', '/migrate', '/health');
+    });
+  });
+
+  it('of tokens, as far as answers tell them', async () => {
+    const usage = { usage: { completion_tokens: 12 } };
+    await withCluster([jsonOf(200, usage), streamOf('x')], async ({ whole, stream, stories, url }) => {
+      await (await whole()).text();
+      await (await stream()).text();
+      while (stories.length < 2) await new Promise(setImmediate);
+      expect(
+        stories.map(({ numOutputTokens, firstTokenMs }) => [numOutputTokens, firstTokenMs === null]),
+      ).to.deep.equal([
+        [12, true],
+        [null, false],
+      ]);
+      expect(await (await fetch(`${url}/metrics`)).text()).to.include('expertwire_router_output_tokens_total 12');
+    });
+  });
+
   it('in its metrics and its log', async () => {
     const lines: string[] = [];
     const log = pino({ level: 'info', base: null, timestamp: false }, { write: (line: string) => lines.push(line) });

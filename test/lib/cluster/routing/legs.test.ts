@@ -60,7 +60,7 @@ describe('legsOf', () => {
 
   it('refuses before the prompt is computed, if what is behind it would come too late', () => {
     const rates = { prefillTokensPerS: 1000, tbtMs: 80, requestsPerS: null, latencyMs: null };
-    const apart = [ofRole('d', 'decode', { rates }), ofRole('p', 'prefill', { rates })];
+    const apart = [ofRole('d', 'decode', { rates, numRequests: 1 }), ofRole('p', 'prefill', { rates, numRequests: 1 })];
     const limited = (ttftMs: number, tbtMs: number) => ({ ...OPTIONS, policy: slo({ ttftMs, tbtMs }) });
     expect(told(legsOf(requestOf(), apart, limited(40, 80)))).to.equal('p → d');
     expect(told(legsOf(requestOf(), apart, limited(40, 79)))).to.match(/^its tokens would be apart by 80 ms/);

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import type { RequestStory } from '../../../../../lib/cluster/router/passage/request_story.js';
+import { noteLine, type StreamNote } from '../../../../../lib/server/cluster/stream_notes.js';
 import { OwnInstances, textsOf, type Fate, type Moment } from '../../../../kit/cluster/own_instances.js';
-import { OWN, withRouter, type Routed } from '../../../../kit/cluster/routed.js';
+import { beginEvents, type Play } from '../../../../kit/cluster/played_instance.js';
+import { OWN, withCluster, withRouter, type Routed } from '../../../../kit/cluster/routed.js';
 
 const SEED = 77;
 const NUM_TOKENS = 5;
@@ -123,7 +125,85 @@ const SCENES: Readonly<Record<string, Scene>> = {
   },
 };
 
+/** What an instance of ours writes, in one piece. */
+const written = (...groups: readonly (readonly [StreamNote, string])[]): string =>
+  groups.map(([note, text]) => `${noteLine(note)}${text === '' ? '' : `data: ${text}\n`}\n`).join('');
+
+const BEGUN: StreamNote = { kind: 'begun', seed: 1, created: 2, isMovable: true };
+const token = (n: number): readonly [StreamNote, string] => [{ kind: 'tokens', tokenIds: [n] }, `t${n}`];
+const DONE: readonly [StreamNote, string] = [{ kind: 'done' }, '[DONE]'];
+
 describe('a request that is handed on', () => {
+  it('loses nothing that came with the word of its instance that it goes no further', async () => {
+    const first: Play = (response) =>
+      beginEvents(response).end(
+        written([BEGUN, ''], token(0), token(1), [{ kind: 'failed', code: 'draining' }, '{"error":{}}']),
+      );
+    const second: Play = (response) => beginEvents(response).end(written([BEGUN, ''], token(2), DONE));
+    await withCluster(
+      [first, second],
+      async ({ stream }, [, instance]) => {
+        expect(await (await stream()).text()).to.equal('data: t0\n\ndata: t1\n\ndata: t2\n\ndata: [DONE]\n\n');
+        const { resume } = JSON.parse(instance!.asked[0]!.text) as { resume: object };
+        expect(resume).to.deep.equal({ token_ids: [0, 1], seed: 1, created: 2 });
+      },
+      { record: OWN },
+    );
+  });
+
+  it('can’t move between the instance of its prompt and the one behind it', async () => {
+    let tell: () => void = () => undefined;
+    const prefill: Play = (response) => {
+      beginEvents(response).write(written([BEGUN, '']));
+      tell = () => response.end(written(token(0), DONE));
+    };
+    const records = [{ role: 'prefill' as const }, { role: 'decode' as const }];
+    await withCluster(
+      [prefill, prefill],
+      async ({ url, stream }, [instance]) => {
+        const headers = { 'content-type': 'application/json', 'x-request-id': 'one' };
+        const answer = stream({}, { headers });
+        await until(() => instance!.asked.length > 0);
+        const body = JSON.stringify({ request_id: 'one', to: 'b' });
+        const { status } = await fetch(`${url}/migrate`, { method: 'POST', headers, body });
+        expect(status).to.equal(409);
+        tell();
+        expect(await (await answer).text()).to.equal('data: t0\n\ndata: [DONE]\n\n');
+      },
+      { record: OWN, records },
+    );
+  });
+
+  it('has its first token when a token comes, and not when it begins', async () => {
+    const play: Play = (response) => beginEvents(response).end(written([BEGUN, ''], DONE));
+    await withCluster(
+      [play],
+      async ({ stream, stories }) => {
+        await (await stream()).text();
+        await until(() => stories.length > 0);
+        expect(stories[0]).to.include({ firstTokenMs: null, numOutputTokens: null, status: 200 });
+      },
+      { record: OWN },
+    );
+  });
+
+  it('whose prompt is all there is to it has its whole answer from another leg, which is no resume', async () => {
+    const prefill: Play = (response, { text }) =>
+      text.includes('resume')
+        ? response.end('{"usage":{"completion_tokens":1}}')
+        : beginEvents(response).end(written([BEGUN, ''], token(0), DONE));
+    const records = [{ role: 'prefill' as const }, { role: 'decode' as const }];
+    await withCluster(
+      [prefill, prefill],
+      async ({ whole, stories }) => {
+        expect(await (await whole()).json()).to.deep.equal({ usage: { completion_tokens: 1 } });
+        await until(() => stories.length > 0);
+        expect(stories[0]).to.include({ numResumes: 0, numOutputTokens: 1 });
+      },
+      { record: OWN, records, base: { router: { resumes: 0 } } },
+    );
+  });
+
   it('goes from the instance of its prompt to the one that generates', async () => {
     const { text, moments, story, rollbacks } = await run(SCENES['prefill and decode apart']!);
     expect(text).to.equal(EXPECTED);

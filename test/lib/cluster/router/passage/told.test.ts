@@ -1,9 +1,7 @@
 import { expect } from 'chai';
-import { Told, type News, type Telling } from '../../../../../lib/cluster/router/passage/told.js';
+import { Told, type News, type StreamEnd, type Telling } from '../../../../../lib/cluster/router/passage/told.js';
 import type { Group } from '../../../../../lib/cluster/router/passage/group_reader.js';
-import { UpstreamError } from '../../../../../lib/cluster/router/upstream/upstream_error.js';
 import type { OfferedParams } from '../../../../../lib/server/cluster/transfer_params.js';
-import { errorOf } from '../../../../kit/rejects.js';
 
 const bytesOf = (text: string): Buffer => Buffer.from(text);
 const tokens = (...tokenIds: number[]): Group => ({
@@ -20,7 +18,7 @@ describe('what a client knows', () => {
     const told = new Told();
     const telling: Telling = { position: 0 };
     const news = told.take([begun, tokens(1), tokens(2, 3), done], telling);
-    expect([textOf(news), news.numTokens, news.end]).to.deep.equal([',1,2+3,done', 3, { kind: 'done' }]);
+    expect([textOf(news), news.numTokens, news.end]).to.deep.equal(['1,2+3,done', 3, { kind: 'done' }]);
     expect([told.tokenIds, told.begun?.seed, telling.position]).to.deep.equal([[1, 2, 3], 5, 3]);
   });
 
@@ -42,13 +40,23 @@ describe('what a client knows', () => {
     expect(told.begun).to.include({ seed: 5, created: 6, isMovable: true });
   });
 
-  it('has no gaps: who leaves tokens out, or tells half of what is known, is given up', async () => {
-    const told = new Told();
-    told.take([tokens(1), tokens(2)], { position: 0 });
+  it('has no gaps: who leaves tokens out, or tells half of what is known, is given up', () => {
     for (const position of [1, 3]) {
-      const error = await errorOf(UpstreamError, () => told.take([tokens(2, 3)], { position }));
+      const told = new Told();
+      told.take([tokens(1), tokens(2)], { position: 0 });
+      const { end, bytes } = told.take([tokens(2, 3)], { position });
+      expect(bytes).to.deep.equal([]);
+      expect(end).to.deep.include({ kind: 'broken' });
+      const { error } = end as Extract<StreamEnd, { kind: 'broken' }>;
       expect(error.message).to.equal(`NOT_HTTP: a stream goes on at token ${position}, and its client knows 2`);
     }
+  });
+
+  it('is all that comes with it, whatever the stream says behind', () => {
+    const told = new Told();
+    const failed: Group = { note: { kind: 'failed', code: 'draining' }, bytes: bytesOf('error') };
+    const news = told.take([begun, tokens(1), tokens(2), failed], { position: 0 });
+    expect([textOf(news), news.numTokens, news.end?.kind]).to.deep.equal(['1,2', 2, 'failed']);
   });
 
   it('ends with what the stream says of its end, whatever comes behind', () => {
@@ -69,6 +77,6 @@ describe('what a client knows', () => {
 
   it('is whatever comes where nothing is said of it', () => {
     const news = new Told().take([{ note: null, bytes: bytesOf('x') }], { position: 0 });
-    expect([textOf(news), news.numTokens, news.end]).to.deep.equal(['x', 0, null]);
+    expect([textOf(news), news.numTokens, news.isPlain, news.end]).to.deep.equal(['x', 0, true, null]);
   });
 });

@@ -112,7 +112,7 @@ describe('routing policies', () => {
       reason: 'its first token would come after 800 ms, and the limit is 500 ms',
       retryAfterMs: 300,
     });
-    const apart = candidates(rates({ tbtMs: 60.4 }));
+    const apart = candidates({ numRequests: 1, ...rates({ tbtMs: 60.4 }) });
     expect(policy(requestOf(), apart)).to.deep.equal({
       kind: 'rejected',
       reason: 'its tokens would be apart by 60 ms, and the limit is 50 ms',
@@ -120,6 +120,13 @@ describe('routing policies', () => {
     });
     expect(chosen(policy, apart, requestOf({ leg: 'prefill' })), 'others generate').to.equal('a');
     expect(chosen(policy, late, requestOf({ leg: 'decode' })), 'others compute the prompt').to.equal('a');
+  });
+
+  it('slo: has an instance that does nothing take a request whatever was measured once', () => {
+    const policy = slo({ ttftMs: 500, tbtMs: 50 });
+    const slow = rates({ prefillTokensPerS: 10, tbtMs: 60 });
+    expect(chosen(policy, candidates({ numRequests: 1, ...slow }, slow))).to.equal('b');
+    expect(policy(requestOf(), candidates({ numRequests: 1, ...slow })).kind).to.equal('rejected');
   });
 
   it('length: heavy requests go where few heavy ones are, light ones where many light ones are not', () => {
