@@ -43,7 +43,7 @@ type LegEnd =
 type StreamFailure = Extract<StreamEnd, { readonly kind: 'failed' }>;
 
 /** Statuses of instances that took nothing: another one may. Why: docs/decisions/cluster.md#what-an-instance-refused-another-one-may-take */
-const ELSEWHERE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+const isElsewhere = (status: number): boolean => status === 429 || status >= 500;
 /** Of a whole answer that goes on elsewhere. */
 const MOVED = 409;
 /** What ends a request at one instance, and not at another. */
@@ -63,6 +63,8 @@ export class Passage {
   /** Its prompt is computed apart, and nobody may take it over yet. */
   private isUnoffered = false;
   private isOffering = false;
+  /** The answer of the last instance that took nothing: the client gets it, since nobody else is left. */
+  private refusal: Leg | null = null;
   private numTried = 0;
   private numResumes = 0;
   /** In a row, without anything new. */
@@ -143,17 +145,21 @@ export class Passage {
       this.isUnoffered = first.decode !== null;
       try {
         const { status } = await leg.answer;
-        if (!ELSEWHERE.has(status)) return leg;
+        if (!isElsewhere(status)) return leg;
         refused = leg;
       } catch (error) {
         failure = upstreamError(error);
         refused = null;
         this.over(leg, 'left');
-        const next = this.takeOver.take();
-        if (next !== null) return next;
+      }
+      const next = this.takeOver.take();
+      if (next !== null) {
+        this.over(leg, 'left');
+        return next;
       }
       dispatch.avoid(leg.id);
     }
+    this.refusal = refused;
     if (refused !== null) return refused;
     throw new ApiError('NO_INSTANCE', 'no instance answers; try again later', { cause: failure });
   }
@@ -173,6 +179,7 @@ export class Passage {
         return this.isSwallowed(leg) ? this.resume(leg, null, true) : null;
       case 'failed':
         this.over(leg, 'ended');
+        this.takeOver.drop();
         return null;
       case 'moved':
         this.over(leg, 'ended');
@@ -187,7 +194,7 @@ export class Passage {
     const { client } = this.parts;
     const answer = await leg.answer;
     if (answer.status === MOVED && leg.hasNotes && !leg.isStream) return { kind: 'moved' };
-    if (answer.status >= 300 && (this.hasTold || client.hasBegun || this.isRefusedLater(leg, answer))) {
+    if (answer.status >= 300 && (this.hasTold || client.hasBegun || this.isLate(leg, answer))) {
       throw new UpstreamError('REFUSED', `instance ${leg.id} answered ${answer.status}`);
     }
     const isSwallowed = this.isSwallowed(leg);
@@ -203,7 +210,12 @@ export class Passage {
       if (end?.kind === 'failed') return this.failed(leg, answer, end);
       if (end !== null) return end;
     }
-    return { kind: 'done' };
+    return { kind: answer.status < 400 ? 'done' : 'failed' };
+  }
+
+  /** It took over, or begins again, and takes nothing: another one may. */
+  private isLate(leg: Leg, { status }: UpstreamAnswer): boolean {
+    return isElsewhere(status) && leg !== this.refusal;
   }
 
   /** The stream says that it failed: another instance can do better, or the client hears it. @throws ApiError where the client doesn't see the stream */
@@ -220,10 +232,10 @@ export class Passage {
   }
 
   private heard(leg: Leg, { numTokens, isPlain, bytes, offer }: News): void {
-    const { story } = this.parts;
+    const { story, asked } = this.parts;
     const isSomething = numTokens > 0 || (isPlain && bytes.some(({ length }) => length > 0));
     if (isSomething) this.numVain = 0;
-    if (isSomething && leg.isStream) {
+    if (isSomething && leg.isStream && asked.endpoint !== null) {
       story.told(numTokens);
       leg.sent?.firstToken(story.now());
     }
@@ -246,9 +258,10 @@ export class Passage {
 
   /** Another instance goes on behind what is known. `isPlanned`: nothing failed, and it is no resume. @throws ApiError INSTANCE_FAILED */
   private async resume(last: Leg, cause: UpstreamError | null, isPlanned = false): Promise<Leg> {
-    const { asked, dispatch, resumes, story, signal } = this.parts;
+    const { asked, client, dispatch, resumes, story, signal } = this.parts;
     const { begun, tokenIds } = this.told;
-    const canResume = last.hasNotes && asked.canMove && begun?.isMovable === true;
+    const isOpen = asked.isStream || !client.hasBegun; // nothing comes behind a part of a whole answer
+    const canResume = isOpen && last.hasNotes && asked.canMove && begun?.isMovable === true;
     this.isUnoffered = false;
     for (let isFree = isPlanned; canResume && (isFree || this.numResumes < resumes); isFree = false) {
       if (!isFree) this.numResumes++;

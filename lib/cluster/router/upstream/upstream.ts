@@ -29,6 +29,9 @@ export interface ShortAnswer {
   readonly text: string;
 }
 
+/** The server itself failed; with 503 it takes nothing now, which its health says too. */
+const isFailure = (status: number): boolean => status >= 500 && status !== 503;
+
 /** Of answers that are read whole here. */
 const MAX_SHORT_BYTES = 2 ** 20;
 
@@ -69,7 +72,7 @@ export class Upstream {
     this.running.add(controller);
     try {
       const answer = await this.client.ask(request, controller.signal);
-      this.see('answered');
+      this.see(isFailure(answer.status) ? 'failed' : 'answered');
       void answer.ended.then((error) => this.done(controller, error));
       return answer;
     } catch (error) {

@@ -143,12 +143,14 @@ describe('planMoves', () => {
         expect(moves.length).to.be.at.most(how.maxAtOnce);
         expect(new Set(moves.map(({ request: id }) => id)).size).to.equal(moves.length);
         const before = poorest();
+        let areRunning = true;
         for (const move of moves) {
           const target = views.find(({ record }) => record.id === move.to)!;
           expect([target.isHealthy, target.record.isDraining, move.to === move.from]).to.deep.equal([true, false, false]); // prettier-ignore
           expect(target.record.role).to.not.equal('prefill');
           const moved = views.find(({ record }) => record.id === move.from)!.load!.requests.find(({ id }) => id === move.request)!; // prettier-ignore
           expect(moved.isMovable).to.equal(true);
+          areRunning &&= moved.isRunning; // behind one that waits another may wait that wants more
           views = views.map((view) => {
             const { record, isHealthy, load } = view;
             const rest = load!.requests.filter(({ id }) => id !== move.request);
@@ -157,7 +159,7 @@ describe('planMoves', () => {
           });
           expect(views.find(({ record }) => record.id === move.to)!.load!.numUsedBlocks).to.be.at.most(100);
         }
-        if (moves.every(({ reason }) => reason === 'balance')) expect(poorest()).to.be.at.least(before);
+        if (areRunning && moves.every(({ reason }) => reason === 'balance')) expect(poorest()).to.be.at.least(before);
       }
     });
     fc.assert(property, { numRuns: 300 });
