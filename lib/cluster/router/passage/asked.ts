@@ -89,8 +89,12 @@ function canMove(fields: Fields): boolean {
 }
 
 /** What goes with tokens, and isn't known behind them. */
-const TOLD_BESIDES = ['logprobs', 'top_logprobs', 'prompt_logprobs', 'return_routed_experts', 'return_router_logits'];
+const TOLD_BESIDES = [
+  ...['logprobs', 'top_logprobs', 'prompt_logprobs', 'return_routed_experts', 'return_router_logits'],
+  'include', // of /v1/responses: log-probabilities
+];
 
-const isAsked = (value: unknown): boolean => value != null && value !== false;
+const isAsked = (value: unknown): boolean =>
+  value != null && value !== false && !(Array.isArray(value) && value.length === 0);
 const isCount = (value: unknown): value is number => typeof value === 'number' && value >= 0;
 const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
