@@ -2,7 +2,9 @@
  * Comments that a stream has for the router, beside events for the client, whose readers ignore them: a line that begins with a colon, first in its block.
  * Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold
  */
-import type { OfferedParams } from './transfer_params.js';
+import * as z from 'zod';
+import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { hostField, leaseIdField, leaseTokenField, type OfferedParams } from './transfer_params.js';
 
 /** A request header: who sends it with `1` and has the cluster key gets {@link StreamNote}s, and requests that can move. */
 export const ROUTER_HEADER = 'x-expertwire-router';
@@ -60,20 +62,35 @@ function valuesOf(note: StreamNote): readonly (string | number)[] {
   }
 }
 
-/** What the first line of a block says, without its end; null: it is no comment of these, and passed on like any. */
+const count = z.int().min(0);
+const name = z.string().min(1);
+
+const begunSchema = z.object({ seed: z.number(), created: z.number(), movable: z.boolean() });
+
+const offeredSchema = z.object({
+  ...{ do_remote_prefill: z.literal(true), do_remote_decode: z.literal(false) },
+  ...{ remote_engine_id: name, remote_request_id: name, remote_block_ids: z.array(count) },
+  ...{ remote_host: hostField, remote_port: z.int().min(1).max(65_535), remote_tls: z.boolean() },
+  ...{ tp_size: z.literal(1), lease_id: leaseIdField, lease_token: leaseTokenField, seed: z.number() },
+}) satisfies z.ZodType<OfferedParams>;
+
+/**
+ * What the first line of a block says, without its end; null: it is no comment of these, and passed on like any.
+ * @throws SyntaxError for one of these that is damaged
+ */
 export function noteOf(line: string): StreamNote | null {
   const [, kind = '', rest = ''] = /^: ?([a-z]+)(?: (.*))?$/s.exec(line) ?? [];
   switch (kind) {
     case 'begun': {
-      const { seed, created, movable } = JSON.parse(rest) as Readonly<Record<string, unknown>>;
-      return { kind, seed: Number(seed), created: Number(created), isMovable: movable === true };
+      const { seed, created, movable } = checked(kind, begunSchema, jsonOrUndefined(rest));
+      return { kind, seed, created, isMovable: movable };
     }
     case 'kv':
-      return { kind, params: JSON.parse(rest) as OfferedParams };
+      return { kind, params: checked(kind, offeredSchema, jsonOrUndefined(rest)) };
     case 'resumed':
-      return { kind, numTokens: Number(rest) };
+      return { kind, numTokens: countOf(kind, rest) };
     case 'tokens':
-      return { kind, tokenIds: rest === '' ? [] : rest.split(' ').map(Number) };
+      return { kind, tokenIds: rest === '' ? [] : rest.split(' ').map((each) => countOf(kind, each)) };
     case 'failed':
       return { kind, code: rest };
     case 'done':
@@ -83,3 +100,18 @@ export function noteOf(line: string): StreamNote | null {
       return null;
   }
 }
+
+function checked<T>(kind: string, schema: z.ZodType<T>, value: unknown): T {
+  const { success, data } = schema.safeParse(value);
+  if (!success) throw damaged(kind);
+  return data;
+}
+
+/** Of each token: without zod. */
+function countOf(kind: string, digits: string): number {
+  const value = Number(digits);
+  if (digits === '' || !Number.isSafeInteger(value) || value < 0) throw damaged(kind);
+  return value;
+}
+
+const damaged = (kind: string): SyntaxError => new SyntaxError(`the note '${kind}' of a stream is damaged`);

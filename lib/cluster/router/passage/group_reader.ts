@@ -3,6 +3,7 @@
  * Why: docs/decisions/cluster.md#comments-tell-the-router-what-events-hold
  */
 import { noteOf, OPENING_LINE, type StreamNote } from '../../../server/cluster/stream_notes.js';
+import { UpstreamError } from '../upstream/upstream_error.js';
 import { endlessEvent, MAX_HELD_BYTES } from './event_splitter.js';
 
 /** Events that are passed on together or not at all. */
@@ -28,7 +29,7 @@ export class GroupReader {
   /** Of them, those that are known to have no comment. */
   private numPlain = 0;
 
-  /** The groups that are whole with this chunk. @throws UpstreamError NOT_HTTP where one has no end */
+  /** The groups that are whole with this chunk. @throws UpstreamError NOT_HTTP where one has no end, or a damaged note */
   push(chunk: Buffer): readonly Group[] {
     const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
     const groups: Group[] = [];
@@ -55,10 +56,19 @@ function endOf(bytes: Buffer, start: number): number {
   return at < 0 ? 0 : at + BLOCK_END.length;
 }
 
+/** @throws UpstreamError NOT_HTTP for a damaged one: who sends it isn't to be trusted with the rest */
+function readNote(line: string): StreamNote | null {
+  try {
+    return noteOf(line);
+  } catch (cause) {
+    throw new UpstreamError('NOT_HTTP', (cause as SyntaxError).message, { cause });
+  }
+}
+
 /** Null: the block's first line is nobody's comment of ours. */
 function groupOf(bytes: Buffer, from: number, start: number, end: number): Group | null {
   const lineEnd = bytes.indexOf(LINE_FEED, start);
-  const note = noteOf(bytes.toString('utf8', start, lineEnd));
+  const note = readNote(bytes.toString('utf8', start, lineEnd));
   if (note === null) return null;
   const plain = withoutOpening(bytes.subarray(from, start));
   const told = bytes.subarray(Math.min(lineEnd + 1, end), end);

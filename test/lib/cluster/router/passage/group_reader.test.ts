@@ -74,6 +74,19 @@ describe('the stream of an instance of ours', () => {
     expect(read(stream.map(written).join(''))).to.deep.equal(stream);
   });
 
+  for (const line of [
+    ...[': begun {"seed"', ': begun {"seed":null,"created":1,"movable":true}', ': kv {"x"', ': kv {}'],
+    ...[': tokens 1 x', ': tokens 1  2', ': tokens -1', ': resumed 1.5', ': resumed'],
+  ]) {
+    it(`is given up with a damaged note: ${line}`, async () => {
+      const error = await errorOf(UpstreamError, () => new GroupReader().push(Buffer.from(`${line}\n\n`)));
+      expect([error.code, error.message]).to.deep.equal([
+        'NOT_HTTP',
+        `NOT_HTTP: the note '${line.split(' ')[1]}' of a stream is damaged`,
+      ]);
+    });
+  }
+
   it('is given up where a group has no end', async () => {
     const reader = new GroupReader();
     const half = Buffer.from('data: 1\n\n'.repeat(MAX_HELD_BYTES / 16));
