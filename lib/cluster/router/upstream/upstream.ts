@@ -125,6 +125,7 @@ export class Upstream {
     const { probeTimeoutMs } = this.settings;
     const { status } = await this.askShort(HEALTH, probeTimeoutMs);
     if (status === 503 && this.record.isDraining) return true; // and gives its requests away
+    if (status === 401 || status === 403) return true; // it wants a key for everything, and lives
     if (status !== 404 && status !== 405) return status < 300;
     return (await this.askShort(MODELS, probeTimeoutMs)).status < 500; // it may want a key
   }

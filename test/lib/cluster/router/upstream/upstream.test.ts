@@ -52,6 +52,17 @@ describe('an instance that is probed', () => {
     }
   });
 
+  for (const status of [401, 403])
+    it(`is well where it answers ${status} to whoever has no key`, () =>
+      withUpstream(
+        (_request, response) => response.writeHead(status).end(),
+        async (upstream, health) => {
+          await upstream.probe();
+          await upstream.probe();
+          expect([upstream.isHealthy, health]).to.deep.equal([true, []]);
+        },
+      ));
+
   it('isn’t asked while it says that it takes nothing, and again once it says otherwise', async () => {
     let status = 503;
     await withUpstream(
