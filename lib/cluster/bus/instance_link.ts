@@ -1,6 +1,6 @@
 /** Questions to one instance over HTTP; an answer that says nothing for too long is broken off by whoever counts the time. */
-import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import { ClusterError } from '../base/errors.js';
+import { CHALLENGE_HEADER, keyDigest, newChallenge, proofOf, PROOF_HEADER } from '../base/key_proof.js';
 import { MAX_MESSAGE_CHARS } from './messages.js';
 
 /** Where, and with which keys. */
@@ -19,35 +19,39 @@ export type Pieces = AsyncIterable<string>;
 
 /** Of servers of others that want a key, or another one. */
 const WANTS_KEY: ReadonlySet<number> = new Set([401, 403]);
-/** Of servers that don't tell events: others, unless they say that they are of a cluster. */
-const TELLS_NOTHING: ReadonlySet<number> = new Set([...WANTS_KEY, 404, 405]);
-/** What our own say to who hasn't the cluster's key. */
-const CLUSTER_ONLY = { status: 403, code: 'cluster_only' };
+const CLUSTER_ADVICE = 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)';
 
 /** One instance. */
 export class InstanceLink {
-  /** It says that it is of a cluster: servers of others never see the cluster's key. */
-  private wantsKey = false;
-
   constructor(private readonly options: InstanceLinkOptions) {}
 
-  /** What an instance of our own tells, until it ends; null: it is a server of others. @throws ClusterError INSTANCE_LOST; what `fetch` throws, and the signal's reason */
+  /**
+   * What an instance of our own tells, until it ends; null: it is a server of others. The cluster's key is sent only to who just proved to have it.
+   * Why: docs/decisions/cluster.md#the-key-goes-to-who-has-it
+   * @throws ClusterError INSTANCE_LOST; what `fetch` throws, and the signal's reason
+   */
   async events(signal: AbortSignal): Promise<Pieces | null> {
     const { clusterKey } = this.options;
-    const answer = await this.get('/cluster/events', this.wantsKey ? clusterKey : null, signal);
-    if (!TELLS_NOTHING.has(answer.status)) return this.piecesOf(answer, '', signal);
-    if (!(await isOfCluster(answer, signal))) return null;
-    if (!this.wantsKey && clusterKey !== null) {
-      this.wantsKey = true;
-      return this.events(signal);
+    const challenge = newChallenge();
+    const answer = await this.get('/cluster/events', { [CHALLENGE_HEADER]: challenge }, signal);
+    const proofs = answer.headers.get(PROOF_HEADER);
+    const isProved = clusterKey !== null && isProof(proofs, proofOf(keyDigest(clusterKey), challenge));
+    if (WANTS_KEY.has(answer.status) && isProved) {
+      await answer.body?.cancel();
+      return this.piecesOf(await this.get('/cluster/events', bearer(clusterKey), signal), CLUSTER_ADVICE, signal);
     }
-    throw this.refused(answer, 'it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)');
+    if (answer.status === 200 && clusterKey !== null && !isProved) throw this.unproved(answer);
+    const isForeign =
+      answer.status === 404 || answer.status === 405 || (WANTS_KEY.has(answer.status) && proofs === null);
+    if (!isForeign) return this.piecesOf(answer, CLUSTER_ADVICE, signal);
+    await answer.body?.cancel();
+    return null;
   }
 
   /** A server's list of models, as it is. Errors as those of {@link events}. */
   async models(signal: AbortSignal): Promise<string> {
     let text = '';
-    const answer = await this.get('/v1/models', this.options.apiKey, signal);
+    const answer = await this.get('/v1/models', bearer(this.options.apiKey), signal);
     for await (const piece of this.piecesOf(answer, 'give it the key that its clients have', signal)) {
       text += piece;
       if (text.length > MAX_MESSAGE_CHARS) break; // what is there is no list
@@ -55,9 +59,16 @@ export class InstanceLink {
     return text;
   }
 
-  private get(path: string, key: string | null, signal: AbortSignal): Promise<Response> {
-    const headers = key === null ? {} : { authorization: `Bearer ${key}` };
+  private get(path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response> {
     return fetch(`${this.options.url}${path}`, { headers, signal, redirect: 'error' });
+  }
+
+  /** It tells as one of ours does, but requests of this cluster would bring it the key. */
+  private unproved({ body }: Response): ClusterError {
+    void body?.cancel();
+    const { id, url } = this.options;
+    const text = `instance ${id} at ${url} doesn't have the key of this cluster; start it with the same one (EXPERTWIRE_CLUSTER_KEY)`;
+    return new ClusterError('INSTANCE_LOST', text, { instance: id });
   }
 
   /** `ofKey`: what to do where it wants a key, or another one. */
@@ -74,13 +85,7 @@ export class InstanceLink {
   }
 }
 
-/** Whether one of ours answers, who wants the cluster's key. */
-async function isOfCluster({ status, body }: Response, signal: AbortSignal): Promise<boolean> {
-  let text = '';
-  for await (const piece of body?.pipeThrough(new TextDecoderStream(), { signal }) ?? []) {
-    text += piece;
-    if (text.length > MAX_MESSAGE_CHARS) break;
-  }
-  const { error } = (jsonOrUndefined(text) ?? {}) as { readonly error?: { readonly code?: unknown } | null };
-  return status === CLUSTER_ONLY.status && error?.code === CLUSTER_ONLY.code;
-}
+const bearer = (key: string | null): Readonly<Record<string, string>> =>
+  key === null ? {} : { authorization: `Bearer ${key}` };
+
+const isProof = (proofs: string | null, wanted: string): boolean => proofs?.split(/, ?/).includes(wanted) ?? false;

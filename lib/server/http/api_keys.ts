@@ -1,6 +1,7 @@
 /** Who may call: everybody, who has an API key, clients of this machine, or routers and instances of the same cluster. */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import { CHALLENGE_HEADER, isChallenge, keyDigest as digestOf, proofOf } from '../../cluster/base/key_proof.js';
 import { ApiError } from '../base/api_error.js';
 import type { Access } from '../base/part.js';
 import { hostOf, isLoopback } from './host_names.js';
@@ -36,6 +37,12 @@ export class ApiKeys {
   /** There are cluster keys: who calls from this machine isn't of the cluster for that alone. */
   get hasClusterKeys(): boolean {
     return this.clusterDigests.length > 0;
+  }
+
+  /** What shows a router that this server has its key; empty: there is none. Undefined: nobody asks. */
+  proof({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {
+    const challenge = headers[CHALLENGE_HEADER];
+    return isChallenge(challenge) ? this.clusterDigests.map((digest) => proofOf(digest, challenge)).join() : undefined;
   }
 
   /** Tells one who sends a request from others: by the key. Where there are none, all are alike. */
@@ -77,5 +84,3 @@ function hasKey({ headers }: Caller, digests: readonly Buffer[]): boolean {
 /** What a request has in `Authorization: Bearer`; null: nothing. */
 export const bearerOf = (authorization: string | undefined): string | null =>
   /^Bearer +(.+)$/i.exec(authorization ?? '')?.[1] ?? null;
-
-const digestOf = (key: string): Buffer => createHash('sha256').update(key).digest();

@@ -1,5 +1,6 @@
 /** What every request passes before anything looks at it: its size, where it comes from, whether the server ends, its key. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { PROOF_HEADER } from '../../cluster/base/key_proof.js';
 import { ApiError } from '../base/api_error.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ServerApp } from '../base/part.js';
@@ -40,7 +41,10 @@ export function guard(
       if (draining.aborted && request.routeOptions.config.isForDraining !== true) throw endOf(engine);
       running.add(reply);
     }
-    keys.check(request, request.is404 ? 'open' : (request.routeOptions.config.access ?? 'key'));
+    const access = request.is404 ? 'open' : (request.routeOptions.config.access ?? 'key');
+    const proof = access === 'cluster' ? keys.proof(request) : undefined;
+    if (proof !== undefined) void reply.header(PROOF_HEADER, proof);
+    keys.check(request, access);
     done();
   });
   app.addHook('onSend', (_request: FastifyRequest, reply: FastifyReply, _payload: unknown, done: () => void) => {

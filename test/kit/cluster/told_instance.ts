@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 import type { InstanceRecord } from '../../../lib/cluster/base/instance_record.js';
 import { InstanceEvents } from '../../../lib/cluster/bus/instance_events.js';
 import { InstanceTeller } from '../../../lib/cluster/bus/instance_teller.js';
+import { PROOF_HEADER } from '../../../lib/cluster/base/key_proof.js';
+import { ApiKeys } from '../../../lib/server/http/api_keys.js';
 import { recordOf } from './members.js';
 import { PlayedToldEngine } from './told_engine.js';
 
@@ -63,9 +65,11 @@ export class ToldInstance {
     const engine = new PlayedToldEngine();
     const teller = new InstanceTeller(engine, { record: recordOf(record.id, record), intervalMs: 1 });
     const events = new InstanceEvents(teller, { heartbeatMs: 5, maxBehindBytes });
+    const keys = new ApiKeys([], key === null ? [] : [key]);
     const http = await PlayedHttp.listen(({ headers }, response) => {
-      if (key !== null && headers.authorization !== `Bearer ${key}`)
-        return void response.writeHead(403).end('{"error":{"code":"cluster_only"}}');
+      const proof = keys.proof({ headers });
+      if (proof !== undefined) response.setHeader(PROOF_HEADER, proof);
+      if (key !== null && headers.authorization !== `Bearer ${key}`) return void response.writeHead(403).end();
       const stream = events.open();
       if (stream === null) return void response.writeHead(503, { connection: 'close' }).end();
       response.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -38,7 +38,7 @@ describe('following an instance over HTTP', () => {
   /** What its user is told, and how it is closed. */
   const follow = (url: string, others: Partial<FollowOptions> = {}): { troubles: (ClusterError | null)[] } => {
     const troubles: (ClusterError | null)[] = [];
-    const keys = { clusterKey: 'cluster-key', apiKey: 'api-key' };
+    const keys = { clusterKey: null, apiKey: 'api-key' };
     const onTrouble = (error: ClusterError | null): void => void troubles.push(error);
     const follower = new InstanceFollower(bus, {
       id: 'x',
@@ -57,7 +57,7 @@ describe('following an instance over HTTP', () => {
     const instance = await started({ id: 'a' });
     instance.engine.store(1, 2);
     const { url } = instance.http;
-    const follower = new InstanceFollower(bus, { id: 'x', url, clusterKey: 'cluster-key', apiKey: null });
+    const follower = new InstanceFollower(bus, { id: 'x', url, clusterKey: null, apiKey: null });
     await watcher.knows('a', 1, 2);
     setFlagsFromString('--expose-gc');
     for (let i = 0; i < 4; i++) {
@@ -192,7 +192,7 @@ describe('following an instance over HTTP', () => {
       if (url !== '/v1/models') return void response.writeHead(404).end();
       response.end(JSON.stringify({ object: 'list', data: [{ id: 'llama', max_model_len: 4096 }] }));
     });
-    follow(http.url);
+    follow(http.url, { clusterKey: 'cluster-key' });
     await watcher.hears('x is mixed as foreign');
     expect(watcher.events[0]).to.deep.include({ kind: 'instance' });
     const { record } = watcher.events[0] as { record: object };
@@ -220,13 +220,43 @@ describe('following an instance over HTTP', () => {
       await started({ id: 'a' }, { key: 'cluster-key' }),
       await started({ id: 'b' }, { key: 'other' }),
     ];
-    follow(right.http.url);
+    follow(right.http.url, { clusterKey: 'cluster-key' });
     await watcher.hears('a is mixed as a 1');
     expect(right.http.asked).to.deep.equal(['/cluster/events without a key', '/cluster/events Bearer cluster-key']);
-    const { troubles } = follow(wrong.http.url, { id: 'b' });
-    while (wrong.http.asked.length < 4) await once(wrong.http.server, 'request');
+    const { troubles } = follow(wrong.http.url, { id: 'b', clusterKey: 'cluster-key' });
+    while (wrong.http.asked.length < 2) await once(wrong.http.server, 'request');
     expect(troubles.map((error) => error?.message)).to.deep.equal([
       `INSTANCE_LOST: instance b at ${wrong.http.url} answers 403; it is of a cluster: give its key (EXPERTWIRE_CLUSTER_KEY)`,
     ]);
+    expect(wrong.http.asked.filter((asked) => asked.includes('Bearer'))).to.deep.equal([]);
   });
+
+  for (const status of [401, 403]) {
+    it(`a server of others that answers ${status} to all who have no key of its own never sees the cluster’s`, async () => {
+      const http = await listening(({ url, headers }, response) => {
+        if (headers.authorization !== 'Bearer api-key') return void response.writeHead(status).end();
+        if (url !== '/v1/models') return void response.writeHead(404).end();
+        response.end(JSON.stringify({ object: 'list', data: [{ id: 'llama' }] }));
+      });
+      follow(http.url, { clusterKey: 'cluster-key' });
+      await watcher.hears('x is mixed as foreign');
+      expect(http.asked).to.deep.equal(['/cluster/events without a key', '/v1/models Bearer api-key']);
+    });
+  }
+
+  for (const proof of [undefined, '0'.repeat(64)]) {
+    it(`who tells as an instance of ours and proves ${proof === undefined ? 'nothing' : 'it wrongly'} is none, and sees no key`, async () => {
+      const http = await listening((_request, response) => {
+        if (proof !== undefined) response.setHeader('x-expertwire-proof', proof);
+        response.writeHead(200).write(`event: record\ndata: ${JSON.stringify(recordOf('a'))}\n\n`);
+      });
+      const { troubles } = follow(http.url, { clusterKey: 'cluster-key' });
+      while (http.asked.length < 2) await once(http.server, 'request');
+      expect(troubles.map((error) => error?.text)).to.deep.equal([
+        `instance x at ${http.url} doesn't have the key of this cluster; start it with the same one (EXPERTWIRE_CLUSTER_KEY)`,
+      ]);
+      expect(watcher.events).to.deep.equal([]);
+      expect(http.asked.filter((asked) => asked.includes('Bearer'))).to.deep.equal([]);
+    });
+  }
 });

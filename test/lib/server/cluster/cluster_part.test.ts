@@ -1,5 +1,12 @@
 import { expect } from 'chai';
 import { hash } from 'node:crypto';
+import {
+  CHALLENGE_HEADER,
+  keyDigest,
+  newChallenge,
+  proofOf,
+  PROOF_HEADER,
+} from '../../../../lib/cluster/base/key_proof.js';
 import { ConfigError } from '../../../../lib/config/errors.js';
 import { loadConfig, type PartialConfig } from '../../../../lib/config/load.js';
 import { DEMO_MODEL } from '../../../../lib/config/package_files.js';
@@ -43,6 +50,17 @@ describe('who may use the routes of a cluster', () => {
       ).to.equal(status);
     });
   }
+
+  it('who asks without it is shown that the server has it, where it is for the cluster alone', async () => {
+    const { app } = await servedApp({ clusterKeys: ['old', 'cluster'], engine: moving(), base: CLUSTER });
+    const challenge = newChallenge();
+    const proofOn = async (url: string, sent: string): Promise<unknown> =>
+      (await app.inject({ method: 'GET', url, headers: { [CHALLENGE_HEADER]: sent } })).headers[PROOF_HEADER];
+    const proofs = ['old', 'cluster'].map((each) => proofOf(keyDigest(each), challenge));
+    expect(await proofOn('/cluster/events', challenge)).to.equal(proofs.join());
+    expect(await proofOn('/cluster', 'anything')).to.equal(undefined);
+    expect(await proofOn('/v1/models', challenge)).to.equal(undefined);
+  });
 
   it('the cluster key opens what API keys do', async () => {
     const keys = { apiKeys: ['client'], clusterKeys: ['cluster'] };
