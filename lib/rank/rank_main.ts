@@ -30,6 +30,8 @@ export interface RankOptions extends LoadChoices {
   readonly rank?: number;
   /** Address under which other ranks reach this one. Default: this end of the connection to the head. */
   readonly advertise?: string;
+  /** Where ranks of other instances read. Default: as for other ranks. */
+  readonly kvReach?: JoinedRank['reach'];
   readonly joinTimeoutMs: number;
   /** As the head's. Default: no TLS. */
   readonly tls?: TlsOptions;
@@ -132,15 +134,15 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
   }
 }
 
-/** Where the job wants it: a door for ranks of other instances, at the host of the data links. @throws CommError: why it can't listen */
+/** Where the job wants it: a door for ranks of other instances, where the head says, or at the host of the data links. @throws CommError: why it can't listen */
 async function openHandover(
   joined: JoinedRank,
   { cache, spec }: Transformer,
-  { tls, onRefused }: RankOptions,
+  { tls, onRefused, kvReach = joined.reach }: RankOptions,
 ): Promise<Handover | null> {
   const { kvPort, timeoutMs } = jobOf(joined);
   if (kvPort === null) return null;
-  const { bind: host, advertise } = joined.reach;
+  const { bind: host, advertise } = kvReach;
   const listen = { host, port: kvPort === 0 ? 0 : kvPort + joined.rank };
   const network = new WsKvNetwork({ listen, advertise, tls, onRefused, timeoutMs });
   const shape = kvShapeOf(spec);

@@ -88,6 +88,20 @@ describe('requests of moe-7m that go on in another instance', function () {
       }));
   }
 
+  it('find doors where their instance is reached from other machines, also of threads', () =>
+    use(
+      [
+        { ranks: 2, set: ['server.host=0.0.0.0', 'cluster.url=http://reached.example:80'] },
+        { ranks: 2, set: ['server.host=127.0.0.2', 'comm.transport=threads'] },
+      ],
+      (from, to) => {
+        const hostsOf = (engine: Engine): unknown => engine.stats().loadReports.map(({ kvDoor }) => kvDoor?.host);
+        const hosts = ['reached.example', '127.0.0.1']; // loopback is no other machine's, whichever
+        expect([from, to].map(hostsOf)).to.deep.equal(hosts.map((host) => [host, host]));
+        return Promise.resolve();
+      },
+    ));
+
   it('read them over TLS at ports that were chosen; who has no certificate computes them again, to the same tokens', () =>
     withTempFolder(async (dir) => {
       const { cert, key, ca } = await writeCertificates(dir, 'cluster');

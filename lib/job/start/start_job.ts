@@ -10,6 +10,7 @@ import { EngineError } from '../../protocol/errors.js';
 import { compareExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { Job, type JobParts } from '../job.js';
 import type { JobOptions } from './job_options.js';
+import { kvReachOf } from './kv_reach.js';
 import { newcomersOf, othersMayCome } from './open_door.js';
 import { kvSizesOf } from '../../protocol/kv_transfer.js';
 import { numStatesOf } from '../../protocol/limits.js';
@@ -127,6 +128,7 @@ export function localOrders(
   { host, port, secret, tls }: HeadsPlace,
   places: LocalRanksOrders['places'],
 ): LocalRanksOrders {
+  const kvReach = kvReachOf(options.config, options.advertise);
   return {
     places,
     order: {
@@ -136,6 +138,7 @@ export function localOrders(
       joinTimeoutMs: LOCAL_JOIN_TIMEOUT_MS,
       isHeads: true,
       ...(options.advertise !== undefined && { advertise: options.advertise }),
+      ...(kvReach !== undefined && { kvReach }),
     },
     ...(options.onRankLog && { onLog: options.onRankLog }),
   };
