@@ -29,8 +29,8 @@ export interface ShortAnswer {
   readonly text: string;
 }
 
-/** The server itself failed; with 503 it takes nothing now, which its health says too. */
-const isFailure = (status: number): boolean => status >= 500 && status !== 503;
+/** The server itself failed; with 503 it takes nothing now, which its health says too, and with 501 it never does such a thing. */
+const isFailure = (status: number): boolean => status >= 500 && status !== 501 && status !== 503;
 
 /** Of answers that are read whole here. */
 const MAX_SHORT_BYTES = 2 ** 20;

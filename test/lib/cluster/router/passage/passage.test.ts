@@ -116,7 +116,7 @@ describe('an instance that fails before its answer begins', () => {
     );
   });
 
-  for (const status of [429, 502, 503, 504]) {
+  for (const status of [429, 500, 502, 503, 504]) {
     it(`with ${status}: another one answers`, async () => {
       await withCluster([jsonOf(status, {}), good], async ({ stream }, [bad]) => {
         expect(await (await stream()).text()).to.equal(whole);
@@ -124,6 +124,36 @@ describe('an instance that fails before its answer begins', () => {
       });
     });
   }
+
+  for (const policy of ['min_observed_latency', 'min_expected_latency', 'slo']) {
+    it(`at once, and every time: ${policy} doesn’t take it for the fastest one`, async () => {
+      const fails = jsonOf(500, { error: { message: 'out of memory' } });
+      const answers = jsonOf(200, { choices: [] });
+      for (const retries of [2, 0]) {
+        const base = { router: { policy, retries, circuit_failures: 3 } };
+        await withCluster(
+          [answers, fails],
+          async ({ whole, router }, [, failing]) => {
+            const statuses: number[] = [];
+            for (let i = 0; i < 12; i++) statuses.push((await whole()).status);
+            const numFailed = failing!.asked.length;
+            expect(numFailed).to.be.within(0, 3);
+            expect(statuses.filter((status) => status === 500)).to.have.lengthOf(retries === 0 ? numFailed : 0);
+            expect(statuses.filter((status) => status !== 500 && status !== 200)).to.deep.equal([]);
+            expect(router.views.map(({ rates }) => rates.latencyMs !== null)).to.deep.equal([true, false]);
+          },
+          { base },
+        );
+      }
+    });
+  }
+
+  it('by what the client asked: nobody learns from how fast it was refused', async () => {
+    await withCluster([jsonOf(400, {})], async ({ whole, router }) => {
+      for (let i = 0; i < 4; i++) expect((await whole()).status).to.equal(400);
+      expect(router.views.map(({ rates, isHealthy }) => [rates.latencyMs, isHealthy])).to.deep.equal([[null, true]]);
+    });
+  });
 
   it('and all others too: the client is told', async () => {
     await withRouter([await deadUrl(), await deadUrl()], async ({ stream }) => {

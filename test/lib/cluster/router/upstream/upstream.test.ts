@@ -126,6 +126,16 @@ describe('requests to an instance', () => {
     );
   });
 
+  it('that it answers by failing count as failures, and those that it refuses don’t', async () => {
+    for (const status of [400, 429, 500, 501, 502, 503, 504]) {
+      const answers: RequestListener = (_request, response) => response.writeHead(status).end();
+      await withUpstream(answers, async (upstream, health) => {
+        for (let i = 0; i < 2; i++) await (await upstream.ask(REQUEST, new AbortController())).ended;
+        expect(health).to.deep.equal([500, 502, 504].includes(status) ? [false] : []);
+      });
+    }
+  });
+
   it('that are given up fail nobody', async () => {
     await withUpstream(
       () => undefined,
