@@ -43,7 +43,9 @@ export async function askAndMove(
   };
   moving(source, target);
   // Its router may not have heard that it can move.
-  while (!(await cluster.migrate(id, target.id)) && source.gate.isHolding && !source.isDead && !cluster.isRouterDead);
+  const isWaiting = (): boolean => source.gate.isHolding && !isOver;
+  const isDead = (): boolean => source.isDead || target.isDead || cluster.isRouterDead;
+  while (!(await cluster.migrate(id, target.id)) && isWaiting() && !isDead());
   source.gate.open();
   source.onRequest = () => undefined;
   return asking;
