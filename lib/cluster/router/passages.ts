@@ -5,18 +5,15 @@ import type { MoveWhy } from './passage/request_story.js';
 
 /** All of one router. */
 export class Passages {
-  private readonly running = new Set<Passage>();
   /** Where a client uses a name twice at a time, the later one. */
   private readonly byName = new Map<string, Passage>();
 
   /** Runs one to its end. @throws what it throws */
   async run(name: string, passage: Passage): Promise<void> {
-    this.running.add(passage);
     this.byName.set(name, passage);
     try {
       await passage.run();
     } finally {
-      this.running.delete(passage);
       if (this.byName.get(name) === passage) this.byName.delete(name);
     }
   }

@@ -252,7 +252,7 @@ export class Passage {
     const ahead = this.takeOver.take();
     if (ahead !== null) return ahead;
     if (this.hasTold || client.hasBegun) return this.resume(leg, error);
-    dispatch.avoid(leg.id);
+    if (error !== null) dispatch.avoid(leg.id); // who gave it away lives
     return this.begin();
   }
 

@@ -94,7 +94,8 @@ export class Told {
     const before = telling.position;
     const numKnown = this.tokenIds.length;
     telling.position += tokenIds.length;
-    if (telling.position <= numKnown) return null;
+    // An end may come without a token: it is new behind all that is known.
+    if (tokenIds.length === 0 ? before < numKnown : telling.position <= numKnown) return null;
     if (before !== numKnown) {
       const text = `a stream goes on at token ${before}, and its client knows ${numKnown}`;
       return { kind: 'broken', error: new UpstreamError('NOT_HTTP', text) };

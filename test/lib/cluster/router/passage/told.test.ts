@@ -69,6 +69,14 @@ describe('what a client knows', () => {
     expect(bytes).to.deep.equal([]);
   });
 
+  it('has an end without a token once, behind all that is known', () => {
+    const told = new Told();
+    told.take([tokens(1), tokens(2)], { position: 0 });
+    const end: Group = { note: { kind: 'tokens', tokenIds: [] }, bytes: bytesOf('end') };
+    expect(textOf(told.take([tokens(2), end], { position: 1 }))).to.equal('end');
+    expect(textOf(told.take([end], { position: 1 }))).to.equal('');
+  });
+
   it('brings an offer', () => {
     const params = { lease_id: 'x' } as OfferedParams;
     const news = new Told().take([{ note: { kind: 'kv', params }, bytes: bytesOf('') }], { position: 0 });
