@@ -114,7 +114,7 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
       await source.reader();
       const failing = stream.next().catch((error: unknown) => error as CommError);
       await source.door.close();
-      expect((await failing)).to.be.instanceOf(CommError);
+      expect(await failing).to.be.instanceOf(CommError);
       stream.close();
       await rejection(dial({ from: 0, to: 2, wire: 'f32', ...SHAPE }), 'UNREACHABLE');
     });
