@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { ServerResponse } from 'node:http';
 import type { RequestStory } from '../../../../../lib/cluster/router/passage/request_story.js';
 import { noteLine, type StreamNote } from '../../../../../lib/server/cluster/stream_notes.js';
 import { OwnInstances, textsOf, type Fate, type Moment } from '../../../../kit/cluster/own_instances.js';
@@ -171,6 +172,63 @@ describe('a request that is handed on', () => {
         expect(await (await answer).text()).to.equal('data: t0\n\ndata: [DONE]\n\n');
       },
       { record: OWN, records },
+    );
+  });
+
+  it('has no answer behind a part of another: a long one that breaks off breaks off', async () => {
+    const prefill: Play = (response) =>
+      beginEvents(response).end(written([BEGUN, ''], token(0), [{ kind: 'failed', code: 'draining' }, '{}']));
+    const long: Play = (response) =>
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .write('x'.repeat(1_200_000), () => response.destroy());
+    const whole: Play = (response) => response.end('{"is":"whole"}');
+    const records = (['prefill', 'decode', 'decode'] as const).map((role) => ({ role }));
+    await withCluster(
+      [prefill, long, whole],
+      async ({ whole: ask }) => {
+        const text = await (await ask()).text().catch(() => 'broken off');
+        expect(text).to.equal('broken off');
+      },
+      { record: OWN, records },
+    );
+  });
+
+  it('that took over where nobody takes it now goes on elsewhere', async () => {
+    const taken: string[] = [];
+    const source: Play = (response, { path }) => {
+      if (path === '/v1/kv/leases') {
+        response.end(JSON.stringify({ lease_id: '1'.repeat(32), lease_token: '2'.repeat(64), seed: 1 }));
+        setImmediate(() =>
+          moves.writeHead(409, { 'content-type': 'application/json' }).end('{"error":{"code":"moved"}}'),
+        );
+      } else {
+        moves = response;
+        isAsked = true;
+      }
+    };
+    let isAsked = false;
+    let moves!: ServerResponse;
+    const full: Play = (response) => {
+      taken.push('b');
+      setTimeout(() => response.writeHead(503).end('{}'), 50);
+    };
+    const free: Play = (response) => {
+      taken.push('c');
+      response.end('{"is":"whole"}');
+    };
+    await withCluster(
+      [source, full, free],
+      async ({ whole, url, router }) => {
+        const headers = { 'content-type': 'application/json', 'x-request-id': 'one' };
+        const answer = whole({}, { headers });
+        await until(() => router.views[0]!.numRequests === 1 && isAsked);
+        const body = JSON.stringify({ request_id: 'one', to: 'b' });
+        await fetch(`${url}/migrate`, { method: 'POST', headers, body });
+        expect(await (await answer).json()).to.deep.equal({ is: 'whole' });
+        expect(taken).to.deep.equal(['b', 'c']);
+      },
+      { record: OWN },
     );
   });
 
