@@ -51,6 +51,7 @@ const FILES: Readonly<Record<string, string>> = {
   'lib/page/view/page.tsx': "import { title } from '../state/title.js'; document.title = title;",
   'lib/page/view/page.css': 'p { color: red; }',
   'lib/page/view/index.html': '<p>',
+  'lib/cluster/live/messages.ts': 'export type Instances = number;',
   'lib/server/live/messages.ts': 'export type Seconds = number;',
   'examples/serve.ts': "import { half } from '../lib/index.js'; export const served = half;",
   'bench/index.ts': "import { half } from '../lib/index.js'; export const halves = [half];",
@@ -114,6 +115,7 @@ describe('the build', function () {
         'lib/model/random_fill.wasm',
         'lib/page/page.js',
         'lib/page/state/title.js',
+        'lib/cluster/live/messages.js',
         'lib/server/live/messages.js',
         ...[...ENTRIES, 'lib/commands/parser'].map((entry) => `${entry}.js`),
         ...BUNDLES,
@@ -139,7 +141,7 @@ describe('the build', function () {
     withProject(async (dir) => {
       expect(await build(dir)).to.deep.equal({ code: 0, output: '' });
       const all = [...(await outputsOf(dir)).keys()];
-      expect(all).to.have.length(30);
+      expect(all).to.have.length(31);
       const change = (name: string, text: string) => () => writeFile(join(dir, name), text);
       expect(await writtenAfter(dir, () => rm(join(dir, 'test/a.test.ts')))).to.deep.equal([]);
       // The page may have it, and goes on being older than it, since this test makes what was built so far old.
