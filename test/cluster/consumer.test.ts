@@ -18,6 +18,7 @@ const KEYS = {
   registerPlanner: ['load_balance.planner'],
   registerReplicaChoice: ['experts.replica_choice'],
   registerCodec: ['comm.wire.dispatch', 'comm.wire.combine'],
+  registerRoutingPolicy: ['router.policy', 'router.decode_policy'],
 } as const;
 
 /** What a plug-in brings, as [function, name]. */
