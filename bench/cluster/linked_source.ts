@@ -2,20 +2,23 @@
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { Engine } from '../../lib/head/engine.js';
 import type { Offer } from '../../lib/head/handover/offer.js';
-import { promptDigestOf, type KvSource, type SourceState } from '../../lib/protocol/kv_source.js';
+import { OfferedStates } from '../../lib/head/handover/offered_states.js';
+import type { KvSource, SourceState } from '../../lib/protocol/kv_source.js';
 
 /** What no network between heads delays. */
 export class LinkedSource implements KvSource {
   private readonly offer: Offer;
+  private readonly states: OfferedStates;
   private told: SourceState | null = null;
 
   /** @param link where the target reads, in the place of the rank itself */
   constructor(
-    private readonly engine: Engine,
+    engine: Engine,
     id: string,
     private readonly link: Address,
   ) {
     this.offer = engine.offer(id);
+    this.states = new OfferedStates(this.offer, engine.kvIdentity);
   }
 
   /** As {@link KvSource.open}. */
@@ -56,17 +59,7 @@ export class LinkedSource implements KvSource {
   }
 
   private state(): SourceState {
-    const { lease } = this.offer;
-    const { promptTokenIds, sampling, isPaused, isOver, pausesItself, outputTokenIds, numTokens, numExactTokens } =
-      this.offer.state();
-    return {
-      ...{ lease, identity: this.engine.kvIdentity, outputTokenIds, numTokens, numExactTokens },
-      place: this.offer.place() === null ? null : this.link,
-      numPromptTokens: promptTokenIds.length,
-      promptDigest: promptDigestOf(promptTokenIds),
-      seed: sampling.seed,
-      isFinal: isPaused || isOver,
-      pausesItself,
-    };
+    const state = this.states.now;
+    return { ...state, place: state.place && this.link };
   }
 }

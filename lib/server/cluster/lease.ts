@@ -1,7 +1,8 @@
 /** An offered request as whoever is to go on with it sees it over HTTP. */
 import { timingSafeEqual } from 'node:crypto';
 import type { Offer } from '../../head/handover/offer.js';
-import { promptDigestOf, type KvIdentity } from '../../protocol/kv_source.js';
+import { OfferedStates } from '../../head/handover/offered_states.js';
+import type { KvIdentity } from '../../protocol/kv_source.js';
 import type { LeaseStateMessage } from './lease_messages.js';
 import type { OfferedParams } from './transfer_params.js';
 
@@ -12,16 +13,18 @@ export type InstancePlace = Pick<OfferedParams, 'remote_engine_id' | 'remote_hos
 export class Lease {
   private version = -1;
   private text = '';
-  private digest: string | null = null;
+  private readonly states: OfferedStates;
   /** Null: nothing was. */
   private told: LeaseStateMessage | null = null;
 
   constructor(
     private readonly requestId: string,
     readonly offer: Offer,
-    private readonly identity: KvIdentity,
+    identity: KvIdentity,
     private readonly blockSize: number,
-  ) {}
+  ) {
+    this.states = new OfferedStates(offer, identity);
+  }
 
   /** Whether that is its token; takes as long for every one. */
   isToken(token: string): boolean {
@@ -42,20 +45,18 @@ export class Lease {
 
   /** How far it is. @throws EngineError LEASE_OVER */
   state(): LeaseStateMessage {
-    const { promptTokenIds, outputTokenIds, sampling, numTokens, numExactTokens, isPaused, isOver, pausesItself } =
-      this.offer.state();
-    const { fingerprint, shape, sharing } = this.identity;
-    this.digest ??= promptDigestOf(promptTokenIds);
+    const { place, identity, numPromptTokens, promptDigest, seed, outputTokenIds, ...rest } = this.states.now;
+    const { fingerprint, shape, sharing } = identity;
     const state = {
-      place: this.offer.place(),
+      place,
       identity: {
         ...{ fingerprint, sharing },
         shape: shape && { num_layers: shape.numLayers, row_floats: shape.rowFloats },
       },
-      ...{ num_prompt_tokens: promptTokenIds.length, prompt_digest: this.digest, seed: sampling.seed },
-      ...{ output_token_ids: [...outputTokenIds], num_tokens: numTokens },
-      num_exact_tokens: numExactTokens,
-      ...{ is_final: isPaused || isOver, pauses_itself: pausesItself },
+      ...{ num_prompt_tokens: numPromptTokens, prompt_digest: promptDigest, seed },
+      ...{ output_token_ids: [...outputTokenIds], num_tokens: rest.numTokens },
+      num_exact_tokens: rest.numExactTokens,
+      ...{ is_final: rest.isFinal, pauses_itself: rest.pausesItself },
     };
     const text = JSON.stringify(state);
     if (text !== this.text) this.version++;

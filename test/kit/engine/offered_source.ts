@@ -1,7 +1,8 @@
 /** A request of one engine as another one of this process gets it: its offer, called as over a network, where calls can fail. */
 import type { Engine } from '../../../lib/head/engine.js';
 import type { Offer, OfferOptions } from '../../../lib/head/handover/offer.js';
-import { promptDigestOf, type KvSource, type SourceState } from '../../../lib/protocol/kv_source.js';
+import { OfferedStates } from '../../../lib/head/handover/offered_states.js';
+import type { KvSource, SourceState } from '../../../lib/protocol/kv_source.js';
 
 /** The calls of a source. */
 export type SourceCall = keyof KvSource;
@@ -72,26 +73,7 @@ export class OfferedSource implements KvSource {
   }
 
   private state(): SourceState {
-    const { kvIdentity: identity } = this.engine;
-    const { lease, ...offer } = { lease: this.offer!.lease, place: this.offer!.place(), ...this.offer!.state() };
-    const {
-      promptTokenIds,
-      sampling,
-      isPaused,
-      pausesItself,
-      isOver,
-      place,
-      outputTokenIds,
-      numTokens,
-      numExactTokens,
-    } = offer;
-    const state = {
-      ...{ lease, place, identity, outputTokenIds, numTokens, numExactTokens },
-      numPromptTokens: promptTokenIds.length,
-      promptDigest: promptDigestOf(promptTokenIds),
-      seed: sampling.seed,
-      ...{ isFinal: isPaused || isOver, pausesItself },
-    };
+    const state = new OfferedStates(this.offer!, this.engine.kvIdentity).now;
     return this.options.told?.(state) ?? state;
   }
 }
