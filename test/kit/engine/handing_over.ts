@@ -21,11 +21,9 @@ export class Instance {
   /** Rank 0 hands over; `network` is its. */
   static async start(modelDir: string, network: KvNetwork, options: LocalJobOptions = {}): Promise<Instance> {
     const instance = new Instance();
-    let isFirst = true;
-    const rows = async (model: Transformer): Promise<RowsWatch> => {
+    const rows = async (model: Transformer, rank: number): Promise<RowsWatch> => {
       const nobody: RowsWatch = { began: () => undefined, wrote: () => undefined, abandoned: () => undefined };
-      if (!isFirst) return nobody;
-      isFirst = false;
+      if (rank > 0) return nobody;
       instance.model = model;
       const tell = (report: PullReport): void => {
         instance.reports.push(report);

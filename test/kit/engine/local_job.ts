@@ -51,7 +51,7 @@ export interface LocalJobOptions {
   /** Of the longest sequence. Default: what the model can. */
   readonly maxTokens?: number;
   /** What is told which keys and values a rank's steps write. Default: nobody. */
-  readonly rows?: (model: Transformer) => Promise<RowsWatch>;
+  readonly rows?: (model: Transformer, rank: number) => Promise<RowsWatch>;
   /** Instead: where each part lies, in memories that are large. */
   readonly spread?: Spread;
 }
@@ -134,7 +134,7 @@ export async function loadRanks(
       const replicas = replicaChooserNamed(replicaChoice, plugins, { rank }, { gather: countGather.gather, timeoutMs });
       const model = loaded({ ep, replicas });
       models[i] = model;
-      const rows = (await options.rows?.(model)) ?? null;
+      const rows = (await options.rows?.(model, rank)) ?? null;
       const shared = { placement, ep, mesh, countGather, timeoutMs, disk, room, rows, clock, load, rankLoad };
       const { maxLogitBytes } = options;
       return new RankExecutor({ model, ...shared, ...(maxLogitBytes !== undefined && { maxLogitBytes }) });
