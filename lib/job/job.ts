@@ -19,7 +19,16 @@ import type { Decision } from './losses.js';
 import type { LostRank, Members } from './members.js';
 import { Newcomers, type NewcomersParts } from './newcomers.js';
 import { RunningSteps, type LateStep } from './running_steps.js';
-import type { EpochChange, HandoverRunner, OnPulled, StepOutcome, StepRunner } from './step_runner.js';
+import type { StoreOrder } from '../protocol/kv_store.js';
+import type {
+  EpochChange,
+  HandoverRunner,
+  OnPulled,
+  StepOutcome,
+  StepRunner,
+  StoreRunner,
+  StoreWatcher,
+} from './step_runner.js';
 import type { RankExit } from './rank_process.js';
 import { Wishes, type Wish } from './wishes.js';
 import type {
@@ -76,7 +85,7 @@ export interface JobParts {
 }
 
 /** Runs steps on all members, hears of losses, lets others come and go, and ends the ranks in the end. */
-export class Job implements StepRunner, HandoverRunner {
+export class Job implements StepRunner, HandoverRunner, StoreRunner {
   readonly numSeats: number;
   readonly expertDigests: ExpertDigests;
   /** Settles with the first cause when the job ends otherwise than by {@link close}. */
@@ -91,6 +100,9 @@ export class Job implements StepRunner, HandoverRunner {
   private readonly newcomers: Newcomers | null;
   private onNews: () => void = () => undefined;
   private onPulled: OnPulled = () => undefined;
+  private stores: StoreWatcher | null = null;
+  /** What ranks said of their tiers before anybody listened. */
+  private readonly earlyNews: ((watcher: StoreWatcher) => void)[] = [];
   private onLeave: (rank: number) => void = (rank) => void this.askedToLeave.push(rank);
   /** What nobody was told of yet. */
   private changes: readonly EpochChange[] = [];
@@ -289,6 +301,19 @@ export class Job implements StepRunner, HandoverRunner {
     this.onPulled = onPulled;
   }
 
+  /** Tells a member what to do with its tiers; false where it is none, or nothing runs any more. */
+  store(rank: number, order: StoreOrder): boolean {
+    if (this.ended !== null || !this.members.present.has(rank)) return false;
+    this.send(rank, { kind: 'store', order });
+    return true;
+  }
+
+  /** Tells what members said of their tiers, and what they say from now on. */
+  watchStores(watcher: StoreWatcher): void {
+    this.stores = watcher;
+    for (const tell of this.earlyNews.splice(0)) tell(watcher);
+  }
+
   /** What nobody holds any more on a rank. */
   free(rank: number, order: FreeOrder): void {
     if (this.members.present.has(rank)) this.send(rank, { kind: 'free', ...order });
@@ -452,8 +477,15 @@ export class Job implements StepRunner, HandoverRunner {
     else if (body.kind === 'entered') this.losses.entered(rank, body.epoch);
     else if (body.kind === 'gathered') this.gathering?.hear(rank, body);
     else if (body.kind === 'pulled' && isMember) this.onPulled(rank, body);
+    else if (body.kind === 'lifted' && isMember) this.stores?.onLifted(rank, body);
+    else if (body.kind === 'store' && isMember) this.onStoreNews((watcher) => watcher.onNews(rank, body));
     else if (body.kind === 'leave') this.onLeaveAsked(rank, isMember);
     else if (body.kind === 'stuck' && body.epoch === this.members.epoch) this.accuse(rank, body.error);
+  }
+
+  private onStoreNews(tell: (watcher: StoreWatcher) => void): void {
+    if (this.stores === null) this.earlyNews.push(tell);
+    else tell(this.stores);
   }
 
   private onLeaveAsked(rank: number, isMember: boolean): void {

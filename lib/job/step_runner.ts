@@ -1,6 +1,7 @@
 /** What steps run on, as the head's loop sees it. */
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { HandoverOrder, PullReport } from '../protocol/handover.js';
+import type { LiftReport, StoreNews, StoreOrder } from '../protocol/kv_store.js';
 import type { FreeOrder, MoveOrder, StepPlan, StepResult, ToldPlacement } from '../protocol/step_plan.js';
 import type { GatherOutcome } from './gathering.js';
 import type { LostRank, Members } from './members.js';
@@ -72,3 +73,18 @@ export interface HandoverRunner {
 
 /** Told what came of a pull on a rank. */
 export type OnPulled = (rank: number, report: PullReport) => void;
+
+/** Ranks whose tiers the head keeps account of. */
+export interface StoreRunner {
+  /** Tells a rank what to do with its tiers; false where it is no member, or nothing runs any more. Of one that is lost nobody hears again. */
+  store(rank: number, order: StoreOrder): boolean;
+  /** Tells what members said of their tiers, and what they say from now on. */
+  watchStores(watcher: StoreWatcher): void;
+}
+
+/** Told what becomes of blocks in tiers of ranks. */
+export interface StoreWatcher {
+  /** Of a load that wasn't cancelled. */
+  onLifted(rank: number, report: LiftReport): void;
+  onNews(rank: number, news: StoreNews): void;
+}

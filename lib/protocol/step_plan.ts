@@ -6,6 +6,7 @@ import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { KernelChoice } from '../kernels/kernel_choice.js';
 import type { HandoverOrder, PullReport } from './handover.js';
+import type { KeyedBlock, LiftReport, StoreNews, StoreOrder } from './kv_store.js';
 import type { KvReport, KvTransfer } from './kv_transfer.js';
 import type { Residence } from '../model/weights/residence.js';
 import type { Look, LookTable } from './look.js';
@@ -191,6 +192,11 @@ export interface FreeOrder {
   readonly sequences: readonly number[];
   /** KV blocks that stay, and whose states go. Default none. */
   readonly states?: readonly number[];
+  /**
+   * Goes to the rank's tiers, with states, as it is before anything is forgotten: to memory, or to disk where there is none. Of a key that is there already this is
+   * the one that counts. Default none.
+   */
+  readonly keep?: readonly KeyedBlock[];
 }
 
 /** A placement as a message has it. */
@@ -236,11 +242,13 @@ export type HeadToRank =
   | { readonly kind: 'end_grace' }
   /** Obeyed at once, beside the steps. */
   | { readonly kind: 'handover'; readonly order: HandoverOrder }
+  /** Obeyed beside the steps, in order with what is to be forgotten. */
+  | { readonly kind: 'store'; readonly order: StoreOrder }
   /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
   | ({ readonly kind: 'epoch' } & EpochOrder);
 
 /** What a rank does in the order in which it hears of it. */
-export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' | 'handover' }>;
+export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' | 'handover' | 'store' }>;
 
 /** What a rank tells the head. */
 export type RankToHead =
@@ -252,6 +260,8 @@ export type RankToHead =
   | { readonly kind: 'entered'; readonly epoch: number }
   | ({ readonly kind: 'gathered' } & GatherReport)
   | ({ readonly kind: 'pulled' } & PullReport)
+  | ({ readonly kind: 'lifted' } & LiftReport)
+  | ({ readonly kind: 'store' } & StoreNews)
   /** This rank was told to stop: it goes as soon as nobody needs it, and stays until then. */
   | { readonly kind: 'leave' };
 

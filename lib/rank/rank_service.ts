@@ -121,7 +121,7 @@ class RankService {
       else if (body.kind === 'stay') this.endings.onStanding?.({ kind: 'stays', reason: body.reason });
       else if (body.kind === 'end_grace') this.isLastHead = true;
       else if (body.kind === 'handover') this.parts.handover?.obey(body.order, this.steps.freed);
-      else {
+      else if (body.kind !== 'store') {
         if (body.kind === 'epoch') this.takePart();
         this.steps.take(body);
       }

@@ -239,9 +239,11 @@ export class SequenceBlocks {
     return this.ranks.flatMap((rank) => {
       const own = freed.filter((each) => each.rank === rank);
       if (own.length < 2) return own;
-      const all = (key: keyof FreeOrder): number[] => own.flatMap((each) => each[key] ?? []);
-      const states = all('states');
-      return [{ rank, blocks: all('blocks'), sequences: all('sequences'), ...(states.length > 0 && { states }) }];
+      const blocks = own.flatMap((each) => each.blocks);
+      const sequences = own.flatMap((each) => each.sequences);
+      const states = own.flatMap((each) => each.states ?? []);
+      const keep = own.flatMap((each) => each.keep ?? []);
+      return [{ rank, blocks, sequences, ...(states.length > 0 && { states }), ...(keep.length > 0 && { keep }) }];
     });
   }
 
