@@ -241,7 +241,7 @@ function encodeBf16(from: usize, count: i32, to: usize): void {
 }
 
 /** Four codes as i32; a NaN becomes quiet and keeps its sign and upper payload. */
-function bf16Of(bits: v128): v128 {
+export function bf16Of(bits: v128): v128 {
   const odd = v128.and(i32x4.shr_u(bits, 16), i32x4.splat(1));
   const rounded = i32x4.add(bits, i32x4.add(odd, i32x4.splat(0x7fff)));
   const quiet = v128.or(bits, i32x4.splat(0x00400000));

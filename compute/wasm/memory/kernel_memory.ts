@@ -64,6 +64,8 @@ export interface Kernels {
       ...[y: number, yStride: number, width: number],
     ]
   ) => void;
+  readonly storeRow: (dtype: number, from: number, width: number, to: number, wordAt: number) => void;
+  readonly loadRow: (dtype: number, from: number, width: number, wordAt: number, to: number) => void;
   readonly attendBytes: (lane: number) => number;
   readonly attend: (lane: number) => void;
   readonly ffnLayer: (layer: number, x: number, numTokens: number, scratch: number, scratchBytes: number) => number;
