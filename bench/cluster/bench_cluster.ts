@@ -12,9 +12,10 @@ import { writeLongModel } from './long_model.js';
 import { measureHandover } from './measure_handover.js';
 import { measureMigration } from './measure_migration.js';
 import { measureRouting } from './measure_routing.js';
-import { checkTokens, type ClusterBench, type Measured } from './measurement.js';
+import { checkTokens, type Measured } from '../base/measured.js';
+import { header, section } from '../base/measured_text.js';
+import type { ClusterBench } from './measurement.js';
 import { parseOptions, type MeasurementName } from './options.js';
-import { header, section } from './report.js';
 import { measureRouter } from './measure_router.js';
 
 const MEASURES: Readonly<Record<MeasurementName, (bench: ClusterBench) => Promise<Measured>>> = {

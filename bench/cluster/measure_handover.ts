@@ -5,11 +5,12 @@ import { Engine } from '../../lib/head/engine.js';
 import type { GenerationRequest, TokenEvent } from '../../lib/protocol/request.js';
 import type { Address } from '../../comm/ws/door/dial.js';
 import { BenchError } from '../base/errors.js';
+import { beginsAs, type FigureRow, type Measured } from '../base/measured.js';
 import { median } from '../base/machine.js';
 import { LinkedSource } from './linked_source.js';
 import { startLinks } from './link/links.js';
 import { LONG_KEYS } from './long_model.js';
-import { beginsAs, type ClusterBench, type FigureRow, type Measured } from './measurement.js';
+import type { ClusterBench } from './measurement.js';
 import { promptOf } from './prompts.js';
 
 /** What becomes of a prompt. */

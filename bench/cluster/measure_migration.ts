@@ -5,7 +5,8 @@ import { BenchError } from '../base/errors.js';
 import { median } from '../base/machine.js';
 import { FollowedAnswer } from './followed_answer.js';
 import { LONG_KEYS } from './long_model.js';
-import { beginsAs, type ClusterBench, type FigureRow, type Measured } from './measurement.js';
+import { beginsAs, type FigureRow, type Measured } from '../base/measured.js';
+import type { ClusterBench } from './measurement.js';
 import { promptOf } from './prompts.js';
 import { withCluster } from './started_cluster.js';
 

@@ -4,7 +4,8 @@ import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { HelperProcess } from '../base/helper_process.js';
 import { median, quantile } from '../base/machine.js';
 import { WORDS } from '../serve/load/prompt_maker.js';
-import type { ClusterBench, FigureRow, Measured } from './measurement.js';
+import type { FigureRow, Measured } from '../base/measured.js';
+import type { ClusterBench } from './measurement.js';
 import type { RouterNews, RouterOrder, UpstreamKind, UpstreamNews, UpstreamOrder } from './router/orders.js';
 import { PacedClient } from './router/paced_client.js';
 

@@ -1,13 +1,11 @@
 /** Which instance gets a request: by what it has in its prefix cache, against policies that don't look, and against one instance that has all. */
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
-import { OpenAiClient } from '../serve/client/openai_client.js';
 import { cachedFigures } from '../serve/figures/cached_tokens.js';
 import { isCompleted, ttftMs, type RequestRecord } from '../serve/figures/record.js';
-import { parseOptions } from '../serve/options.js';
-import { prepareLoad } from '../serve/prepare.js';
-import { runLoad } from '../serve/run_load.js';
+import { playLoad } from '../serve/play_load.js';
 import { BenchError } from '../base/errors.js';
-import type { ClusterBench, FigureRow, Measured } from './measurement.js';
+import type { FigureRow, Measured } from '../base/measured.js';
+import type { ClusterBench } from './measurement.js';
 import { withCluster } from './started_cluster.js';
 
 const NUM_INSTANCES = 3;
@@ -102,13 +100,6 @@ export function loadFigures(records: readonly RequestRecord[]): LoadFigures {
 
 async function load(url: string, name: LoadName, { requests, seed, signal }: ClusterBench): Promise<LoadFigures> {
   const warmUps = ['--num-warmups', String(4 * NUM_INSTANCES)];
-  const options = parseOptions(['--url', url, '--seed', String(seed), ...warmUps, ...LOADS[name](requests)]);
-  const { endpoint, timeoutMs } = options;
-  const client = new OpenAiClient({ url: new URL(url), endpoint, timeoutMs, keepsText: false });
-  try {
-    const { plan } = await prepareLoad(options, client);
-    return loadFigures((await runLoad(plan, client, signal)).records);
-  } finally {
-    client.close();
-  }
+  const args = ['--seed', String(seed), ...warmUps, ...LOADS[name](requests)];
+  return loadFigures(await playLoad(url, args, signal));
 }

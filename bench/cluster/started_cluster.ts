@@ -17,7 +17,7 @@ export interface ClusterShape {
 
 /** Starts it, and ends it whatever `use` does. @throws BenchError PROCESS_DIED: what it said */
 export async function withCluster<T>(
-  { folder, env, signal, set }: ClusterBench,
+  { folder, env, signal, set }: Pick<ClusterBench, 'folder' | 'env' | 'signal' | 'set'>,
   { name, model, instances, policy, set: own }: ClusterShape,
   use: (url: string) => Promise<T>,
 ): Promise<T> {

@@ -13,6 +13,7 @@ export const BENCH_NAMES = [
   'formats',
   'generate',
   'hooks',
+  'kv',
   'peers',
   'pull',
   'resume',

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runBench } from '../../../bench/index.js';
-import type { Measured } from '../../../bench/cluster/measurement.js';
+import type { Measured } from '../../../bench/base/measured.js';
 import { commandContext } from '../../kit/processes/command_context.js';
 import { Processes } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';

@@ -1,12 +1,13 @@
-/** What `bench cluster` prints for people. Pure. */
+/** What benchmarks print of their measurements for people. Pure. */
 import { table } from '../../lib/metrics/charts.js';
-import type { Machine } from '../base/machine.js';
-import type { FigureRow, Measured } from './measurement.js';
-import type { ClusterBenchOptions } from './options.js';
+import type { Machine } from './machine.js';
+import type { FigureRow, Measured } from './measured.js';
 
 /** Machine and settings. */
-export const header = ({ cpu, cores, memory, node }: Machine, { seed, rounds }: ClusterBenchOptions): string =>
-  `${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${seed}; medians of ${rounds}, in turns\n`;
+export const header = (
+  { cpu, cores, memory, node }: Machine,
+  { seed, rounds }: { readonly seed: number; readonly rounds: number },
+): string => `${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${seed}; medians of ${rounds}, in turns\n`;
 
 /** One measurement. */
 export function section(name: string, { formula, baseline, aim, rows, answers, changed }: Measured): string {

@@ -1,0 +1,10 @@
+/** What each measurement of `bench kv` is given. */
+import type { KvBenchOptions } from './options.js';
+
+/** What all measurements share. */
+export interface KvBench extends Omit<KvBenchOptions, 'names' | 'json'> {
+  /** For configurations, tiers and models, and a home too: what is kept there is gone afterwards. */
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}

@@ -1,0 +1,69 @@
+/** The options of `expertwire bench kv`, checked. */
+import { UsageError } from '../../lib/commands/base/context.js';
+import { list, seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
+import { DEMO_MODEL } from '../../lib/config/package_files.js';
+import { benchParser } from '../base/options.js';
+
+/** What can be measured, in the order in which it is. */
+export const MEASUREMENTS = ['hits'] as const;
+
+/** One of {@link MEASUREMENTS}. */
+export type MeasurementName = (typeof MEASUREMENTS)[number];
+
+/** What is measured, and how. */
+export interface KvBenchOptions {
+  readonly names: readonly MeasurementName[];
+  /** A folder. */
+  readonly model: string;
+  readonly rounds: number;
+  readonly seed: number;
+  /** Requests of each load of `hits`. */
+  readonly requests: number;
+  /** Files of traces that `hits` plays, besides `turns`. */
+  readonly traces: readonly string[];
+  /** Lengths in the load / lengths in a trace. */
+  readonly traceScale: number;
+  /** Of all engines and instances. */
+  readonly set: readonly string[];
+  readonly json: string | undefined;
+}
+
+/** Reads and checks the options. @throws UsageError */
+export function parseOptions(args: readonly string[]): KvBenchOptions {
+  const what = 'Keys and values as a store: what is found in caches, each figure against a baseline of the same run.';
+  const parsed = benchParser('kv', args, what)
+    .option('only', {
+      type: 'string',
+      default: MEASUREMENTS.join(','),
+      requiresArg: true,
+      describe: 'what is measured',
+    })
+    .option('model', { type: 'string', default: DEMO_MODEL, requiresArg: true, describe: 'a folder' })
+    .option('rounds', { type: 'number', default: 5, describe: 'in turns; the median counts' })
+    .option('seed', { type: 'number', default: 1, describe: 'of prompts and loads' })
+    .option('requests', { type: 'number', default: 96, describe: 'hits: of each load' })
+    .option('trace', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'hits: a file of Mooncake’s form, plain or .gz, whose first requests are played too',
+    })
+    .option('trace-scale', { type: 'number', default: 1 / 64, describe: 'hits: lengths here / lengths in a trace' })
+    .option('set', { type: 'string', array: true, nargs: 1, default: [], describe: 'any key, of all engines' })
+    .option('json', { type: 'string', requiresArg: true, describe: 'file for all figures' })
+    .parseSync();
+  const { model, rounds, seed, requests, trace: traces, traceScale, set, json } = parsed;
+  wholeNumber('--rounds', rounds, 1);
+  wholeNumber('--requests', requests, 4);
+  seedNumber('--seed', seed);
+  if (!(traceScale > 0 && traceScale <= 1))
+    throw new UsageError('--trace-scale is no number in (0, 1]; give 1/64 as 0.015625');
+  return { names: list(parsed.only).map(nameOf), model, rounds, seed, requests, traces, traceScale, set, json };
+}
+
+function nameOf(text: string): MeasurementName {
+  const name = MEASUREMENTS.find((each) => each === text);
+  if (name !== undefined) return name;
+  throw new UsageError(`--only: there is no '${text}'; give some of ${MEASUREMENTS.join(',')}`);
+}
