@@ -313,7 +313,14 @@ export class Engine implements TokenSource {
     const followed = request.source === undefined ? null : await this.follow(request, asked, signal);
     if (followed === null) this.check(request);
     const sampling = followed === null ? asked : { ...asked, seed: followed.state.seed };
-    const { promptTokenIds, outputTokenIds = [], maxNewTokens, returnRoutedExperts = false, priority = 0 } = request;
+    const {
+      promptTokenIds,
+      outputTokenIds = [],
+      maxNewTokens,
+      returnRoutedExperts = false,
+      priority = 0,
+      pinMs = 0,
+    } = request;
     const generation = new Generation(request, sampling, this);
     if (followed === null && generation.resume(outputTokenIds) !== null) {
       yield* generation.events;
@@ -324,7 +331,7 @@ export class Engine implements TokenSource {
     const hooks = [...this.hooksOf(request), ...routerLogitsHook(generation, request, this.spec)];
     const wants = { routedExperts, logprobs, promptLogprobs, logits: false, ...this.looksOf(hooks) };
     const endTokenIds = this.endTokenIdsOf(request);
-    const rest = { promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority };
+    const rest = { promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority, pinMs };
     const known = followed === null ? { outputTokenIds } : { outputTokenIds: followed.outputTokenIds, arrives: true };
     const queued = { sequence, ...rest, ...known };
     const arrival = followed && this.arrivals.arrivalOf(queued, followed);

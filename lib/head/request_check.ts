@@ -10,7 +10,13 @@ import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
 import type { KvSource } from '../protocol/kv_source.js';
-import { MAX_LOGPROBS, MAX_STOP_CHARS, type GenerationRequest, type ScoreRequest } from '../protocol/request.js';
+import {
+  MAX_LOGPROBS,
+  MAX_PIN_MS,
+  MAX_STOP_CHARS,
+  type GenerationRequest,
+  type ScoreRequest,
+} from '../protocol/request.js';
 import type { SamplingParams } from '../protocol/sampling.js';
 
 /** A list of numbers or a typed array of whole ones, as a list. What the numbers must be is checked with the model. */
@@ -32,6 +38,8 @@ const hooks = z
 
 const SHARE = 'true, false, or a share over 0, up to 1';
 const share = z.number({ error: SHARE }).gt(0, SHARE).max(1, SHARE);
+
+const PIN_MS = `a number from 0 to ${MAX_PIN_MS}`;
 
 const MAX_STOPS = 1024;
 const MAX_ID_LENGTH = 256;
@@ -73,6 +81,7 @@ const generation = z.strictObject({
   skipSpecialTokens: boolean.optional(),
   logprobs: wholeNumber(0, MAX_LOGPROBS).optional(),
   promptLogprobs: wholeNumber(0, MAX_LOGPROBS).optional(),
+  pinMs: number.min(0, PIN_MS).max(MAX_PIN_MS, PIN_MS).optional(),
   priority: wholeNumber(-(2 ** 31), 2 ** 31 - 1).optional(),
   id: text.max(MAX_ID_LENGTH, { error: `a text of at most ${MAX_ID_LENGTH} characters` }).optional(),
   returnRoutedExperts: boolean.optional(),

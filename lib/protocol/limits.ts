@@ -16,6 +16,8 @@ export interface EngineLimits {
   readonly maxToldBytes: number;
   /** Default null: all layers have keys and values. */
   readonly states?: StateLimits | null;
+  /** KV blocks that are pinned at once. Default 0. */
+  readonly maxPinned?: number;
 }
 
 /** What the states of sequences may take of a rank beside its KV blocks. Why: docs/decisions/states.md#blocks-keep-some-states */
@@ -65,11 +67,13 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
     engine.max_num_seqs * blocksPerSequence,
     Math.max(1, Math.floor(AUTO_KV_BYTES / blockBytes)),
   );
+  const numKvBlocks = engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks;
   return {
     maxNumSeqs: engine.max_num_seqs,
     maxNumBatchedTokens: engine.max_num_batched_tokens,
     blockSize: engine.block_size,
-    numKvBlocks: engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks,
+    numKvBlocks,
+    maxPinned: Math.floor(engine.kv_pin_share * numKvBlocks),
     maxModelLen,
     maxToldBytes: Math.max(MAX_TOLD_BYTES, 4 * spec.vocabSize),
     states: stateLimitsOf(engine, spec),

@@ -40,6 +40,11 @@ export interface GenerationRequest {
   readonly logprobs?: number;
   /** The same of each token of the prompt: a `prompt` event comes first. No token of the prompt is taken from the prefix cache then. Default: none. */
   readonly promptLogprobs?: number;
+  /**
+   * So long its keys and values stay in the prefix cache when it is over, up to {@link MAX_PIN_MS}, so that the next turn of a conversation finds them whatever comes
+   * between; no more of them than `engine.kv_pin_share` says. Each turn counts anew. Default 0: as long as there is room.
+   */
+  readonly pinMs?: number;
   /** Lower comes first where `engine.scheduling` is `priority`: a whole number of 32 bits. Default 0. */
   readonly priority?: number;
   /** Names the request in logs and traces; at most 256 characters. Default: none. */
@@ -62,6 +67,9 @@ export interface GenerationRequest {
    */
   readonly handover?: 'after_prompt';
 }
+
+/** The longest that the keys and values of a request may be pinned: a day. */
+export const MAX_PIN_MS = 24 * 60 * 60 * 1000;
 
 /** The most tokens whose log-probabilities a request may have in a place. */
 export const MAX_LOGPROBS = 20;

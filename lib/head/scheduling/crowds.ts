@@ -20,7 +20,6 @@ export const HEADROOM_BLOCKS = 2;
 /** The limits that count here. */
 interface CrowdLimits {
   readonly blockSize: number;
-  readonly numKvBlocks: number;
   readonly numHeadroomBlocks: number;
   readonly paceOf?: ((rank: number) => number) | undefined;
 }
@@ -59,13 +58,15 @@ export class Crowds {
 
   /** What a rank offers a request that waits. */
   placeOf(rank: number, request: Progress, blocks: SequenceBlocks): Place {
-    const { blockSize, numKvBlocks } = this.limits;
+    const { blockSize } = this.limits;
     const { numSequences, numAhead, numHeadroom, numPrefillTokens } = this.of(rank);
     const cached = blocks.match(rank, request);
-    const numAvailable = blocks.numAvailable(rank);
+    const isAlone = numSequences === 0;
+    const numAvailable = blocks.numAvailable(rank, isAlone);
     const numKnown = numKnownTokens(request);
     const numIdle = blocks.numCachedOf(rank, cached);
-    const numOwn = this.numBlocks(numKnown) - cached.length + numIdle;
+    const numKept = isAlone ? 0 : blocks.numPinnedOf(rank, cached);
+    const numOwn = this.numBlocks(numKnown) - cached.length + numIdle - numKept;
     const numCachedTokens = cached.length * blockSize;
     return {
       rank,
@@ -74,7 +75,7 @@ export class Crowds {
       numCachedTokens,
       numIdleTokens: numIdle * blockSize,
       numPrefillTokens: numPrefillTokens + numKnown - numCachedTokens,
-      numKvTokens: (numKvBlocks - numAvailable) * blockSize,
+      numKvTokens: blocks.numUsed(rank) * blockSize,
       pace: this.limits.paceOf?.(rank) ?? 1,
     };
   }

@@ -19,6 +19,8 @@ export interface SequenceRequest {
   readonly wants: SequenceWants;
   /** Lower comes first, where the policy heeds it. Default 0. */
   readonly priority?: number;
+  /** So long its full blocks stay when it is over. Default 0: as long as there is room. */
+  readonly pinMs?: number;
   /** Its keys and values come from another instance (sequence_arrivals.ts). Default false. */
   readonly arrives?: boolean;
 }

@@ -82,6 +82,7 @@ export class Scheduler {
   private readonly moving: SequenceMoves;
   private readonly pauses = new Pauses();
   private readonly arriving: SequenceArrivals;
+  private readonly nowMs: () => number;
 
   constructor(private readonly options: SchedulerOptions) {
     const { numRanks, sharing, blockSize, members = Array(numRanks).keys(), epoch = 0 } = options;
@@ -92,6 +93,7 @@ export class Scheduler {
     this.moving = new SequenceMoves(this.blocks, { ...options.kv, blockSize }, (rank) => this.isWantedOn(rank));
     this.arriving = new SequenceArrivals(this.running, this.blocks);
     this.hasher = sharing && new BlockHasher(blockSize, sharing);
+    this.nowMs = options.nowMs ?? ((): number => performance.now());
   }
 
   get counts(): SchedulerCounts {
@@ -101,13 +103,14 @@ export class Scheduler {
   /** What waits and what runs. */
   get load(): SchedulerLoad {
     const { numKvBlocks } = this.options;
+    this.unpin();
     const running = [...this.running.values()];
     const ranks = this.blocks.ranks.map((rank): RankUse => {
       const numRunning = running.filter((state) => state.rank === rank).length;
-      const numUsedBlocks = numKvBlocks - this.blocks.numAvailable(rank);
-      const numCachedBlocks = this.blocks.numCached(rank);
+      const numUsedBlocks = this.blocks.numUsed(rank);
+      const [numCachedBlocks, numPinnedBlocks] = [this.blocks.numCached(rank), this.blocks.numPinned(rank)];
       const numPrefillTokens = this.numPrefillTokens[rank] ?? 0;
-      return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPrefillTokens };
+      return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPinnedBlocks, numPrefillTokens };
     });
     return loadOf(this.waiting.size, ranks);
   }
@@ -235,6 +238,7 @@ export class Scheduler {
    */
   next({ isNeeded = false }: { readonly isNeeded?: boolean } = {}): ScheduledPlan[] | null {
     this.step++;
+    this.unpin();
     if (this.isMoving) this.move();
     this.takeArrived();
     this.admit();
@@ -326,13 +330,19 @@ export class Scheduler {
     this.pauses.remove(sequence);
     this.moving.drop(sequence);
     const state = this.running.get(sequence);
-    if (state === undefined) this.waiting.remove(sequence);
-    else this.giveBack(state);
+    if (state === undefined) return this.waiting.remove(sequence);
+    const { pinMs = 0 } = state;
+    if (pinMs > 0) this.blocks.pin(state, this.nowMs() + pinMs);
+    this.giveBack(state);
+  }
+
+  private unpin(): void {
+    this.blocks.unpin(this.nowMs());
   }
 
   /** KV blocks that no sequence holds, on all ranks that are left, cached ones too. */
   get numFreeBlocks(): number {
-    return this.blocks.ranks.reduce((sum, rank) => sum + this.blocks.numAvailable(rank), 0);
+    return this.blocks.ranks.reduce((sum, rank) => sum + this.blocks.numAvailable(rank, true), 0);
   }
 
   /** Sequences of ranks that leave go where one that waits would, before those; what goes beside the next step is decided. */
@@ -475,7 +485,8 @@ export class Scheduler {
       const busy = own.filter((state) => !this.pauses.has(state) && state.arrival !== 'coming');
       const ready = busy.filter(({ sequence, arrival }) => arrival === null && !this.moving.isPaused(sequence));
       const shares = policy.plan(apart(ready).map(view), { numTokens, numBytes });
-      if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank)) return shares;
+      if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank, busy.length === 1))
+        return shares;
       if (this.moving.dropLastTo(rank)) continue;
       const coming = this.arriving.lastTo(rank);
       if (coming !== null) this.preempt(coming);

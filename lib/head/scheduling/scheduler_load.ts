@@ -12,6 +12,8 @@ export interface RankUse {
   readonly numUsedBlocks: number;
   /** KV blocks that no sequence holds and that one which begins alike may use; they make room where it is needed. The others are free. */
   readonly numCachedBlocks: number;
+  /** Cached ones that are pinned for a time: they make room last. */
+  readonly numPinnedBlocks: number;
   /** Prompt tokens, and tokens that were computed anew, of the step that was planned last. */
   readonly numPrefillTokens: number;
 }

@@ -7,6 +7,7 @@ import type { FreeOrder } from '../../protocol/step_plan.js';
 import type { BlockKeys } from './blocks/block_keys.js';
 import { BlockLedger } from './blocks/block_ledger.js';
 import { isForOthers, keptEnds, KeptStates } from './blocks/kept_states.js';
+import { Pins } from './blocks/pins.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
 import { StoredBlocks } from './blocks/stored_blocks.js';
 
@@ -32,6 +33,8 @@ export interface BlockLimits {
   readonly blockSize: number;
   /** Default null: all layers have keys and values. */
   readonly states?: StateLimits | null;
+  /** Blocks that are pinned at once. Default 0. */
+  readonly maxPinned?: number;
 }
 
 /** What somebody holds on a rank, in order of position. */
@@ -62,11 +65,11 @@ export class SequenceBlocks {
 
   /** Who sits from now on: what others held is gone with them, and who is new holds nothing. */
   seat(present: ReadonlySet<number>): void {
-    const { numKvBlocks } = this.limits;
+    const { numKvBlocks, maxPinned = 0 } = this.limits;
     for (const [rank, ledger] of this.ledgers.entries()) {
       if (present.has(rank) === (ledger !== null)) continue;
       ledger?.lose();
-      const seated = ledger === null ? new BlockLedger(numKvBlocks) : null;
+      const seated = ledger === null ? new BlockLedger(numKvBlocks, new Pins(maxPinned)) : null;
       if (this.stored !== null) seated?.follow(this.stored);
       this.ledgers[rank] = seated;
       if (this.states !== null) this.kept[rank] = new KeptStates(numKvBlocks, this.states.maxKept);
@@ -74,10 +77,23 @@ export class SequenceBlocks {
     this.freed = this.freed.filter(({ rank }) => present.has(rank));
   }
 
-  /** Blocks that no sequence holds, of a rank that is left: free ones, and cached ones that make room. */
-  numAvailable(rank: number): number {
-    const { numFree, numCached } = this.ledgers[rank]!;
-    return numFree + numCached;
+  /**
+   * Blocks of a rank that is left which a sequence may take: free ones, and cached ones that make room; pinned ones do for a sequence that is alone there, so that none
+   * waits for ever. Why: docs/decisions/kv_store.md#a-pin-outlasts-pressure-not-need
+   */
+  numAvailable(rank: number, isAlone = false): number {
+    const { numFree, numCached, numPinned } = this.ledgers[rank]!;
+    return numFree + numCached - (isAlone ? 0 : numPinned);
+  }
+
+  /** Blocks of a rank that is left which sequences hold. */
+  numUsed(rank: number): number {
+    return this.ledgers[rank]!.numUsed;
+  }
+
+  /** Those of {@link numCached} that are pinned. */
+  numPinned(rank: number): number {
+    return this.ledgers[rank]!.numPinned;
   }
 
   /** Blocks of a rank that is left which no sequence holds, and whose content may be used again. */
@@ -125,6 +141,26 @@ export class SequenceBlocks {
   /** How many of a rank's blocks no sequence holds. */
   numCachedOf(rank: number, blocks: readonly number[]): number {
     return this.ledgers[rank]!.numCachedOf(blocks);
+  }
+
+  /** Those of {@link numCachedOf} that are pinned. */
+  numPinnedOf(rank: number, blocks: readonly number[]): number {
+    return this.ledgers[rank]!.numPinnedOf(blocks);
+  }
+
+  /** What a sequence has computed stays until then, once nobody holds it. */
+  pin({ rank, blocks, keys, numComputed, firstDegraded }: Running, untilMs: number): void {
+    if (keys === null) return;
+    const numFull = Math.min(Math.floor(Math.min(numComputed, firstDegraded) / this.blockSize), blocks.length);
+    this.ledgers[rank]!.pin(
+      Array.from({ length: numFull }, (_, i) => keys.at(i)),
+      untilMs,
+    );
+  }
+
+  /** What was pinned up to now makes room as what isn't. */
+  unpin(nowMs: number): void {
+    for (const ledger of this.ledgers) ledger?.unpin(nowMs);
   }
 
   /** Blocks that a sequence with `numHeld` of them lacks for its first `numTokens` tokens. */

@@ -12,7 +12,15 @@ export class PlayedToldEngine implements ToldEngine {
   numWaiting = 0;
   numPrefillTokens = 0;
   ranks: RankUse[] = [0, 1].map((rank) => ({
-    ...{ rank, numRunning: rank, numKvBlocks: 32, numUsedBlocks: 3 + rank, numCachedBlocks: 5, numPrefillTokens: 0 },
+    ...{
+      rank,
+      numRunning: rank,
+      numKvBlocks: 32,
+      numUsedBlocks: 3 + rank,
+      numCachedBlocks: 5,
+      numPinnedBlocks: 0,
+      numPrefillTokens: 0,
+    },
   }));
 
   get load(): ToldEngine['load'] {

@@ -153,7 +153,7 @@ export class StagedEngine implements ServedEngine {
     of: (rank: number) => Pick<RankUse, 'numRunning' | 'numUsedBlocks'> & Partial<RankUse>,
   ): SchedulerLoad {
     const ranks = [...Array(this.shape.numRanks).keys()].filter((rank) => !this.lost.has(rank));
-    const idle = { numKvBlocks: this.limits.numKvBlocks, numCachedBlocks: 0, numPrefillTokens: 0 };
+    const idle = { numKvBlocks: this.limits.numKvBlocks, numCachedBlocks: 0, numPinnedBlocks: 0, numPrefillTokens: 0 };
     return loadOf(
       numWaiting,
       ranks.map((rank) => ({ rank, ...idle, ...of(rank) })),

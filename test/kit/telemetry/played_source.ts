@@ -74,7 +74,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     );
     const zeros = (): number[] => ranks.map(() => 0);
     this.totals = ranks.map(() => ({ dispatchBytes: zeros(), combineBytes: zeros(), waitMs: zeros() }));
-    const idle = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPrefillTokens: 0 };
+    const idle = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPinnedBlocks: 0, numPrefillTokens: 0 };
     this.load = {
       numWaiting: 0,
       ranks: ranks.map((rank) => ({ rank, numKvBlocks: LIMITS.numKvBlocks, ...idle })),

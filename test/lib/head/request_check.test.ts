@@ -71,6 +71,7 @@ describe('a request', function () {
       /there is no "onLogits" in a request; its keys are promptTokenIds, [^(]*hooks$/,
     ],
     [{ ...GOOD, max_new_tokens: 4 }, /there is no "max_new_tokens" in a request; did you mean "maxNewTokens"\?/],
+    [{ ...GOOD, pinMs: 90_000_000 }, /"pinMs" is 90000000; give a number from 0 to 86400000/],
     [{ ...GOOD, sampling: { temprature: 1 } }, /there is no "temprature" in "sampling"; did you mean "temperature"\?/],
     [{ ...GOOD, sampling: { temperature: null } }, /"sampling.temperature" is null; give a number/],
     [{ ...GOOD, sampling: { topK: -1 } }, /top_k is -1/],

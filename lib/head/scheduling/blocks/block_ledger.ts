@@ -1,4 +1,5 @@
 import { LruList } from './lru_list.js';
+import { Pins } from './pins.js';
 import type { StoredBlocks } from './stored_blocks.js';
 
 /**
@@ -11,6 +12,8 @@ export class BlockLedger {
   private readonly free: number[];
   /** Cached ones, least recently used first; of one sequence's, the deepest first, since those before it are worth more. */
   private readonly cached: LruList;
+  /** Cached ones that are pinned, in the same order. */
+  private readonly pinned: LruList;
   /** Used block → sequences that hold it. */
   private readonly numHolders = new Map<number, number>();
   /** Of sealed blocks, both ways. */
@@ -20,17 +23,28 @@ export class BlockLedger {
   /** Null: nobody follows what is there. */
   private follower: StoredBlocks | null = null;
 
-  constructor(readonly numBlocks: number) {
+  /** @param pins which keys stay longer; default: none do */
+  constructor(
+    readonly numBlocks: number,
+    private readonly pins = new Pins(0),
+  ) {
     this.free = Array.from({ length: numBlocks }, (_, i) => numBlocks - 1 - i); // lowest ids first
     this.cached = new LruList(numBlocks);
+    this.pinned = new LruList(numBlocks);
   }
 
   get numFree(): number {
     return this.free.length;
   }
 
+  /** Pinned ones too. */
   get numCached(): number {
-    return this.cached.size;
+    return this.cached.size + this.pinned.size;
+  }
+
+  /** Cached ones that are pinned. */
+  get numPinned(): number {
+    return this.pinned.size;
   }
 
   get numUsed(): number {
@@ -50,11 +64,11 @@ export class BlockLedger {
     return blocks;
   }
 
-  /** The content of up to `count` cached blocks is forgotten; returns them: they are free. */
+  /** The content of up to `count` cached blocks is forgotten, of pinned ones last; returns them: they are free. */
   evict(count: number): number[] {
     const blocks: number[] = [];
     while (blocks.length < count) {
-      const block = this.cached.shift();
+      const block = this.cached.shift() ?? this.pinned.shift();
       if (block === undefined) break;
       this.forget(block);
       blocks.push(block);
@@ -66,6 +80,7 @@ export class BlockLedger {
   share(blocks: readonly number[]): void {
     for (const block of blocks) {
       this.cached.remove(block);
+      this.pinned.remove(block);
       this.numHolders.set(block, (this.numHolders.get(block) ?? 0) + 1);
     }
   }
@@ -123,9 +138,25 @@ export class BlockLedger {
     return matching;
   }
 
-  /** How many of these are cached. */
+  /** How many of these are cached, pinned ones too. */
   numCachedOf(blocks: readonly number[]): number {
-    return blocks.reduce((sum, block) => sum + Number(this.cached.has(block)), 0);
+    return blocks.reduce((sum, block) => sum + Number(this.isCached(block)), 0);
+  }
+
+  /** How many of these are cached and pinned. */
+  numPinnedOf(blocks: readonly number[]): number {
+    return blocks.reduce((sum, block) => sum + Number(this.pinned.has(block)), 0);
+  }
+
+  /** These keys, in order of position, stay until then where they are here; used blocks once nobody holds them any more. */
+  pin(keys: readonly string[], untilMs: number): void {
+    this.pins.add(keys, untilMs);
+    for (const key of keys.toReversed()) this.sort(key);
+  }
+
+  /** What was pinned up to now is as others are, and counts as used now. */
+  unpin(nowMs: number): void {
+    for (const key of this.pins.expire(nowMs)) this.sort(key);
   }
 
   /**
@@ -136,9 +167,24 @@ export class BlockLedger {
     const key = this.keyOf.get(block);
     if (key === undefined) return false;
     const other = this.blocksOf.get(key)!.find((each) => each !== block);
-    if (other === undefined) this.cached.add(block);
-    else if (this.cached.has(other)) this.cached.add(other);
+    if (other === undefined || this.isCached(other)) this.rest(other ?? block, key);
     return other === undefined;
+  }
+
+  private isCached(block: number): boolean {
+    return this.cached.has(block) || this.pinned.has(block);
+  }
+
+  /** Nobody holds the block: it is the last one that makes room, among those as it is. */
+  private rest(block: number, key: string): void {
+    const [to, from] = this.pins.has(key) ? [this.pinned, this.cached] : [this.cached, this.pinned];
+    from.remove(block);
+    to.add(block);
+  }
+
+  /** A key is pinned now, or isn't any more. */
+  private sort(key: string): void {
+    for (const block of this.blocksOf.get(key) ?? []) if (this.isCached(block)) this.rest(block, key);
   }
 
   private forget(block: number): void {
@@ -150,6 +196,7 @@ export class BlockLedger {
     const others = this.blocksOf.get(key)!.filter((each) => each !== block);
     if (others.length > 0) return void this.blocksOf.set(key, others);
     this.blocksOf.delete(key);
+    this.pins.drop(key); // nobody keeps a place for what is gone
     this.follower?.remove(key);
   }
 }

@@ -18,7 +18,15 @@ const STEP = { stepMs: 5 } as ObservedStep;
 function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtOnce = true) {
   const job = new PlayedElasticJob(numRanks, 4);
   const events: ScaleEvent[] = [];
-  const rank = { rank: 0, numRunning: 1, numKvBlocks: 10, numUsedBlocks: 1, numCachedBlocks: 0, numPrefillTokens: 0 };
+  const rank = {
+    rank: 0,
+    numRunning: 1,
+    numKvBlocks: 10,
+    numUsedBlocks: 1,
+    numCachedBlocks: 0,
+    numPinnedBlocks: 0,
+    numPrefillTokens: 0,
+  };
   const scaler = new Scaler({
     ...{ job, config: CONFIG, maxNumSeqs: 8, numCores: 16, load: () => loadOf(9, [rank]) },
     prepare: () => undefined,

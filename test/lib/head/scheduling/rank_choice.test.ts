@@ -61,8 +61,24 @@ describe('what a scheduler says of its load', () => {
     for (const added of [request(0, 12, 2), request(1, 4, 2), request(2, 4, 1)]) scheduler.add(added);
     stepOf(scheduler);
     expect(scheduler.load.ranks).to.deep.equal([
-      { rank: 0, numRunning: 1, numKvBlocks: 32, numUsedBlocks: 3, numCachedBlocks: 0, numPrefillTokens: 12 },
-      { rank: 1, numRunning: 2, numKvBlocks: 32, numUsedBlocks: 2, numCachedBlocks: 0, numPrefillTokens: 8 },
+      {
+        rank: 0,
+        numRunning: 1,
+        numKvBlocks: 32,
+        numUsedBlocks: 3,
+        numCachedBlocks: 0,
+        numPinnedBlocks: 0,
+        numPrefillTokens: 12,
+      },
+      {
+        rank: 1,
+        numRunning: 2,
+        numKvBlocks: 32,
+        numUsedBlocks: 2,
+        numCachedBlocks: 0,
+        numPinnedBlocks: 0,
+        numPrefillTokens: 8,
+      },
     ]);
     expect(scheduler.load.imbalance).to.deep.equal({ kvUse: 6 / 5, numRunning: 4 / 3, prefillTokens: 6 / 5 });
     scheduler.finish(0);
