@@ -13,6 +13,7 @@ import { isNear, mergeLayers, pathText, type Layer, type Merged, type Origin } f
 import { modelFolder } from './model_folder.js';
 import { checkNames } from './name_check.js';
 import { isRoutingText, ROUTING_ALLOWED } from './routing_text.js';
+import type { KvTiers } from './kv_tiers_schema.js';
 import { errorOfIssue } from './schema_error.js';
 import { configSchema, type ConfigPlugin, type ExpertwireConfig } from './schema.js';
 
@@ -88,6 +89,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
       origin: modelOrigin,
     }),
     experts: Object.freeze({ ...experts, placement, routing }),
+    engine: Object.freeze({ ...config.engine, kv_tiers: findTiers(config.engine.kv_tiers, cwd) }),
   });
 }
 
@@ -220,6 +222,10 @@ function findPlugins(plugins: readonly ConfigPlugin[], merged: Merged, cwd: stri
     );
   });
 }
+
+/** Folders that may not be there yet, as absolute paths. */
+const findTiers = (tiers: KvTiers, cwd: string): KvTiers =>
+  tiers.map((tier) => ('disk' in tier ? { disk: { ...tier.disk, path: resolve(cwd, tier.disk.path) } } : tier));
 
 /** Where a path may lead: from the current folder and, when it stands in a file, from that file's folder and each above it. */
 function candidatesFor(path: string, origin: Origin | undefined, cwd: string): readonly string[] {

@@ -4,6 +4,7 @@ import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
 import { instancesSection } from './instances_schema.js';
+import { kvTiersSection } from './kv_tiers_schema.js';
 import {
   auto,
   autoOrInteger,
@@ -130,6 +131,7 @@ export const configSchema = z.strictObject({
       kv_pin_share: key(z.number().min(0).max(1), 'a number from 0 to 1', 'number'),
       kept_states: autoOrInteger(0, 10_000_000),
       state_interval: integer(1, MAX_COUNT),
+      kv_tiers: kvTiersSection,
       mla: choice('auto', 'naive', 'absorbed'),
       seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
@@ -287,6 +289,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     kv_pin_share: 0.5, // of the blocks, for requests that want theirs to stay
     kept_states: 'auto', // of layers without keys and values: two for each of max_num_seqs, within a bound of the engine
     state_interval: 512, // tokens of a prompt from one of them to the next
+    kv_tiers: [], // blocks that the cache has no room for are forgotten
     mla: 'auto',
     seed: 0,
   },
@@ -359,5 +362,6 @@ const bare = (node: unknown): unknown =>
 
 function partOf(node: unknown, part: PropertyKey): unknown {
   if (node instanceof z.ZodArray) return node.element;
+  if (node instanceof z.ZodUnion) return node.options.map((each) => partOf(bare(each), part)).find(Boolean);
   return node instanceof z.ZodObject ? (node.shape as Readonly<Record<PropertyKey, unknown>>)[part] : undefined;
 }

@@ -284,6 +284,7 @@ export class Engine implements TokenSource {
       plugins: plugins.plugins,
       gate: model.gate,
       codecs: model.codecs,
+      fingerprint: model.fingerprint,
     };
     const order = { ...options, config, ...ranks, spec, limits, placement };
     const started = options.resume === true ? await resumeJob(order) : { job: await startJob(order), placement };

@@ -1,5 +1,6 @@
 /** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
 import { checkNames } from '../config/name_check.js';
+import { kvTierSizes } from '../config/kv_tiers_schema.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { generationEosTokenIds } from '../model/spec/hf_config.js';
 import { checkFolder } from '../model/stored/check_folder.js';
@@ -34,7 +35,7 @@ export interface OpenedModel {
   readonly gate: JobGate | null;
   /** What the wire's codecs of plug-ins did here. */
   readonly codecs: readonly CodecTrial[];
-  /** Equal for instances of a cluster with the same model; null: this is none, or its folder has no weights. */
+  /** Equal for instances of a cluster, and for files of a disk tier, with the same model; null: there is neither, or its folder has no weights. */
   readonly fingerprint: string | null;
 }
 
@@ -63,9 +64,13 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   const { spec, gate } = openGate(config, plugins.registry, ownSpec);
   const whole = { ...spec, rope, eosTokenIds: [...new Set(ends)] };
   const preamble = [configBytes, Buffer.from(JSON.stringify(config.experts.gate)), ...proofsOf(plugins.plugins)];
-  const fingerprint = config.cluster.enabled ? await modelFingerprint(config.model, preamble) : null;
+  const fingerprint = isKnownElsewhere(config) ? await modelFingerprint(config.model, preamble) : null;
   return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint };
 }
+
+/** Other instances ask for it, or files outlive this one. */
+const isKnownElsewhere = ({ cluster, engine }: ExpertwireConfig): boolean =>
+  cluster.enabled || kvTierSizes(engine.kv_tiers).disk !== null;
 
 /**
  * What a configuration's plug-ins bring. The loader, and what reads a module's imports, are loaded for those who have some.

@@ -5,7 +5,7 @@
  */
 import { lstat, mkdir, readdir, rename, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../config/process_owner.js';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../base/process_owner.js';
 import { repoFolder } from './cache/model_name.js';
 import type { RemoteFile } from './hub_repository.js';
 

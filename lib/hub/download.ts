@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { rm } from 'node:fs/promises';
 import { printable } from '../../base/foreign_text.js';
-import type { Owner } from '../config/process_owner.js';
+import type { Owner } from '../../base/process_owner.js';
 import type { BlobStore } from './blob_store.js';
 import { HubError } from './errors.js';
 import { pause, rootText, type HubTalk } from './hub_fetch.js';

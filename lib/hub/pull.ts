@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { causeText } from '../../base/foreign_text.js';
-import type { Owner } from '../config/process_owner.js';
+import type { Owner } from '../../base/process_owner.js';
 import { bytes } from '../metrics/charts.js';
 import { INDEX_FILE } from '../weights/shards.js';
 import { BlobStore } from './blob_store.js';

@@ -10,6 +10,7 @@ import type { TimelineEvent } from '../metrics/timeline.js';
 import type { ExpertDigests } from '../model/weights/expert_digests.js';
 import { EngineError } from '../protocol/errors.js';
 import type { HandoverOrder } from '../protocol/handover.js';
+import type { StoreOrder } from '../protocol/kv_store.js';
 import { Gathering, type GatherOutcome } from './gathering.js';
 import { accusation, disconnect, lateRanks, ownFailure, processExit } from './failure_report.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
@@ -19,7 +20,6 @@ import type { Decision } from './losses.js';
 import type { LostRank, Members } from './members.js';
 import { Newcomers, type NewcomersParts } from './newcomers.js';
 import { RunningSteps, type LateStep } from './running_steps.js';
-import type { StoreOrder } from '../protocol/kv_store.js';
 import type {
   EpochChange,
   HandoverRunner,
@@ -27,7 +27,7 @@ import type {
   StepOutcome,
   StepRunner,
   StoreRunner,
-  StoreWatcher,
+  StoreWatch,
 } from './step_runner.js';
 import type { RankExit } from './rank_process.js';
 import { Wishes, type Wish } from './wishes.js';
@@ -100,9 +100,10 @@ export class Job implements StepRunner, HandoverRunner, StoreRunner {
   private readonly newcomers: Newcomers | null;
   private onNews: () => void = () => undefined;
   private onPulled: OnPulled = () => undefined;
-  private stores: StoreWatcher | null = null;
-  /** What ranks said of their tiers before anybody listened. */
-  private readonly earlyNews: ((watcher: StoreWatcher) => void)[] = [];
+  /** Null: nobody listened yet. */
+  private storeWatch: StoreWatch | null = null;
+  /** What members told of their tiers before anybody listened. */
+  private readonly storesTold: ((watch: StoreWatch) => void)[] = [];
   private onLeave: (rank: number) => void = (rank) => void this.askedToLeave.push(rank);
   /** What nobody was told of yet. */
   private changes: readonly EpochChange[] = [];
@@ -301,17 +302,17 @@ export class Job implements StepRunner, HandoverRunner, StoreRunner {
     this.onPulled = onPulled;
   }
 
-  /** Tells a member what to do with its tiers; false where it is none, or nothing runs any more. */
+  /** Tells a member what it does with its tiers, beside its steps; false where it is none, or nothing runs any more. */
   store(rank: number, order: StoreOrder): boolean {
     if (this.ended !== null || !this.members.present.has(rank)) return false;
     this.send(rank, { kind: 'store', order });
     return true;
   }
 
-  /** Tells what members said of their tiers, and what they say from now on. */
-  watchStores(watcher: StoreWatcher): void {
-    this.stores = watcher;
-    for (const tell of this.earlyNews.splice(0)) tell(watcher);
+  /** Calls `watch` with what members tell of their tiers, while they live. */
+  watchStores(watch: StoreWatch): void {
+    this.storeWatch = watch;
+    for (const tell of this.storesTold.splice(0)) tell(watch);
   }
 
   /** What nobody holds any more on a rank. */
@@ -477,15 +478,15 @@ export class Job implements StepRunner, HandoverRunner, StoreRunner {
     else if (body.kind === 'entered') this.losses.entered(rank, body.epoch);
     else if (body.kind === 'gathered') this.gathering?.hear(rank, body);
     else if (body.kind === 'pulled' && isMember) this.onPulled(rank, body);
-    else if (body.kind === 'lifted' && isMember) this.stores?.onLifted(rank, body);
-    else if (body.kind === 'store' && isMember) this.onStoreNews((watcher) => watcher.onNews(rank, body));
+    else if (body.kind === 'lifted' && isMember) this.tellStores((watch) => watch.onLifted(rank, body));
+    else if (body.kind === 'store' && isMember) this.tellStores((watch) => watch.onNews(rank, body));
     else if (body.kind === 'leave') this.onLeaveAsked(rank, isMember);
     else if (body.kind === 'stuck' && body.epoch === this.members.epoch) this.accuse(rank, body.error);
   }
 
-  private onStoreNews(tell: (watcher: StoreWatcher) => void): void {
-    if (this.stores === null) this.earlyNews.push(tell);
-    else tell(this.stores);
+  private tellStores(tell: (watch: StoreWatch) => void): void {
+    if (this.storeWatch === null) this.storesTold.push(tell);
+    else tell(this.storeWatch);
   }
 
   private onLeaveAsked(rank: number, isMember: boolean): void {

@@ -74,17 +74,17 @@ export interface HandoverRunner {
 /** Told what came of a pull on a rank. */
 export type OnPulled = (rank: number, report: PullReport) => void;
 
-/** Ranks whose tiers the head keeps account of. */
+/** Ranks that keep blocks in tiers. */
 export interface StoreRunner {
-  /** Tells a rank what to do with its tiers; false where it is no member, or nothing runs any more. Of one that is lost nobody hears again. */
+  /** Tells a rank what it does beside its steps, behind what it was told to free before; false where it is no member, or nothing runs any more. */
   store(rank: number, order: StoreOrder): boolean;
-  /** Tells what members said of their tiers, and what they say from now on. */
-  watchStores(watcher: StoreWatcher): void;
+  /** Calls `watch` with what members tell of their tiers, and with what they told before, in its order. Of one that is lost nobody hears again. */
+  watchStores(watch: StoreWatch): void;
 }
 
-/** Told what becomes of blocks in tiers of ranks. */
-export interface StoreWatcher {
-  /** Of a load that wasn't cancelled. */
+/** Told what ranks say of their tiers. */
+export interface StoreWatch {
+  /** What came of a load that wasn't cancelled. */
   onLifted(rank: number, report: LiftReport): void;
   onNews(rank: number, news: StoreNews): void;
 }

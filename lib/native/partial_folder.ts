@@ -5,7 +5,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../config/process_owner.js';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../base/process_owner.js';
 import { NativeError } from './errors.js';
 
 /**

@@ -13,7 +13,10 @@ export interface KeyedBlock {
   readonly key: string;
 }
 
-/** Orders about the tiers of a rank, obeyed in the order in which they come, beside its steps. */
+/**
+ * Orders about the tiers of a rank, obeyed in the order in which they come, beside its steps: each behind what was to be freed before it came, and before what is
+ * to be freed later. A tier holds what was kept or found, and was neither lost, demoted nor dropped: a load changes nothing of that.
+ */
 export type StoreOrder =
   /** From memory to disk. */
   | { readonly kind: 'demote'; readonly keys: readonly string[] }
@@ -41,8 +44,16 @@ export interface LiftReport {
 
 /** What a rank tells of its tiers besides. */
 export interface StoreNews {
-  /** In its disk tier since an earlier life, least recently used first; in several messages where there are many. `hasState`: as many as keys. */
-  readonly found: readonly { readonly key: string; readonly hasState: boolean }[];
+  /** In its disk tier since an earlier life, least recently used first; in several messages where there are many. */
+  readonly found: readonly FoundBlock[];
   /** They were to be kept, and are not: no room, a full disk. In no tier any more. */
   readonly lost: readonly string[];
+  /** What its user should know: a line without its end. Told once. */
+  readonly notice?: string;
+}
+
+/** A block of an earlier life. */
+export interface FoundBlock {
+  readonly key: string;
+  readonly hasState: boolean;
 }

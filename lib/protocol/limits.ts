@@ -61,6 +61,13 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
       { key: 'engine.max_num_batched_tokens' },
     );
   }
+  if (engine.kv_tiers.length > 0 && engine.prefix_cache === 'off') {
+    throw new ConfigError(
+      'INVALID_VALUE',
+      'engine.kv_tiers has tiers for blocks that are found again, and engine.prefix_cache is off; set it to auto, or kv_tiers to []',
+      { key: 'engine.kv_tiers' },
+    );
+  }
   const blockBytes = 4 * kvFloatsPerToken(spec) * engine.block_size;
   const blocksPerSequence = Math.ceil(maxModelLen / engine.block_size);
   const autoBlocks = Math.min(

@@ -16,6 +16,7 @@ import type { WireNames } from '../plugins/codecs.js';
 import type { CodecTrial } from '../plugins/codec_trial.js';
 import type { JobGate } from '../plugins/gates.js';
 import type { JobPlugin } from '../plugins/plugin_code.js';
+import type { KvStorePlan } from './kv_store_plan.js';
 import { outputRowsAtOnce } from './look.js';
 
 /** How many threads compute in a rank; 'auto': as many as it has cores of its machine. */
@@ -81,6 +82,8 @@ export interface RankJob {
   readonly kvBytesPerStep: number;
   /** Where ranks of other instances read keys and values: at this port and a rank's seat, 0: at any that is free; null: nowhere. */
   readonly kvPort: number | null;
+  /** Where a rank keeps blocks that its cache has no room for; null: nowhere. */
+  readonly kvStore: KvStorePlan | null;
 }
 
 /** What moving experts may take of a rank. */

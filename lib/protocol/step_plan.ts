@@ -192,10 +192,7 @@ export interface FreeOrder {
   readonly sequences: readonly number[];
   /** KV blocks that stay, and whose states go. Default none. */
   readonly states?: readonly number[];
-  /**
-   * Goes to the rank's tiers, with states, as it is before anything is forgotten: to memory, or to disk where there is none. Of a key that is there already this is
-   * the one that counts. Default none.
-   */
+  /** Those of `blocks` that go to the first of the rank's tiers, as they are before anything of this is forgotten. Default none. */
   readonly keep?: readonly KeyedBlock[];
 }
 
@@ -242,13 +239,12 @@ export type HeadToRank =
   | { readonly kind: 'end_grace' }
   /** Obeyed at once, beside the steps. */
   | { readonly kind: 'handover'; readonly order: HandoverOrder }
-  /** Obeyed beside the steps, in order with what is to be forgotten. */
   | { readonly kind: 'store'; readonly order: StoreOrder }
   /** The step that runs, if any, is abandoned, and the job goes on with these ranks. */
   | ({ readonly kind: 'epoch' } & EpochOrder);
 
-/** What a rank does in the order in which it hears of it. */
-export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' | 'handover' | 'store' }>;
+/** What a rank does in the order in which it hears of it; the orders about its tiers beside its steps. */
+export type StepOrder = Exclude<HeadToRank, { readonly kind: 'leave' | 'stay' | 'end_grace' | 'handover' }>;
 
 /** What a rank tells the head. */
 export type RankToHead =

@@ -124,7 +124,10 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     executor.enterEpoch(firstEpoch(joined));
     const report = { ...loaded.report, kvDoor: handover?.place ?? null };
     tell(joined, { kind: 'loaded', report });
-    const outcome = await serveHead({ joined, mesh, executor, handover, crew: loaded.crew, report }, options);
+    const outcome = await serveHead(
+      { joined, mesh, executor, handover, store: null, crew: loaded.crew, report },
+      options,
+    );
     await handover?.close(); // before the cache is gone
     if (outcome.kind !== 'failed') executor.dispose();
     return outcome;

@@ -15,6 +15,7 @@ import { jobOf } from './loaded_rank.js';
 import type { Handover } from './handover/handover.js';
 import type { RankExecutor } from './rank_executor.js';
 import { RankSteps } from './rank_steps.js';
+import type { RankStore } from './store/rank_store.js';
 
 /** What a rank ended with. */
 export interface RankFailure {
@@ -51,6 +52,8 @@ export interface RankServiceParts {
   readonly executor: RankExecutor;
   /** Null: no sequence goes on in another instance. */
   readonly handover: Handover | null;
+  /** Null: nothing is kept of what its cache has no room for. */
+  readonly store: RankStore | null;
   /** Threads that compute; null: there are none. */
   readonly crew: Crew | null;
   readonly report: LoadReport;
@@ -89,12 +92,13 @@ class RankService {
     private readonly endings: Endings,
     private readonly onOver: (outcome: RankOutcome) => void,
   ) {
-    const { joined, executor, crew } = parts;
+    const { joined, executor, store, crew } = parts;
     const { signal } = endings;
     if (!joined.isNewcomer) this.takePart();
     this.steps = new RankSteps({
       rank: joined.rank,
       executor,
+      store,
       onPeerLoss: jobOf(joined).onPeerLoss,
       tell: (message) => this.tell(message),
       onFailed: (error) => void this.failedAt(error),
@@ -121,7 +125,7 @@ class RankService {
       else if (body.kind === 'stay') this.endings.onStanding?.({ kind: 'stays', reason: body.reason });
       else if (body.kind === 'end_grace') this.isLastHead = true;
       else if (body.kind === 'handover') this.parts.handover?.obey(body.order, this.steps.freed);
-      else if (body.kind !== 'store') {
+      else {
         if (body.kind === 'epoch') this.takePart();
         this.steps.take(body);
       }

@@ -2,7 +2,9 @@
 import { CommError, remoteErrorOf } from '../../comm/base/errors.js';
 import type { RankJob } from '../protocol/rank_job.js';
 import type { RankExecutor } from './rank_executor.js';
-import type { RankToHead, StepOrder, StepPlan } from '../protocol/step_plan.js';
+import type { RankStore } from './store/rank_store.js';
+import type { StoreOrder } from '../protocol/kv_store.js';
+import type { FreeOrder, RankToHead, StepOrder, StepPlan } from '../protocol/step_plan.js';
 
 /** What a rank's steps run on, and who hears of them. */
 export interface RankStepsOptions {
@@ -10,6 +12,8 @@ export interface RankStepsOptions {
   readonly executor: Pick<RankExecutor, 'run' | 'free' | 'move' | 'gather' | 'enterEpoch'>;
   /** Other than 'fail': a step that fails because of a peer leaves this rank waiting for the head's next word. */
   readonly onPeerLoss: RankJob['onPeerLoss'];
+  /** Keeps blocks that the cache forgets; null: nobody does. */
+  readonly store: Pick<RankStore, 'keep' | 'obey'> | null;
   readonly tell: (message: RankToHead) => void;
   /** This rank can't go on. */
   readonly onFailed: (error: unknown) => void;
@@ -23,6 +27,10 @@ export class RankSteps {
   private abandoned = new AbortController();
   /** Of the epoch in which a step failed: what is queued behind that step is not run. */
   private failed: AbortSignal | null = null;
+  /** Orders to free that came, and those that are obeyed. */
+  private readonly frees = { numTaken: 0, numObeyed: 0 };
+  /** Orders about tiers, each with how many orders to free came before it. */
+  private storeOrders: { readonly order: StoreOrder; readonly behind: number }[] = [];
 
   constructor(private readonly options: RankStepsOptions) {}
 
@@ -32,6 +40,12 @@ export class RankSteps {
       this.abandoned.abort(new CommError('ABORTED', `the head declared epoch ${message.epoch}; the step runs again`));
       this.abandoned = new AbortController();
     }
+    if (message.kind === 'store') {
+      this.storeOrders.push({ order: message.order, behind: this.frees.numTaken });
+      this.obeyStoreOrders();
+      return;
+    }
+    if (message.kind === 'free') this.frees.numTaken++;
     const { signal } = this.abandoned;
     this.last = this.last.then(() => this.obey(message, signal)).catch(this.options.onFailed);
     if (message.kind === 'free') this.lastFree = this.last;
@@ -49,11 +63,26 @@ export class RankSteps {
     await this.last;
   }
 
-  private async obey(message: StepOrder, signal: AbortSignal): Promise<void> {
+  /** Those whose turn has come: what was to be freed before them is, and nothing that is to be freed later. */
+  private obeyStoreOrders(): void {
+    const { frees, storeOrders } = this;
+    const isDue = ({ behind }: { readonly behind: number }): boolean => behind <= frees.numObeyed;
+    this.storeOrders = storeOrders.filter((each) => !isDue(each));
+    for (const each of storeOrders) if (isDue(each)) this.options.store?.obey(each.order);
+  }
+
+  private free(order: FreeOrder): void {
+    this.options.store?.keep(order.keep ?? []);
+    this.options.executor.free(order);
+    this.frees.numObeyed++;
+    this.obeyStoreOrders();
+  }
+
+  private async obey(message: Exclude<StepOrder, { readonly kind: 'store' }>, signal: AbortSignal): Promise<void> {
     const { executor, tell } = this.options;
     switch (message.kind) {
       case 'free':
-        executor.free(message);
+        this.free(message);
         return;
       case 'move':
         executor.move(message.move);

@@ -7,7 +7,7 @@ import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import * as z from 'zod';
 import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
-import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../config/process_owner.js';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../../base/process_owner.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { userCache } from '../../config/user_cache.js';
 import type { HeadPlace } from '../engine/with_engine.js';

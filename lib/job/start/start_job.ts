@@ -12,6 +12,7 @@ import { Job, type JobParts } from '../job.js';
 import type { JobOptions } from './job_options.js';
 import { kvReachOf } from './kv_reach.js';
 import { newcomersOf, othersMayCome } from './open_door.js';
+import { kvStorePlanOf } from '../../protocol/kv_store_plan.js';
 import { kvSizesOf } from '../../protocol/kv_transfer.js';
 import { numStatesOf } from '../../protocol/limits.js';
 import { LocalRanks, type LocalRanksOrders } from '../local_ranks.js';
@@ -216,6 +217,7 @@ export function rankJobOf(options: JobOptions): RankJob {
     moves: moveLimitsOf(config, spec),
     kvBytesPerStep: config.comm.on_peer_loss === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
     kvPort: config.cluster.enabled ? config.cluster.kv_port : null,
+    kvStore: kvStorePlanOf(config, spec, options.fingerprint ?? null),
   };
   return { ...told, phy2log: placement.phy2log, digest: jobDigest(told) };
 }

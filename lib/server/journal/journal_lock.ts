@@ -5,7 +5,7 @@
 import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../config/process_owner.js';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../../base/process_owner.js';
 
 /** Somebody else has the journal. */
 export interface OtherHolder {

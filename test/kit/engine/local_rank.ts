@@ -74,6 +74,7 @@ export class LocalRank {
     this.steps = new RankSteps({
       rank,
       executor,
+      store: null,
       onPeerLoss,
       tell: (body) => this.tell(body),
       onFailed: (error) => {
@@ -90,7 +91,7 @@ export class LocalRank {
       const body = message.body as HeadToRank;
       if (body.kind === 'leave') this.leave();
       else if (body.kind === 'handover') this.handOver(body.order);
-      else if (body.kind !== 'end_grace' && body.kind !== 'stay' && body.kind !== 'store') this.take(body);
+      else if (body.kind !== 'end_grace' && body.kind !== 'stay') this.take(body);
     });
   }
 

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { HubFault } from '../../../bench/pull/hub_exchange.js';
 import { hubModel } from '../../../bench/pull/hub_model.js';
-import { ownerText, thisOwner } from '../../../lib/config/process_owner.js';
+import { ownerText, thisOwner } from '../../../base/process_owner.js';
 import { HubError, type HubErrorCode } from '../../../lib/hub/errors.js';
 import { smallModel, someBytes, withHub, type Pulling } from '../../kit/hub/pulling.js';
 import { errorOf } from '../../kit/rejects.js';

@@ -141,31 +141,30 @@ describe('a job whose sequences go on elsewhere', () => {
     await job.close();
     expect(job.handover(0, release)).to.equal(false);
   });
+});
 
-  it('tells members what to do with their tiers, and tells on what they say of them, also what nobody listened to', async () => {
+describe('a job whose ranks keep blocks in tiers', () => {
+  const drop = { kind: 'drop', tier: 'ram', keys: ['k'] } as const;
+
+  it('tells its members, and tells on what they say of their tiers, what they said before anybody listened too', async () => {
     const { job, say, told, come } = playedJob(2, { onPeerLoss: 'mask', numSeats: 3 });
-    const said = (rank: number): ControlMessage => ({
-      type: 'job',
-      body: { kind: 'store', found: [], lost: [`of ${rank}`] },
-    });
-    say[1]!(said(1));
-    const heard: string[] = [];
-    job.watchStores({
-      onNews: (rank, { lost }) => void heard.push(`${rank} lost ${lost.join()}`),
-      onLifted: (rank, { load, numBlocks }) => void heard.push(`${rank}: ${numBlocks} blocks of ${load}`),
-    });
+    const found = { kind: 'store', found: [{ key: 'a', hasState: false }], lost: [] } as const;
+    const lifted = { kind: 'lifted', load: 4, numBlocks: 2, payloadBytes: 120, tookMs: 1, lost: ['b'] } as const;
     void job.step([planOf(1), planOf(1)]);
     await come(2); // no member yet
-    told.length = 0;
-    const order = { kind: 'cancel_load', load: 4 } as const;
-    expect([0, 1, 2, 9].map((rank) => job.store(rank, order))).to.deep.equal([true, true, false, false]);
-    expect(told).to.deep.equal(['0: store', '1: store']);
-    const lifted = { kind: 'lifted', load: 4, numBlocks: 3, payloadBytes: 12, tookMs: 1, lost: [] } as const;
+    for (const rank of [1, 2]) say[rank]!({ type: 'job', body: found });
+    const heard: string[] = [];
+    job.watchStores({
+      onLifted: (rank, { load, numBlocks, lost }) => heard.push(`${rank}: ${numBlocks} of ${load}, not ${lost.join()}`),
+      onNews: (rank, news) => heard.push(`${rank}: has ${news.found.map(({ key }) => key).join()}`),
+    });
     for (const rank of [0, 2]) say[rank]!({ type: 'job', body: lifted });
-    for (const rank of [0, 2]) say[rank]!(said(rank));
-    expect(heard).to.deep.equal(['1 lost of 1', '0: 3 blocks of 4', '0 lost of 0']);
+    expect(heard).to.deep.equal(['1: has a', '0: 2 of 4, not b']);
+    told.length = 0;
+    expect([0, 1, 2, 9].map((rank) => job.store(rank, drop))).to.deep.equal([true, true, false, false]);
+    expect(told).to.deep.equal(['0: store', '1: store']);
     await job.close();
-    expect(job.store(0, order)).to.equal(false);
+    expect(job.store(0, drop)).to.equal(false);
   });
 });
 

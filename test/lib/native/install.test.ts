@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, readlink, stat, watch, writeFile } from 'node
 import { basename, dirname, join, relative } from 'node:path';
 import { NativeError } from '../../../lib/native/errors.js';
 import { installNative, removeNative, type InstallOptions } from '../../../lib/native/install.js';
-import { thisOwner } from '../../../lib/config/process_owner.js';
+import { thisOwner } from '../../../base/process_owner.js';
 import { partialPath } from '../../../lib/native/partial_folder.js';
 import { fakeInstallation, type FakeInstallation, type FakeParts } from '../../kit/native/fake_installation.js';
 import { errorOf } from '../../kit/rejects.js';

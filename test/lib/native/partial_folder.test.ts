@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { NativeError } from '../../../lib/native/errors.js';
-import { thisOwner } from '../../../lib/config/process_owner.js';
+import { thisOwner } from '../../../base/process_owner.js';
 import { makePartialFolder, partialPath, removeLeftovers } from '../../../lib/native/partial_folder.js';
 import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';

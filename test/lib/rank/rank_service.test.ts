@@ -80,6 +80,7 @@ class Scene {
       ...{
         mesh: createLocalMeshes(1)[0]!,
         handover: handover as unknown as Handover,
+        store: null,
         crew: null,
         report: { pid: 1 } as LoadReport,
       },

@@ -5,6 +5,7 @@ import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import { lostError } from '../../../comm/mesh/mailbox_errors.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
+import type { StoreOrder } from '../../../lib/protocol/kv_store.js';
 import type { RankToHead, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
 import { errorOf } from '../../kit/rejects.js';
 
@@ -43,6 +44,10 @@ class Story {
         free: ({ blocks, sequences }) => this.lines.push(`free ${blocks.join()} of ${sequences.join()}`),
         enterEpoch: ({ epoch, members }) => this.lines.push(`enter ${epoch} with ${members.join()}`),
       },
+      store: {
+        keep: (blocks) => blocks.length > 0 && this.lines.push(`keep ${blocks.map(({ block }) => block).join()}`),
+        obey: ({ kind }) => this.lines.push(kind),
+      },
       tell: (message) => {
         this.lines.push(lineOf(message));
         this.heard();
@@ -74,6 +79,31 @@ const untilAborted = (_plan: StepPlan, signal: AbortSignal): Promise<StepResult>
   });
 
 describe('the steps of a rank', () => {
+  it('blocks are kept before they are forgotten; orders about tiers wait for no step, but for what was to be freed before them', async () => {
+    let end = (): void => undefined;
+    const story = new Story('mask', (each) => new Promise((resolve) => (end = () => resolve(resultOf(each)))));
+    const keep = (block: number): void =>
+      story.steps.take({ kind: 'free', blocks: [block], sequences: [7], keep: [{ block, key: 'k' }] });
+    const order = (kind: 'load' | 'cancel_load' | 'demote'): void => {
+      const load = { kind, load: 1, keys: [], order: { load: 1, blocks: [] } };
+      story.steps.take({ kind: 'store', order: load as unknown as StoreOrder });
+    };
+    story.steps.take({ kind: 'step', plan: plan(1) });
+    order('demote');
+    await new Promise(setImmediate); // it begins
+    keep(3);
+    order('load');
+    order('cancel_load');
+    keep(4);
+    order('demote');
+    expect(story.lines).to.deep.equal(['demote', 'run 1']);
+    end();
+    await story.steps.freed;
+    order('load');
+    const behind = ['keep 3', 'free 3 of 7', 'load', 'cancel_load', 'keep 4', 'free 4 of 7', 'demote', 'load'];
+    expect(story.lines).to.deep.equal(['demote', 'run 1', 'result 1', ...behind]);
+  });
+
   it('messages are obeyed in order', async () => {
     const story = new Story('mask', (each) => Promise.resolve(resultOf(each)));
     story.steps.take({ kind: 'step', plan: plan(1) });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Writable } from 'node:stream';
-import { isRunning, thisOwner } from '../../../lib/config/process_owner.js';
+import { isRunning, thisOwner } from '../../base/process_owner.js';
 
 describe('a process that is known by name', () => {
   it('runs for as long as it can do anything: not when only its parent’s question is missing', async function () {
