@@ -4,6 +4,7 @@
  */
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { RemoteError } from '../../comm/base/errors.js';
+import type { KeyedBlock } from './kv_store.js';
 import { rowFloatsPerToken } from '../model/spec/cache_layout.js';
 import { numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
 
@@ -59,9 +60,37 @@ export interface PullOrder {
   readonly blocks: readonly number[];
 }
 
-/** What came of a {@link PullOrder}: all of it, or why not. */
+/**
+ * To a rank that has blocks: whoever knows the token may read these, by their places in the list. Those in its cache stay until it hears otherwise, since the lease is
+ * released before they are forgotten; one that is in no tier any more ends the reading. Why: docs/decisions/kv_store.md#a-loan-holds-nothing
+ */
+export interface LendOrder extends KvLease {
+  readonly items: readonly LentBlock[];
+}
+
+/** `block`: in its cache; null: in a tier of it. */
+export interface LentBlock {
+  readonly key: string;
+  readonly block: number | null;
+}
+
+/** To a rank where blocks are to be that another one lends: they become blocks here one after the other, each whole, and none behind one that can't be had. */
+export interface FetchOrder {
+  /** Of this job, among the pulls; reports name it. */
+  readonly pull: number;
+  readonly lease: KvLease;
+  /** Where the rank that lends listens. */
+  readonly place: Address;
+  /** The place of the first of them in the lease's list. */
+  readonly first: number;
+  readonly blocks: readonly KeyedBlock[];
+}
+
+/** What came of a {@link PullOrder} or a {@link FetchOrder}: all of it, or why not. */
 export interface PullReport {
   readonly pull: number;
+  /** Of a fetch: that are there, from the first one on, also where not all came. */
+  readonly numBlocks?: number;
   /** On the wire, without headers. */
   readonly payloadBytes: number;
   /** Since the order came. */
@@ -73,5 +102,7 @@ export interface PullReport {
 export type HandoverOrder =
   | { readonly kind: 'lease'; readonly lease: LeaseOrder }
   | { readonly kind: 'release'; readonly lease: string }
+  | { readonly kind: 'lend'; readonly lend: LendOrder }
   | { readonly kind: 'pull'; readonly order: PullOrder }
+  | { readonly kind: 'fetch'; readonly order: FetchOrder }
   | { readonly kind: 'cancel_pull'; readonly pull: number };
