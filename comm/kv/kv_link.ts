@@ -1,5 +1,5 @@
 /**
- * Keys and values of a sequence on their way from a rank of one instance to a rank of another, as both ends see it. n tokens, F floats of a token in one layer.
+ * Keys and values on their way from a rank to another one, as both ends see it: rows of a sequence, or whole blocks. n tokens, F floats of a token in one layer.
  * Over WebSockets: ws_kv.ts. Why: docs/decisions/handover.md#who-asks-pulls
  */
 import type { Address } from '../ws/door/dial.js';
@@ -33,22 +33,47 @@ export interface KvArrival extends KvRows {
   readonly payloadBytes: number;
 }
 
-/** Somebody who proved a lease and told its wish, as the source sees it. */
-export interface KvReader {
-  readonly wish: KvWish;
+/** What a target wants of blocks that are lent: `numBlocks` from place `first` of the lease's list on, and what it takes a block to be. */
+export interface KvBlocksWish {
+  readonly first: number;
+  readonly numBlocks: number;
+  /** Of the rows of a block. */
+  readonly rowBytes: number;
+  /** That a block has behind its rows where it keeps a state; 0 where no layer has one. */
+  readonly stateBytes: number;
+}
+
+/** A block as it is outside its cache. */
+export interface KvBlock {
+  /** Its place in the lease's list. */
+  readonly at: number;
+  /** A character per byte: both ends know it, and it doesn't travel. */
+  readonly key: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The source's end of a link, to which a target told its wish. */
+export interface KvReaderOf<Wish, Content> {
+  readonly wish: Wish;
   /** Aborted when the link has ended. */
   readonly gone: AbortSignal;
-  /** Resolves when there is room for the next ones, or the link has ended. */
-  send(rows: KvRows): Promise<void>;
+  /** Resolves when there is room for the next, or the link has ended. */
+  send(content: Content): Promise<void>;
   /** Ends the link behind what was sent, and says why. The target ends it when it has all. Idempotent. */
   end(error: unknown): void;
 }
+
+/** Somebody who proved a lease of a sequence, as the source sees it. */
+export type KvReader = KvReaderOf<KvWish, KvRows>;
+/** Somebody who proved a lease of blocks, as the source sees it. */
+export type KvBlocksReader = KvReaderOf<KvBlocksWish, KvBlock>;
 
 /** Who is let in, and what is done with them. */
 export interface KvLeases {
   /** Null: there is no such lease. */
   tokenOf(lease: string): string | null;
   onReader(lease: string, reader: KvReader): void;
+  onBlocksReader(lease: string, reader: KvBlocksReader): void;
 }
 
 /** Where others read. */
@@ -59,19 +84,36 @@ export interface KvDoor {
 }
 
 /** What a source sends, as the target sees it. */
-export interface KvStream {
-  /** The next rows; null: all have come. @throws CommError: why there are none */
-  next(): Promise<KvArrival | null>;
+export interface KvStreamOf<Content> {
+  /** The next; null: all has come. @throws CommError: why there is none */
+  next(): Promise<Content | null>;
   /** Idempotent. */
   close(): void;
 }
 
-/** Whose rows a target wants. */
-export interface KvDialOptions {
+/** Rows of a sequence. */
+export type KvStream = KvStreamOf<KvArrival>;
+/** Blocks, each when it is whole. */
+export type KvBlockStream = KvStreamOf<KvBlock>;
+
+/** Who lets a target read. */
+export interface KvPlace {
   readonly place: Address;
   readonly lease: LeaseProof;
-  readonly wish: KvWish;
   readonly signal: AbortSignal;
+}
+
+/** Whose rows a target wants. */
+export interface KvDialOptions extends KvPlace {
+  readonly wish: KvWish;
+}
+
+/** Which blocks it wants. */
+export interface KvBlocksDialOptions extends KvPlace {
+  /** Without their number. */
+  readonly wish: Omit<KvBlocksWish, 'numBlocks'>;
+  /** What they are to hold: at least one. */
+  readonly keys: readonly string[];
 }
 
 /** How rows travel between instances. */
@@ -80,4 +122,6 @@ export interface KvNetwork {
   open(leases: KvLeases): Promise<KvDoor>;
   /** @throws CommError UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, ABORTED, … */
   dial(options: KvDialOptions): Promise<KvStream>;
+  /** As {@link dial}. */
+  dialBlocks(options: KvBlocksDialOptions): Promise<KvBlockStream>;
 }

@@ -2,10 +2,12 @@
 import * as z from 'zod';
 import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
 import { remoteError } from '../job/messages.js';
-import type { KvWish } from './kv_link.js';
+import type { KvBlocksWish, KvWish } from './kv_link.js';
 
 /** Largest control message. */
 export const MAX_KV_MESSAGE_BYTES = 8192;
+/** That one lease lends. */
+export const MAX_LENT_BLOCKS = 65_536;
 
 const token = z.int().min(0).max(0xffffffff);
 const WISH = z
@@ -17,16 +19,25 @@ const WISH = z
     rowFloats: z.int().min(1).max(0xffffffff),
   })
   .refine(({ from, to }) => from < to);
-const PULL = z.object({ type: z.literal('pull'), wish: WISH });
+const count = (min: number) => z.int().min(min).max(0x7fffffff);
+const BLOCKS_WISH = z
+  .object({ first: count(0), numBlocks: count(1), rowBytes: count(1), stateBytes: count(0) })
+  .refine(({ first, numBlocks }) => first + numBlocks <= MAX_LENT_BLOCKS);
+const ASKED = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('pull'), wish: WISH }),
+  z.object({ type: z.literal('fetch'), wish: BLOCKS_WISH }),
+]);
 const FAILED = z.object({ type: z.literal('failed'), error: remoteError });
 
+/** What a target asks for: rows of a sequence, or blocks. */
+export type KvAsked =
+  { readonly type: 'pull'; readonly wish: KvWish } | { readonly type: 'fetch'; readonly wish: KvBlocksWish };
+
 /** Target → source, first: what it wants. */
-export const encodeWish = (wish: KvWish): string => JSON.stringify({ type: 'pull', wish });
+export const encodeAsked = (asked: KvAsked): string => JSON.stringify(asked);
 
 /** @throws CommError PROTOCOL */
-export function decodeWish(message: Uint8Array, isBinary: boolean): KvWish {
-  return parse(PULL, message, isBinary).wish;
-}
+export const decodeAsked = (message: Uint8Array, isBinary: boolean): KvAsked => parse(ASKED, message, isBinary);
 
 /** Source → target, last: why there are no more rows. */
 export const encodeFailure = (error: unknown): string =>

@@ -5,11 +5,21 @@ import type { TlsOptions } from '../base/tls.js';
 import { dial, type Address } from '../ws/door/dial.js';
 import type { OnRefused } from '../ws/door/refusals.js';
 import { WsServer } from '../ws/door/ws_server.js';
-import { maxKvFrameBytes } from './kv_frames.js';
-import type { KvDialOptions, KvDoor, KvLeases, KvNetwork, KvStream } from './kv_link.js';
-import { encodeWish, MAX_KV_MESSAGE_BYTES } from './kv_messages.js';
+import { BlockIntake, maxBlockFrameBytes } from './block_frames.js';
+import { KvIntake, maxKvFrameBytes } from './kv_frames.js';
+import type {
+  KvBlocksDialOptions,
+  KvBlockStream,
+  KvDialOptions,
+  KvDoor,
+  KvLeases,
+  KvNetwork,
+  KvPlace,
+  KvStream,
+} from './kv_link.js';
+import { encodeAsked, MAX_KV_MESSAGE_BYTES, type KvAsked } from './kv_messages.js';
 import { WsKvReader } from './ws_kv_reader.js';
-import { WsKvStream } from './ws_kv_stream.js';
+import { WsKvStream, type FrameIntake } from './ws_kv_stream.js';
 
 const KV_PATH = '/expertwire/kv';
 
@@ -49,7 +59,11 @@ export class WsKvNetwork implements KvNetwork {
       admit: () => undefined,
       onPeer: (ws, socket, identity) => {
         const { lease } = identity as z.infer<typeof IDENTITY>;
-        const reader = new WsKvReader(ws, socket, (ready) => leases.onReader(lease, ready));
+        const reader = new WsKvReader(ws, socket, (asked) =>
+          asked.type === 'pull'
+            ? leases.onReader(lease, reader.ofRows(asked.wish))
+            : leases.onBlocksReader(lease, reader.ofBlocks(asked.wish)),
+        );
         readers.add(reader);
         reader.gone.addEventListener('abort', () => readers.delete(reader), { once: true });
       },
@@ -64,14 +78,29 @@ export class WsKvNetwork implements KvNetwork {
   }
 
   /** @throws CommError UNREACHABLE, AUTH_FAILED, VERSION_MISMATCH, ABORTED or INVALID_ARGUMENT */
-  dial({ place, lease, wish, signal }: KvDialOptions): Promise<KvStream> {
+  dial({ wish, ...where }: KvDialOptions): Promise<KvStream> {
+    return this.ask(where, { type: 'pull', wish }, new KvIntake(wish), maxKvFrameBytes(wish));
+  }
+
+  /** As {@link dial}. */
+  dialBlocks({ wish: asked, keys, ...where }: KvBlocksDialOptions): Promise<KvBlockStream> {
+    const wish = { ...asked, numBlocks: keys.length };
+    return this.ask(where, { type: 'fetch', wish }, new BlockIntake(wish, keys), maxBlockFrameBytes(wish));
+  }
+
+  private ask<Content>(
+    { place, lease, signal }: KvPlace,
+    asked: KvAsked,
+    intake: FrameIntake<Content>,
+    maxFrameBytes: number,
+  ): Promise<WsKvStream<Content>> {
     const { tls, timeoutMs } = this.options;
     const target = { address: place, path: KV_PATH, secret: lease.token, tls, purpose: 'kv' } as const;
-    const maxPayload = Math.max(maxKvFrameBytes(wish), MAX_KV_MESSAGE_BYTES);
+    const maxPayload = Math.max(maxFrameBytes, MAX_KV_MESSAGE_BYTES);
     const how = { identity: { lease: lease.id }, maxPayload, timeoutMs, isThere: true, signal };
     return dial({ ...target, ...how }, (ws) => {
-      ws.send(encodeWish(wish));
-      return new WsKvStream(ws, { wish, timeoutMs });
+      ws.send(encodeAsked(asked));
+      return new WsKvStream(ws, intake, timeoutMs);
     });
   }
 }

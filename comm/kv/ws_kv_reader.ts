@@ -3,9 +3,10 @@ import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { Deadline } from '../base/deadline.js';
 import { CommError } from '../base/errors.js';
+import { blockFrames } from './block_frames.js';
 import { encodeKvFrame } from './kv_frames.js';
-import type { KvReader, KvRows, KvWish } from './kv_link.js';
-import { decodeWish, encodeFailure } from './kv_messages.js';
+import type { KvBlocksReader, KvBlocksWish, KvReader, KvWish } from './kv_link.js';
+import { decodeAsked, encodeFailure, type KvAsked } from './kv_messages.js';
 
 /** How long who proved a lease may take to say what it wants. */
 const WISH_MS = 30_000;
@@ -14,15 +15,15 @@ const MAX_BUFFERED_BYTES = 1024 * 1024;
 const KEEP_ALIVE_MS = 10_000;
 
 /** One who proved a lease, from the turn on in which its handshake ended. */
-export class WsKvReader implements KvReader {
+export class WsKvReader {
   private readonly ended = new AbortController();
-  private asked: KvWish | undefined;
+  private hasAsked = false;
 
-  /** `onReady`: it told its wish. */
+  /** `onAsked`: it told what it wants, once. */
   constructor(
     private readonly ws: WebSocket,
     socket: Socket,
-    private readonly onReady: (reader: WsKvReader) => void,
+    private readonly onAsked: (asked: KvAsked) => void,
   ) {
     // A machine that vanished sends no FIN.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
@@ -39,28 +40,44 @@ export class WsKvReader implements KvReader {
     });
   }
 
-  get wish(): KvWish {
-    return this.asked!; // nobody has it before
-  }
-
+  /** Aborted when the link has ended. */
   get gone(): AbortSignal {
     return this.ended.signal;
   }
 
+  /** As one that wants rows. */
+  ofRows(wish: KvWish): KvReader {
+    return { wish, ...this.face, send: (rows) => this.send(encodeKvFrame(rows, wish)) };
+  }
+
+  /** As one that wants blocks. */
+  ofBlocks(wish: KvBlocksWish): KvBlocksReader {
+    return {
+      ...{ wish, ...this.face },
+      send: async (block) => {
+        for (const frame of blockFrames(block)) await this.send(frame);
+      },
+    };
+  }
+
+  private get face(): Pick<KvReader, 'gone' | 'end'> {
+    return { gone: this.gone, end: (error) => this.end(error) };
+  }
+
   /** Waits while the target takes less than comes. */
-  send(rows: KvRows): Promise<void> {
+  private send(frame: Uint8Array): Promise<void> {
     if (this.gone.aborted || this.ws.readyState !== this.ws.OPEN) return Promise.resolve();
     return new Promise((resolve) => {
       const isFull = this.ws.bufferedAmount > MAX_BUFFERED_BYTES;
       // Called when it has left for the socket, and when the link has ended.
-      this.ws.send(encodeKvFrame(rows, this.wish), () => {
+      this.ws.send(frame, () => {
         if (isFull) resolve();
       });
       if (!isFull) resolve();
     });
   }
 
-  /** What was sent before comes before. */
+  /** Says why there is no more, behind what was sent before. */
   end(error: unknown): void {
     if (this.ws.readyState !== this.ws.OPEN) return;
     this.ws.send(encodeFailure(error));
@@ -68,13 +85,15 @@ export class WsKvReader implements KvReader {
   }
 
   private hear(message: Uint8Array, isBinary: boolean): void {
+    let asked: KvAsked;
     try {
-      if (this.asked !== undefined) throw new CommError('PROTOCOL', 'two wishes on one link; open a link for each');
-      this.asked = decodeWish(message, isBinary);
+      if (this.hasAsked) throw new CommError('PROTOCOL', 'two wishes on one link; open a link for each');
+      asked = decodeAsked(message, isBinary);
     } catch (error) {
       this.end(error);
       return;
     }
-    this.onReady(this);
+    this.hasAsked = true;
+    this.onAsked(asked);
   }
 }

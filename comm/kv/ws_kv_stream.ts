@@ -2,14 +2,15 @@
 import type { WebSocket } from 'ws';
 import { Deadline } from '../base/deadline.js';
 import { CommError } from '../base/errors.js';
-import { KvIntake } from './kv_frames.js';
-import type { KvArrival, KvStream, KvWish } from './kv_link.js';
+import type { KvStreamOf } from './kv_link.js';
 import { decodeFailure } from './kv_messages.js';
 
-/** What was asked for, and how long the source may give no sign of life. */
-export interface WsKvStreamOptions {
-  readonly wish: KvWish;
-  readonly timeoutMs: number;
+/** Checks what was asked for, frame by frame. */
+export interface FrameIntake<Content> {
+  /** Everything has come. */
+  readonly isComplete: boolean;
+  /** Null: there is nothing whole yet. @throws CommError for anything else than is due */
+  take(frame: Uint8Array): Content | null;
 }
 
 /** So much may wait here: the rest waits in the socket, and then at the source. */
@@ -18,8 +19,7 @@ const MAX_WAITING_BYTES = 2 * 1024 * 1024;
 const PINGS_PER_TIMEOUT = 6;
 
 /** Frames of an accepted link, in their order. Nothing is read of it while too many of them wait. */
-export class WsKvStream implements KvStream {
-  private readonly intake: KvIntake;
+export class WsKvStream<Content> implements KvStreamOf<Content> {
   private readonly waiting: Uint8Array[] = [];
   private waitingBytes = 0;
   private failure: CommError | null = null;
@@ -27,12 +27,12 @@ export class WsKvStream implements KvStream {
   private deadline: Deadline | null = null;
   private readonly pings: NodeJS.Timeout;
 
+  /** `timeoutMs`: how long the source may give no sign of life. */
   constructor(
     private readonly ws: WebSocket,
-    private readonly options: WsKvStreamOptions,
+    private readonly intake: FrameIntake<Content>,
+    private readonly timeoutMs: number,
   ) {
-    const { wish, timeoutMs } = options;
-    this.intake = new KvIntake(wish);
     this.pings = setInterval(() => ws.ping(), timeoutMs / PINGS_PER_TIMEOUT);
     this.listen();
     ws.on('message', (data, isBinary) => this.hear(data as Buffer, isBinary));
@@ -42,8 +42,15 @@ export class WsKvStream implements KvStream {
   }
 
   /** What came before the link ended comes first. */
-  async next(): Promise<KvArrival | null> {
-    if (this.intake.isComplete) return null;
+  async next(): Promise<Content | null> {
+    while (!this.intake.isComplete) {
+      const content = this.intake.take(await this.nextFrame());
+      if (content !== null) return content;
+    }
+    return null;
+  }
+
+  private async nextFrame(): Promise<Uint8Array> {
     while (this.waiting.length === 0) {
       if (this.failure !== null) throw this.failure;
       await new Promise<void>((resolve) => (this.wake = resolve));
@@ -54,7 +61,7 @@ export class WsKvStream implements KvStream {
       this.ws.resume();
       this.listen();
     }
-    return this.intake.take(frame);
+    return frame;
   }
 
   /** Nothing more is read. */
@@ -79,7 +86,7 @@ export class WsKvStream implements KvStream {
   private listen(): void {
     this.deadline?.cancel();
     if (this.failure !== null || this.ws.isPaused) return;
-    const { timeoutMs } = this.options;
+    const { timeoutMs } = this;
     this.deadline = new Deadline(timeoutMs, () => {
       this.fail(lost(`no sign of life in ${timeoutMs} ms`));
       this.ws.terminate();

@@ -5,7 +5,7 @@
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { RemoteError } from '../../comm/base/errors.js';
 import type { KeyedBlock } from './kv_store.js';
-import { rowFloatsPerToken } from '../model/spec/cache_layout.js';
+import { rowFloatsPerToken, stateFloatsOf } from '../model/spec/cache_layout.js';
 import { numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
 
 /** Lets who knows its token read one sequence's keys and values, and nothing else. Why: docs/decisions/handover.md#a-token-for-each-lease */
@@ -31,6 +31,22 @@ export interface KvShape {
 export const kvShapeOf = (spec: Pick<ModelSpec, 'layers' | 'attention'>): KvShape => ({
   numLayers: numAttentionLayersOf(spec),
   rowFloats: rowFloatsPerToken(spec.attention),
+});
+
+/** What blocks take outside a cache (KvCache in decoder.ts): their rows, and the state of those that keep one. */
+export interface BlockBytes {
+  readonly rows: number;
+  /** 0 where all layers have keys and values. */
+  readonly state: number;
+}
+
+/** Of a model's blocks of `blockSize` tokens. */
+export const blockBytesOf = (
+  spec: Pick<ModelSpec, 'layers' | 'attention' | 'hiddenSize'>,
+  blockSize: number,
+): BlockBytes => ({
+  rows: 4 * numAttentionLayersOf(spec) * blockSize * rowFloatsPerToken(spec.attention),
+  state: 4 * stateFloatsOf(spec.layers, spec.hiddenSize),
 });
 
 /** To the rank that has a sequence: its rows may be read from now on, those that are there and those that its steps will write. */

@@ -10,7 +10,7 @@ import { CountGather } from '../../experts/placement/count_gather.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { WsKvNetwork } from '../../comm/kv/ws_kv.js';
 import type { Transformer } from '../model/transformer.js';
-import { kvShapeOf, type PullReport } from '../protocol/handover.js';
+import { blockBytesOf, kvShapeOf, type PullReport } from '../protocol/handover.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { wireNamed } from '../plugins/codecs.js';
@@ -143,7 +143,7 @@ async function openHandover(
   { cache, spec }: Transformer,
   { tls, onRefused, kvReach = joined.reach }: RankOptions,
 ): Promise<Handover | null> {
-  const { kvPort, timeoutMs } = jobOf(joined);
+  const { kvPort, timeoutMs, blockSize } = jobOf(joined);
   if (kvPort === null) return null;
   const { bind: host, advertise } = kvReach;
   const listen = { host, port: kvPort === 0 ? 0 : kvPort + joined.rank };
@@ -152,7 +152,9 @@ async function openHandover(
   const tellPulled = (report: PullReport): void => {
     if (joined.link.isOpen) tell(joined, { kind: 'pulled', ...report });
   };
-  return Handover.open({ cache, shape, network, tell: tellPulled });
+  const blockBytes = blockBytesOf(spec, blockSize);
+  const readTier = (): Promise<null> => Promise.resolve(null);
+  return Handover.open({ cache, shape, blockBytes, readTier, network, tell: tellPulled });
 }
 
 /** Of a rank that joins later nobody knows yet: the head tells it whom it meets. */

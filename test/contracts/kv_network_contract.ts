@@ -3,7 +3,16 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { CommError } from '../../comm/index.js';
 import { rowsPerFrame } from '../../comm/kv/kv_frames.js';
-import type { KvDoor, KvNetwork, KvReader, KvStream, KvWish } from '../../comm/kv/kv_link.js';
+import type {
+  KvBlocksDialOptions,
+  KvBlocksReader,
+  KvBlockStream,
+  KvDoor,
+  KvNetwork,
+  KvReader,
+  KvStream,
+  KvWish,
+} from '../../comm/kv/kv_link.js';
 import { rejection } from '../kit/errors.js';
 import { randomFrom, randomValues } from '../refs/random.js';
 
@@ -16,6 +25,7 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
   describe(`keys and values between instances, ${name}`, () => {
     let source: Source;
     let dial: (wish: KvWish, proof?: Partial<typeof LEASE>, signal?: AbortSignal) => Promise<KvStream>;
+    let dialBlocks: (wish: KvBlocksDialOptions['wish'], keys: readonly string[]) => Promise<KvBlockStream>;
 
     beforeEach(async () => {
       const networks = open();
@@ -23,6 +33,8 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
       const target = networks();
       dial = (wish, proof = {}, signal = NEVER) =>
         target.dial({ place: source.door.address, lease: { ...LEASE, ...proof }, wish, signal });
+      dialBlocks = (wish, keys) =>
+        target.dialBlocks({ place: source.door.address, lease: LEASE, wish, keys, signal: NEVER });
     });
     afterEach(() => source.door.close());
 
@@ -119,6 +131,45 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
       await rejection(dial({ from: 0, to: 2, wire: 'f32', ...SHAPE }), 'UNREACHABLE');
     });
 
+    it('come as whole blocks, each bit by bit, of any length, and each when its last piece is there', async () => {
+      const sizes = { rowBytes: 2 ** 20 + 12, stateBytes: 40 };
+      const keys = ['a', 'b', 'c'].map((key) => key.repeat(32));
+      const target = await dialBlocks({ first: 5, ...sizes }, keys);
+      const reader = await source.blocksReader();
+      expect(reader.wish).to.deep.equal({ first: 5, numBlocks: 3, ...sizes });
+      const random = randomFrom(4);
+      const all = keys.map((_, i) => {
+        const numBytes = sizes.rowBytes + (i === 1 ? sizes.stateBytes : 0);
+        return Uint8Array.from({ length: numBytes }, () => random() * 256);
+      });
+      const sending = (async () => {
+        for (const [i, key] of keys.entries()) await reader.send({ at: 5 + i, key, bytes: all[i]! });
+      })();
+      for (const [i, bytes] of all.entries()) {
+        const block = (await target.next())!;
+        expect([block.at, block.key]).to.deep.equal([5 + i, keys[i]]);
+        expect(Buffer.compare(block.bytes, bytes)).to.equal(0);
+      }
+      expect(await target.next()).to.equal(null);
+      await sending;
+      target.close();
+    });
+
+    it('are no block of another key, nor half of one', async () => {
+      const sizes = { rowBytes: 8, stateBytes: 0 };
+      const other = await dialBlocks({ first: 0, ...sizes }, ['a']);
+      await (await source.blocksReader()).send({ at: 0, key: 'b', bytes: new Uint8Array(8) });
+      await rejection(other.next(), 'PROTOCOL');
+      other.close();
+      const cut = await dialBlocks({ first: 0, ...sizes }, ['a', 'b']);
+      const reader = await source.blocksReader();
+      await reader.send({ at: 0, key: 'a', bytes: new Uint8Array(8) });
+      reader.end(new CommError('CLOSED', 'it is gone'));
+      expect((await cut.next())!.at).to.equal(0);
+      await rejection(cut.next(), 'CLOSED');
+      cut.close();
+    });
+
     it('are not waited for by who was told to stop', async () => {
       await rejection(
         dial({ from: 0, to: 2, wire: 'f32', ...SHAPE }, {}, AbortSignal.abort(new Error('stop'))),
@@ -133,6 +184,7 @@ class Source {
   readonly door!: KvDoor;
   isOver = false;
   private readonly came: KvReader[] = [];
+  private readonly cameForBlocks: KvBlocksReader[] = [];
   private wake: () => void = () => undefined;
 
   static async open(network: KvNetwork): Promise<Source> {
@@ -143,6 +195,10 @@ class Source {
         source.came.push(reader);
         source.wake();
       },
+      onBlocksReader: (_, reader) => {
+        source.cameForBlocks.push(reader);
+        source.wake();
+      },
     });
     return Object.assign(source, { door });
   }
@@ -150,6 +206,11 @@ class Source {
   async reader(): Promise<KvReader> {
     while (this.came.length === 0) await new Promise<void>((resolve) => (this.wake = resolve));
     return this.came.shift()!;
+  }
+
+  async blocksReader(): Promise<KvBlocksReader> {
+    while (this.cameForBlocks.length === 0) await new Promise<void>((resolve) => (this.wake = resolve));
+    return this.cameForBlocks.shift()!;
   }
 }
 

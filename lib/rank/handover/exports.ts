@@ -1,5 +1,5 @@
 /** Sequences of this rank whose keys and values others may read: leases, and who reads by them. */
-import type { KvLeases, KvReader } from '../../../comm/kv/kv_link.js';
+import type { KvReader } from '../../../comm/kv/kv_link.js';
 import { CommError } from '../../../comm/base/errors.js';
 import type { KvCache, SequencePart } from '../../model/decoder/decoder.js';
 import type { KvShape, LeaseOrder } from '../../protocol/handover.js';
@@ -18,7 +18,7 @@ export interface ExportsParts {
 }
 
 /** The leases of one rank. What steps write is told by its executor. */
-export class Exports implements KvLeases, RowsWatch {
+export class Exports implements RowsWatch {
   private readonly leases = new Map<string, Lease>();
   private readonly bySequence = new Map<number, readonly Lease[]>();
 

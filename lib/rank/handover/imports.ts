@@ -1,18 +1,26 @@
 /**
- * Keys and values of sequences that go on here: read from ranks of other instances.
+ * Keys and values that come here: rows of sequences that go on here, and blocks, read from other ranks.
  * Why: docs/decisions/handover.md#a-pull-writes-beside-the-steps-but-behind-what-is-to-be-forgotten
  */
 import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import { remoteErrorOf } from '../../../comm/base/errors.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
-import type { KvShape, PullOrder, PullReport } from '../../protocol/handover.js';
+import type { FetchOrder, KvShape, PullOrder, PullReport } from '../../protocol/handover.js';
+import { fetchBlocks, type FetchParts } from './fetching.js';
 
-/** Where rows come from and go to, and who hears what came of a pull. */
-export interface ImportsParts {
-  readonly cache: Pick<KvCache, 'writeRows'>;
+/** Where rows and blocks come from and go to, and who hears what came of a pull. */
+export interface ImportsParts extends FetchParts {
+  readonly cache: Pick<KvCache, 'write' | 'writeRows'>;
   readonly shape: KvShape;
-  readonly network: Pick<KvNetwork, 'dial'>;
+  readonly network: Pick<KvNetwork, 'dial' | 'dialBlocks'>;
   readonly tell: (report: PullReport) => void;
+}
+
+/** What a pull brought by now. */
+export interface Got {
+  payloadBytes: number;
+  /** Of a fetch. */
+  numBlocks?: number;
 }
 
 /** The pulls of one rank. */
@@ -23,11 +31,12 @@ export class Imports {
 
   /** Begins to read; nothing is written before `freed`, when what the blocks held before is forgotten. */
   pull(order: PullOrder, freed: Promise<void>): void {
-    const cancelled = new AbortController();
-    this.running.set(order.pull, cancelled);
-    void this.run(order, freed, cancelled.signal).finally(() => {
-      if (this.running.get(order.pull) === cancelled) this.running.delete(order.pull);
-    });
+    this.begin(order.pull, (signal, got) => this.read(order, freed, { signal, got }));
+  }
+
+  /** As {@link pull}, of whole blocks. */
+  fetch(order: FetchOrder, freed: Promise<void>): void {
+    this.begin(order.pull, (signal, got) => fetchBlocks(order, this.parts, { freed, signal, got }));
   }
 
   /** From now on nothing is written, and nobody hears of this pull again. */
@@ -41,15 +50,19 @@ export class Imports {
     for (const pull of [...this.running.keys()]) this.cancel(pull);
   }
 
-  private async run(order: PullOrder, freed: Promise<void>, signal: AbortSignal): Promise<void> {
+  private begin(pull: number, read: (signal: AbortSignal, got: Got) => Promise<void>): void {
+    const cancelled = new AbortController();
+    const { signal } = cancelled;
+    this.running.set(pull, cancelled);
     const startMs = performance.now();
-    const got = { payloadBytes: 0 };
+    const got: Got = { payloadBytes: 0 };
     const end = (error?: unknown): void => {
       if (signal.aborted) return;
-      const report = { pull: order.pull, ...got, tookMs: performance.now() - startMs };
+      this.running.delete(pull);
+      const report = { pull, ...got, tookMs: performance.now() - startMs };
       this.parts.tell(error === undefined ? report : { ...report, error: remoteErrorOf(error) });
     };
-    await this.read(order, freed, { signal, got }).then(
+    void read(signal, got).then(
       () => end(),
       (error: unknown) => end(error),
     );
@@ -58,7 +71,7 @@ export class Imports {
   private async read(
     { place, lease, wire, from, to, blocks }: PullOrder,
     freed: Promise<void>,
-    { signal, got }: { readonly signal: AbortSignal; readonly got: { payloadBytes: number } },
+    { signal, got }: { readonly signal: AbortSignal; readonly got: Got },
   ): Promise<void> {
     if (from >= to) return;
     const { network, shape, cache } = this.parts;

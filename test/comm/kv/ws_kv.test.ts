@@ -114,6 +114,7 @@ describe('a source over WebSockets', () => {
     door = await networkOf().open({
       tokenOf: (lease) => (lease === LEASE.id ? LEASE.token : null),
       onReader: (_, reader) => void readers.push(reader),
+      onBlocksReader: () => undefined,
     });
   });
   afterEach(() => door.close());

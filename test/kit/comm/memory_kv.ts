@@ -1,18 +1,21 @@
 /** Ranks of several instances in this process read each other's keys and values: as over sockets, but for the sockets. Frames are encoded and checked as they are there. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { CommError, errorOfRemote, remoteErrorOf } from '../../../comm/base/errors.js';
+import { BlockIntake, blockFrames } from '../../../comm/kv/block_frames.js';
 import { encodeKvFrame, KvIntake } from '../../../comm/kv/kv_frames.js';
 import type {
-  KvArrival,
+  KvBlocksDialOptions,
+  KvBlockStream,
   KvDialOptions,
   KvDoor,
   KvLeases,
   KvNetwork,
+  KvPlace,
   KvReader,
-  KvRows,
   KvStream,
-  KvWish,
+  KvStreamOf,
 } from '../../../comm/kv/kv_link.js';
+import type { FrameIntake } from '../../../comm/kv/ws_kv_stream.js';
 
 /** Who hears of one rank's frames, and how long it waits for another. */
 export interface MemoryKvOptions {
@@ -50,7 +53,7 @@ export class MemoryKv implements KvNetwork {
   /** It says nothing any more, and hears nothing. */
   isSilent = false;
   /** Of its own door. */
-  readonly links = new Set<MemoryKvLink>();
+  readonly links = new Set<MemoryKvLink<unknown>>();
   leases: KvLeases | null = null;
 
   constructor(
@@ -69,7 +72,28 @@ export class MemoryKv implements KvNetwork {
     return Promise.resolve({ address: { host: 'localhost', port: this.port }, close });
   }
 
-  async dial({ place, lease, wish, signal }: KvDialOptions): Promise<KvStream> {
+  async dial({ wish, ...where }: KvDialOptions): Promise<KvStream> {
+    const { source, link } = await this.linkTo(where, new KvIntake(wish));
+    const send: KvReader['send'] = (rows) => link.send(encodeKvFrame(rows, wish));
+    setImmediate(() => source.leases?.onReader(where.lease.id, { wish, ...link.face, send }));
+    return link.stream;
+  }
+
+  async dialBlocks({ wish: asked, keys, ...where }: KvBlocksDialOptions): Promise<KvBlockStream> {
+    const wish = { ...asked, numBlocks: keys.length };
+    const { source, link } = await this.linkTo(where, new BlockIntake(wish, keys));
+    setImmediate(() =>
+      source.leases?.onBlocksReader(where.lease.id, {
+        ...{ wish, ...link.face },
+        send: async (block) => {
+          for (const frame of blockFrames(block)) await link.send(frame);
+        },
+      }),
+    );
+    return link.stream;
+  }
+
+  private async linkTo<Content>({ place, lease, signal }: KvPlace, intake: FrameIntake<Content>) {
     await turn();
     const source = this.space.doors.get(place.port);
     if (source === undefined) throw new CommError('UNREACHABLE', `nothing answers at port ${place.port}; is it open?`);
@@ -81,9 +105,7 @@ export class MemoryKv implements KvNetwork {
     if (source.leases!.tokenOf(lease.id) !== lease.token) {
       throw new CommError('AUTH_FAILED', 'no lease of that token is in force; ask for another');
     }
-    const link = new MemoryKvLink(this.space, wish, source, this);
-    setImmediate(() => source.leases?.onReader(lease.id, link));
-    return link.stream;
+    return { source, link: new MemoryKvLink(this.space, intake, source, this) };
   }
 
   /** It is killed. */
@@ -94,33 +116,32 @@ export class MemoryKv implements KvNetwork {
   }
 }
 
-class MemoryKvLink implements KvReader {
+class MemoryKvLink<Content> {
   private readonly ended = new AbortController();
   private readonly waiting: Uint8Array[] = [];
   private failure: CommError | null = null;
   private wakeTarget: () => void = () => undefined;
   private wakeSource: () => void = () => undefined;
-  private readonly intake: KvIntake;
 
   constructor(
     private readonly space: MemoryKvSpace,
-    readonly wish: KvWish,
+    private readonly intake: FrameIntake<Content>,
     private readonly source: MemoryKv,
     private readonly target: MemoryKv,
   ) {
-    this.intake = new KvIntake(wish);
     source.links.add(this);
   }
 
-  get gone(): AbortSignal {
-    return this.ended.signal;
+  /** Of whoever sends. */
+  get face(): Pick<KvReader, 'gone' | 'end'> {
+    return { gone: this.ended.signal, end: (error) => this.end(error) };
   }
 
-  async send(rows: KvRows): Promise<void> {
+  async send(frame: Uint8Array): Promise<void> {
     this.source.options.onSend?.();
     this.space.onFrame();
     if (this.isLost()) return;
-    this.waiting.push(encodeKvFrame(rows, this.wish));
+    this.waiting.push(frame);
     setImmediate(() => this.wakeTarget());
     while (!this.isLost() && (this.waiting.length > MAX_WAITING || this.source.isSilent)) {
       await new Promise<void>((resolve) => (this.wakeSource = resolve));
@@ -131,7 +152,7 @@ class MemoryKvLink implements KvReader {
     return this.failure !== null;
   }
 
-  end(error: unknown): void {
+  private end(error: unknown): void {
     const { code, text } = errorOfRemote(remoteErrorOf(error));
     this.lose(code, text);
   }
@@ -145,13 +166,20 @@ class MemoryKvLink implements KvReader {
     this.wakeSource();
   }
 
-  readonly stream: KvStream = {
+  readonly stream: KvStreamOf<Content> = {
     next: () => this.next(),
     close: () => this.lose('ABORTED', 'nobody wants these rows any more; ask again'),
   };
 
-  private async next(): Promise<KvArrival | null> {
-    if (this.intake.isComplete) return null;
+  private async next(): Promise<Content | null> {
+    while (!this.intake.isComplete) {
+      const content = this.intake.take(await this.nextFrame());
+      if (content !== null) return content;
+    }
+    return null;
+  }
+
+  private async nextFrame(): Promise<Uint8Array> {
     while (this.waiting.length === 0 || this.target.isSilent || this.source.isSilent) {
       if (this.failure !== null) throw this.failure;
       if (this.source.isSilent) this.loseLater();
@@ -161,7 +189,7 @@ class MemoryKvLink implements KvReader {
     const frame = this.waiting.shift()!;
     this.wakeSource();
     await turn();
-    return this.intake.take(frame);
+    return frame;
   }
 
   private loseLater(): void {

@@ -2,7 +2,14 @@
 import type { Address } from '../../../comm/ws/door/dial.js';
 import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
-import { kvShapeOf, type HandoverOrder, type KvShape, type PullReport } from '../../../lib/protocol/handover.js';
+import {
+  blockBytesOf,
+  kvShapeOf,
+  type HandoverOrder,
+  type KvShape,
+  type PullReport,
+} from '../../../lib/protocol/handover.js';
+import type { KeyedBlock } from '../../../lib/protocol/kv_store.js';
 import { Handover } from '../../../lib/rank/handover/handover.js';
 import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
 import { heldMemory, type HeldMemory } from '../kernels/held_memory.js';
@@ -17,6 +24,8 @@ export class Instance {
   private own!: Handover;
   private readonly reports: PullReport[] = [];
   private wake: () => void = () => undefined;
+  /** Blocks of rank 0 that are in no cache, by key. */
+  readonly tier = new Map<string, Uint8Array>();
 
   /** Rank 0 hands over; `network` is its. */
   static async start(modelDir: string, network: KvNetwork, options: LocalJobOptions = {}): Promise<Instance> {
@@ -30,7 +39,11 @@ export class Instance {
         instance.wake();
       };
       const shape = kvShapeOf(model.spec);
-      instance.own = await Handover.open({ cache: model.cache, shape, network, tell });
+      instance.own = await Handover.open({
+        ...{ cache: model.cache, shape, network, tell },
+        blockBytes: blockBytesOf(model.spec, model.cache.blockSize),
+        readTier: (key) => Promise.resolve(instance.tier.get(key) ?? null),
+      });
       return instance.own.watch;
     };
     instance.job = await startLocalJob(modelDir, { reduce: 'source', ...options, rows });
@@ -65,6 +78,21 @@ export class Instance {
   lease(numTokens: number, id = LEASE.id): void {
     const blocks = blocksOf(0).slice(0, Math.ceil(numTokens / this.cache.blockSize));
     this.obey({ kind: 'lease', lease: { ...LEASE, id, sequence: 0, blocks, numTokens } });
+  }
+
+  /** These blocks may be read, whose keys are their numbers there; null: from the tier. */
+  lend(blocks: readonly (number | null)[], keys = blocks.map(String), id = LEASE.id): void {
+    this.obey({ kind: 'lend', lend: { ...LEASE, id, items: blocks.map((block, i) => ({ block, key: keys[i]! })) } });
+  }
+
+  /** Into these blocks here, from the first one of the lease on that `first` says. */
+  fetch(
+    source: Instance,
+    blocks: readonly KeyedBlock[],
+    { first = 0, pull = 0, freed, ...lease }: FetchOptions = {},
+  ): void {
+    const order = { pull, lease: { ...LEASE, ...lease }, place: source.place, first, blocks };
+    this.obey({ kind: 'fetch', order }, freed);
   }
 
   /** Into sequence 0 here, with the number of its first token. */
@@ -103,6 +131,10 @@ export class Instance {
     await this.own.close();
     await this.job.close();
   }
+}
+
+export interface FetchOptions extends Omit<PullOptions, 'wire'> {
+  readonly first?: number;
 }
 
 export interface PullOptions {

@@ -1,0 +1,38 @@
+/** Blocks that another rank lends, on their way into this one's cache. Why: docs/decisions/kv_store.md#blocks-not-rows */
+import type { KvNetwork } from '../../../comm/kv/kv_link.js';
+import type { KvCache } from '../../model/decoder/decoder.js';
+import type { BlockBytes, FetchOrder } from '../../protocol/handover.js';
+import type { Got } from './imports.js';
+
+/** Where blocks come from and go to. */
+export interface FetchParts {
+  readonly cache: Pick<KvCache, 'write'>;
+  readonly blockBytes: BlockBytes;
+  readonly network: Pick<KvNetwork, 'dialBlocks'>;
+}
+
+/** Each is written when it is whole, and none before `freed`, when what the blocks held before is forgotten. @throws CommError: why there are no more; what the cache says */
+export async function fetchBlocks(
+  { place, lease, first, blocks }: FetchOrder,
+  { cache, blockBytes, network }: FetchParts,
+  { freed, signal, got }: { readonly freed: Promise<void>; readonly signal: AbortSignal; readonly got: Got },
+): Promise<void> {
+  got.numBlocks = 0;
+  if (blocks.length === 0) return;
+  const wish = { first, rowBytes: blockBytes.rows, stateBytes: blockBytes.state };
+  const stream = await network.dialBlocks({ place, lease, wish, keys: blocks.map(({ key }) => key), signal });
+  const stop = (): void => stream.close();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await freed;
+    for (let next = await stream.next(); next !== null; next = await stream.next()) {
+      if (signal.aborted) return;
+      cache.write(blocks[next.at - first]!.block, next.bytes);
+      got.numBlocks++;
+      got.payloadBytes += next.bytes.byteLength;
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stream.close();
+  }
+}
