@@ -1,0 +1,90 @@
+/** Whether blocks are brought from elsewhere or their tokens computed: what was measured of both says what is cheaper. Pure. Why: docs/decisions/kv_store.md#brought-or-computed */
+import { LinearFit } from './linear_fit.js';
+
+/** Where blocks come from: tiers of the same rank, another rank, another instance. */
+export const BLOCK_ORIGINS = ['ram', 'disk', 'rank', 'instance'] as const;
+/** One of {@link BLOCK_ORIGINS}. */
+export type BlockOrigin = (typeof BLOCK_ORIGINS)[number];
+
+/** How many from where, in one go; nothing is from two of the groups below. */
+export type BlockNumbers = Readonly<Partial<Record<BlockOrigin, number>>>;
+
+/** Tokens that follow each other and would be computed, in terms of a sequence. */
+export interface ComputedTokens {
+  readonly numTokens: number;
+  /** Of the first of them. */
+  readonly position: number;
+  /** That are computed behind them in any case: at least one. */
+  readonly numBehind: number;
+}
+
+/** Work of one rank in a step. */
+export interface StepWork {
+  readonly numTokens: number;
+  /** Tokens that attention reads: for each token those before it. */
+  readonly numReads: number;
+}
+
+/** What comes in one go, and is paid for once. */
+const GROUPS: readonly (readonly BlockOrigin[])[] = [['ram', 'disk'], ['rank'], ['instance']];
+/** Before so many were measured nothing is known. */
+const MIN_BROUGHT = 3;
+const MIN_STEPS = 8;
+/** So often what is dearer is done all the same: it may have become cheaper, and nobody would see it. */
+const REFUSALS_PER_TRIAL = 32;
+
+/** What one engine measured. */
+export class KvCosts {
+  private readonly bringing = GROUPS.map((origins) => new LinearFit(1 + origins.length));
+  private readonly computing = new LinearFit(3);
+  private readonly numRefused = GROUPS.map(() => 0);
+
+  /** @param maxStepTokens that a rank computes in one step at most */
+  constructor(private readonly maxStepTokens: number) {}
+
+  /** Blocks came, and took so long from the order to the report. */
+  brought(blocks: BlockNumbers, ms: number): void {
+    const group = groupOf(blocks);
+    if (group >= 0 && ms > 0) this.bringing[group]!.add(amountsOf(group, blocks), ms);
+  }
+
+  /** A step took so long; `work`: of the rank that had most to do. */
+  computed({ numTokens, numReads }: StepWork, ms: number): void {
+    if (numTokens > 0 && ms > 0) this.computing.add([1, numTokens, numReads], ms);
+  }
+
+  /** What it takes; null: too little was measured. */
+  bringMs(blocks: BlockNumbers): number | null {
+    const group = groupOf(blocks);
+    const fit = this.bringing[group];
+    return fit === undefined || fit.numSamples < MIN_BROUGHT ? null : fit.msOf(amountsOf(group, blocks));
+  }
+
+  /** What computing these takes more than computing what is behind them alone; null: too little was measured. */
+  computeMs({ numTokens, position, numBehind }: ComputedTokens): number | null {
+    if (this.computing.numSamples < MIN_STEPS) return null;
+    const stepsFor = (tokens: number): number => Math.ceil(tokens / this.maxStepTokens);
+    const numSteps = stepsFor(numTokens + numBehind) - stepsFor(numBehind);
+    return this.computing.msOf([numSteps, numTokens, readsOf(position, numTokens)]);
+  }
+
+  /** Whether to bring them. What isn't known is tried; what was dearer is, now and then. */
+  worth(blocks: BlockNumbers, tokens: ComputedTokens): boolean {
+    const [bringMs, computeMs] = [this.bringMs(blocks), this.computeMs(tokens)];
+    if (bringMs === null || computeMs === null || bringMs <= computeMs) return true;
+    const group = groupOf(blocks);
+    this.numRefused[group] = (this.numRefused[group]! + 1) % REFUSALS_PER_TRIAL;
+    return this.numRefused[group] === 0;
+  }
+}
+
+/** For each of these tokens those before it. */
+export const readsOf = (position: number, numTokens: number): number => numTokens * (position + numTokens / 2);
+
+const groupOf = (blocks: BlockNumbers): number =>
+  GROUPS.findIndex((origins) => origins.some((origin) => (blocks[origin] ?? 0) > 0));
+
+const amountsOf = (group: number, blocks: BlockNumbers): number[] => [
+  1,
+  ...GROUPS[group]!.map((origin) => blocks[origin] ?? 0),
+];
