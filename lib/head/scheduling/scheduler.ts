@@ -97,7 +97,7 @@ export class Scheduler {
   }
 
   get counts(): SchedulerCounts {
-    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted };
+    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted, tiers: {} };
   }
 
   /** What waits and what runs. */
@@ -110,7 +110,8 @@ export class Scheduler {
       const numUsedBlocks = this.blocks.numUsed(rank);
       const [numCachedBlocks, numPinnedBlocks] = [this.blocks.numCached(rank), this.blocks.numPinned(rank)];
       const numPrefillTokens = this.numPrefillTokens[rank] ?? 0;
-      return { rank, numRunning, numKvBlocks, numUsedBlocks, numCachedBlocks, numPinnedBlocks, numPrefillTokens };
+      const blocks = { numKvBlocks, numUsedBlocks, numCachedBlocks, numPinnedBlocks, tiers: [] };
+      return { rank, numRunning, ...blocks, numPrefillTokens };
     });
     return loadOf(this.waiting.size, ranks);
   }

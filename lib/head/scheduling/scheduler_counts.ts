@@ -1,4 +1,5 @@
 /** What a scheduler did. */
+import type { TierTotals } from '../../protocol/kv_use.js';
 
 /** Since the start. */
 export interface SchedulerCounts {
@@ -23,10 +24,12 @@ export interface SchedulerCounts {
   readonly numArrived: number;
   /** Tokens of theirs that came from there. */
   readonly numArrivedTokens: number;
+  /** What lies below the KV blocks of ranks. */
+  readonly tiers: TierTotals;
 }
 
 /** Counts that grow. */
-export type SchedulerCounter = Record<Exclude<keyof SchedulerCounts, 'numEvictedBlocks'>, number>;
+export type SchedulerCounter = Record<Exclude<keyof SchedulerCounts, 'numEvictedBlocks' | 'tiers'>, number>;
 
 /** Nothing happened yet. */
 export const noCounts = (): SchedulerCounter => ({

@@ -1,4 +1,5 @@
 /** What a scheduler has in hand at a moment, for whoever watches. */
+import type { TierUse } from '../../protocol/kv_use.js';
 
 /** How unevenly something is spread over ranks: the most over the mean. 1: evenly, or there is nothing. */
 export type Imbalance = number;
@@ -14,6 +15,8 @@ export interface RankUse {
   readonly numCachedBlocks: number;
   /** Cached ones that are pinned for a time: they make room last. */
   readonly numPinnedBlocks: number;
+  /** What lies below its KV blocks, the nearest first; empty where it keeps nothing there. */
+  readonly tiers: readonly TierUse[];
   /** Prompt tokens, and tokens that were computed anew, of the step that was planned last. */
   readonly numPrefillTokens: number;
 }

@@ -19,6 +19,7 @@ export class PlayedToldEngine implements ToldEngine {
       numUsedBlocks: 3 + rank,
       numCachedBlocks: 5,
       numPinnedBlocks: 0,
+      tiers: [],
       numPrefillTokens: 0,
     },
   }));

@@ -94,7 +94,7 @@ export class PlayedEngine implements ServedEngine {
   }
 
   get load(): ServedEngine['load'] {
-    const blocks = { numKvBlocks: 1024, numUsedBlocks: 0, numCachedBlocks: 0, numPinnedBlocks: 0 };
+    const blocks = { numKvBlocks: 1024, numUsedBlocks: 0, numCachedBlocks: 0, numPinnedBlocks: 0, tiers: [] };
     const ranks = [{ rank: 0, numRunning: this.numRunning, ...blocks, numPrefillTokens: 0 }];
     return { numWaiting: 0, ranks, imbalance: { kvUse: 1, numRunning: 1, prefillTokens: 1 } };
   }

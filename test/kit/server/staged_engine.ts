@@ -86,7 +86,7 @@ export class StagedEngine implements ServedEngine {
   counts: SchedulerCounts = {
     ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
     numMoved: 0,
-    ...{ numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0 },
+    ...{ numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, tiers: {} },
   };
   private numSteps = 0;
   private readonly watching = new Set<EngineObserver>();
@@ -153,7 +153,13 @@ export class StagedEngine implements ServedEngine {
     of: (rank: number) => Pick<RankUse, 'numRunning' | 'numUsedBlocks'> & Partial<RankUse>,
   ): SchedulerLoad {
     const ranks = [...Array(this.shape.numRanks).keys()].filter((rank) => !this.lost.has(rank));
-    const idle = { numKvBlocks: this.limits.numKvBlocks, numCachedBlocks: 0, numPinnedBlocks: 0, numPrefillTokens: 0 };
+    const idle = {
+      numKvBlocks: this.limits.numKvBlocks,
+      numCachedBlocks: 0,
+      numPinnedBlocks: 0,
+      tiers: [],
+      numPrefillTokens: 0,
+    };
     return loadOf(
       numWaiting,
       ranks.map((rank) => ({ rank, ...idle, ...of(rank) })),

@@ -48,7 +48,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   load: SchedulerLoad;
   counts: SchedulerCounts = {
     ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
-    ...{ numMoved: 0, numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0 },
+    ...{ numMoved: 0, numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, tiers: {} },
   };
   rebalancing: RebalanceStats | null = null;
   scaling: ScalingStats | null = null;
@@ -74,7 +74,14 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     );
     const zeros = (): number[] => ranks.map(() => 0);
     this.totals = ranks.map(() => ({ dispatchBytes: zeros(), combineBytes: zeros(), waitMs: zeros() }));
-    const idle = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPinnedBlocks: 0, numPrefillTokens: 0 };
+    const idle = {
+      numRunning: 0,
+      numUsedBlocks: 0,
+      numCachedBlocks: 0,
+      numPinnedBlocks: 0,
+      tiers: [],
+      numPrefillTokens: 0,
+    };
     this.load = {
       numWaiting: 0,
       ranks: ranks.map((rank) => ({ rank, numKvBlocks: LIMITS.numKvBlocks, ...idle })),

@@ -25,6 +25,7 @@ function played(numRanks: number, options: Partial<ScalerOptions> = {}, knowsAtO
     numUsedBlocks: 1,
     numCachedBlocks: 0,
     numPinnedBlocks: 0,
+    tiers: [],
     numPrefillTokens: 0,
   };
   const scaler = new Scaler({

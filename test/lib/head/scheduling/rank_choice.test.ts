@@ -68,6 +68,7 @@ describe('what a scheduler says of its load', () => {
         numUsedBlocks: 3,
         numCachedBlocks: 0,
         numPinnedBlocks: 0,
+        tiers: [],
         numPrefillTokens: 12,
       },
       {
@@ -77,6 +78,7 @@ describe('what a scheduler says of its load', () => {
         numUsedBlocks: 2,
         numCachedBlocks: 0,
         numPinnedBlocks: 0,
+        tiers: [],
         numPrefillTokens: 8,
       },
     ]);
