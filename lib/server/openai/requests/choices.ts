@@ -4,6 +4,7 @@ import type { SamplingParams } from '../../../protocol/sampling.js';
 import { ApiError } from '../../base/api_error.js';
 import type { ServedEngine } from '../../base/served_engine.js';
 import type { GenerationFields } from './fields.js';
+import { pinMsOf } from './kept_fields.js';
 import { checkPromptLogprobs } from './prompt_logprobs.js';
 import type { Prompt } from './prompts.js';
 import type { SamplingDefaults } from './sampling_defaults.js';
@@ -73,6 +74,7 @@ function requestOf(
   { maxNewTokens, logprobs, promptLogprobs, id }: Wanted,
 ): GenerationRequest {
   const { min_tokens: minTokens } = fields;
+  const pinMs = pinMsOf(fields);
   if (minTokens != null && minTokens > maxNewTokens) {
     throw new ApiError(
       'INVALID_VALUE',
@@ -95,6 +97,7 @@ function requestOf(
     returnRoutedExperts: fields.return_routed_experts ?? false,
     ...(fields.return_router_logits != null && { returnRouterLogits: fields.return_router_logits }),
     id,
+    ...(pinMs > 0 && { pinMs }),
     ...(logprobs !== null && { logprobs }),
     ...(promptLogprobs !== null && { promptLogprobs }),
   };

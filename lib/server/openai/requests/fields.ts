@@ -5,6 +5,7 @@ import { MAX_LISTED_TOKENS } from '../../../protocol/sampling.js';
 import { resumeField } from '../../cluster/resume_field.js';
 import { transferParams } from '../../cluster/transfer_params.js';
 import { flag, integer, name, number, tokenList } from '../../base/plain_fields.js';
+import { keptFields } from './kept_fields.js';
 
 /** Of stop strings; the engine takes no more. */
 const MAX_STOPS = 1024;
@@ -67,6 +68,7 @@ export const generationFields = {
   ...clusterFields,
   ...commonFields,
   ...samplingFields,
+  ...keptFields,
   n: integer(1), // with its prompts up to server.max_choices
   max_tokens: integer(0),
   min_tokens: integer(0),

@@ -4,6 +4,7 @@ import { MAX_LOGPROBS } from '../../../protocol/request.js';
 import { toolCalls } from './chat_request.js';
 import { flag, integer, name } from '../../base/plain_fields.js';
 import { clusterFields, commonFields, samplingFields } from './fields.js';
+import { keptFields } from './kept_fields.js';
 import { refused } from './refused_fields.js';
 
 const MAX_ITEMS = 4096;
@@ -28,6 +29,7 @@ export const responsesRequest = z.object(
   {
     ...commonFields,
     ...samplingFields,
+    ...keptFields,
     ...clusterFields,
     input: z.union([z.string(), z.array(item).min(1).max(MAX_ITEMS)], { error: ITEMS_ERROR }),
     instructions: z.string({ error: 'give a text' }).nullish(),

@@ -11,7 +11,7 @@ describe('fields of requests', () => {
       ...{ repetition_penalty: 1.1, presence_penalty: 0.2, frequency_penalty: -0.3, logit_bias: { 5: 2, 6: -100 } },
       ...{ stop: ['a', 'b'], stop_token_ids: [9], min_tokens: 2, ignore_eos: true, include_stop_str_in_output: true },
       ...{ skip_special_tokens: false, logprobs: 2, prompt_logprobs: 1, priority: -1, allowed_token_ids: [5, 6] },
-      ...{ return_routed_experts: true, request_id: 'mine' },
+      ...{ return_routed_experts: true, request_id: 'mine', kv_pin_ms: 1500 },
     };
     expect((await post(app, '/v1/completions', fields)).statusCode).to.equal(200);
     expect(engine.requests).to.deep.equal([
@@ -28,9 +28,21 @@ describe('fields of requests', () => {
           ...{ allowedTokenIds: [5, 6], minTokens: 2, seed: 3, choice: 0 },
         },
         ...{ stop: ['a', 'b'], stopTokenIds: [9], ignoreEos: true, includeStop: true, skipSpecialTokens: false },
-        ...{ logprobs: 2, promptLogprobs: 1, priority: -1, returnRoutedExperts: true, id: 'mine' },
+        ...{ logprobs: 2, promptLogprobs: 1, priority: -1, returnRoutedExperts: true, id: 'mine', pinMs: 1500 },
       },
     ]);
+  });
+
+  it('say how long keys and values stay, also under the name that OpenAI has for it', async () => {
+    const { app, engine } = await servedApp();
+    const asked = [
+      { prompt_cache_retention: '24h' },
+      { prompt_cache_retention: 'in_memory' },
+      { prompt_cache_retention: '24h', kv_pin_ms: 5 },
+    ];
+    for (const fields of asked) await post(app, '/v1/completions', { prompt: [1], max_tokens: 1, ...fields });
+    await post(app, '/v1/responses', { input: 'Call me', kv_pin_ms: 7 });
+    expect(engine.requests.map(({ pinMs }) => pinMs)).to.deep.equal([86_400_000, undefined, 5, 7]);
   });
 
   it("default to vLLM's values, and the model's generation_config.json", async () => {
@@ -102,9 +114,14 @@ describe('what is wrong with a request is told by the name of the field', () => 
     ...[{ min_p: 2 }, { seed: 0.5 }, { n: 0 }, { max_tokens: -1 }, { stop: '' }, { stop: [1] }, { logprobs: 21 }].map(
       (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
     ),
-    ...[{ presence_penalty: 3 }, { repetition_penalty: 0 }, { stream: 'yes' }, { priority: 0.5 }, { model: 5 }].map(
-      (fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const,
-    ),
+    ...[
+      { presence_penalty: 3 },
+      { repetition_penalty: 0 },
+      { stream: 'yes' },
+      { priority: 0.5 },
+      { kv_pin_ms: 1e9 },
+      { model: 5 },
+    ].map((fields) => ['/v1/completions', fields, Object.keys(fields)[0]!] as const),
     ['/v1/completions', { logit_bias: { x: 1 } }, 'logit_bias.x'],
     ['/v1/completions', { logit_bias: { 5: 101 } }, 'logit_bias.5'],
     ['/v1/completions', { logit_bias: { 7: 1, '007': 1 } }, 'logit_bias.007'],
