@@ -2,6 +2,8 @@
  * Softmax attention over keys and values in blocks. A row's result depends on its own query and on the keys it sees, in the order of their positions: neither
  * on other rows, nor on blocks, nor on what lies in keys that it doesn't see. All that changes is in the lane's scratch memory.
  */
+import { codeQueries } from './code_scores.as';
+import { weighCodes } from './code_values.as';
 import {
   Lane,
   ROWS,
@@ -15,6 +17,7 @@ import {
   sumsOf,
   tileOf,
 } from './lane.as';
+import { BF16, INT8 } from '../memory/memory.as';
 import { gatherQueries } from './queries.as';
 import { scoreRows } from './scores.as';
 import { softmaxRow } from './softmax.as';
@@ -51,7 +54,8 @@ function attendRows(lane: Lane, first: i32, count: i32): void {
   const stride = scoreStride(firstKey, endKey);
   const rowBytes: usize = (<usize>stride) << 2;
   const scores = scoresOf(lane) - ((<usize>firstKey) << 2);
-  gatherQueries(lane, first, count);
+  if (lane.dtype == INT8) codeQueries(lane, first, count);
+  else gatherQueries(lane, first, count);
   scoreRows(lane, count, startKey, endKey, scores, rowBytes);
   for (let row = 0; row < count; row++) {
     const head = (first + row) % lane.numHeads;
@@ -59,7 +63,9 @@ function attendRows(lane: Lane, first: i32, count: i32): void {
     const sum = softmaxRow(scores + <usize>row * rowBytes, startOf(lane, row), endOf(lane, row), sink, tileOf(lane));
     store<f32>(denominatorsOf(lane) + ((<usize>row) << 2), sum);
   }
-  weighRows(lane, count, startKey, endKey, scores, rowBytes);
+  if (lane.dtype == INT8) weighCodes(lane, count, startKey, endKey, scores, rowBytes);
+  else if (lane.dtype == BF16) weighRows<u16>(lane, count, startKey, endKey, scores, rowBytes);
+  else weighRows<f32>(lane, count, startKey, endKey, scores, rowBytes);
   for (let row = 0; row < count; row++) {
     const token = (first + row) / lane.numHeads;
     const head = (first + row) % lane.numHeads;

@@ -1,13 +1,15 @@
 /**
  * Dot products of rows with the columns of a panel [k][16] or [k][4]: to[row][column] = Σ x[row][i] · panel[i][column], one accumulator each over ascending i. Loads
  * and stores are neighbours, so that two vectors become one of 256 bits where there are such; what a tile's height is changes no bits.
+ * T: elements of the panel, f32, or u16 for bf16.
  * Why: docs/decisions/kernels.md#attention-in-panels
  */
 import { madd } from '../linear/math.as';
+import { four, fourthFour, secondFour, thirdFour } from './panels.as';
 import { tileRows } from '../linear/tile_rows.as';
 
 /** Sixteen columns. Rows begin every `apart` bytes, the panel's every `step`, those of `to` every `toApart`. */
-export function dots16(
+export function dots16<T>(
   x: usize,
   apart: usize,
   numRows: i32,
@@ -19,13 +21,14 @@ export function dots16(
 ): void {
   if (tileRows >= 4)
     for (; numRows >= 4; numRows -= 4, x += 4 * apart, to += 4 * toApart)
-      dots4x16(x, apart, panel, step, k, to, toApart);
-  for (; numRows >= 2; numRows -= 2, x += 2 * apart, to += 2 * toApart) dots2x16(x, apart, panel, step, k, to, toApart);
-  if (numRows > 0) dots1x16(x, panel, step, k, to);
+      dots4x16<T>(x, apart, panel, step, k, to, toApart);
+  for (; numRows >= 2; numRows -= 2, x += 2 * apart, to += 2 * toApart)
+    dots2x16<T>(x, apart, panel, step, k, to, toApart);
+  if (numRows > 0) dots1x16<T>(x, panel, step, k, to);
 }
 
 /** Four columns. */
-export function dots4(
+export function dots4<T>(
   x: usize,
   apart: usize,
   numRows: i32,
@@ -35,11 +38,12 @@ export function dots4(
   to: usize,
   toApart: usize,
 ): void {
-  for (; numRows >= 4; numRows -= 4, x += 4 * apart, to += 4 * toApart) dots4x4(x, apart, panel, step, k, to, toApart);
-  for (; numRows > 0; numRows--, x += apart, to += toApart) dots1x4(x, panel, step, k, to);
+  for (; numRows >= 4; numRows -= 4, x += 4 * apart, to += 4 * toApart)
+    dots4x4<T>(x, apart, panel, step, k, to, toApart);
+  for (; numRows > 0; numRows--, x += apart, to += toApart) dots1x4<T>(x, panel, step, k, to);
 }
 
-function dots4x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
+function dots4x16<T>(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
   let x1 = x + apart;
   let x2 = x + 2 * apart;
   let x3 = x + 3 * apart;
@@ -60,10 +64,10 @@ function dots4x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to:
   let d2 = a0;
   let d3 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load(panel);
-    const p1 = v128.load(panel, 16);
-    const p2 = v128.load(panel, 32);
-    const p3 = v128.load(panel, 48);
+    const p0 = four<T>(panel);
+    const p1 = secondFour<T>(panel);
+    const p2 = thirdFour<T>(panel);
+    const p3 = fourthFour<T>(panel);
     panel += step;
     let factor = v128.load32_splat(x);
     a0 = madd(factor, p0, a0);
@@ -110,7 +114,7 @@ function dots4x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to:
   v128.store(to, d3, 48);
 }
 
-function dots2x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
+function dots2x16<T>(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
   let x1 = x + apart;
   let a0 = f32x4.splat(0);
   let a1 = a0;
@@ -121,10 +125,10 @@ function dots2x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to:
   let b2 = a0;
   let b3 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load(panel);
-    const p1 = v128.load(panel, 16);
-    const p2 = v128.load(panel, 32);
-    const p3 = v128.load(panel, 48);
+    const p0 = four<T>(panel);
+    const p1 = secondFour<T>(panel);
+    const p2 = thirdFour<T>(panel);
+    const p3 = fourthFour<T>(panel);
     panel += step;
     let factor = v128.load32_splat(x);
     a0 = madd(factor, p0, a0);
@@ -149,16 +153,16 @@ function dots2x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to:
   v128.store(to, b3, 48);
 }
 
-function dots1x16(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
+function dots1x16<T>(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
   let a0 = f32x4.splat(0);
   let a1 = a0;
   let a2 = a0;
   let a3 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load(panel);
-    const p1 = v128.load(panel, 16);
-    const p2 = v128.load(panel, 32);
-    const p3 = v128.load(panel, 48);
+    const p0 = four<T>(panel);
+    const p1 = secondFour<T>(panel);
+    const p2 = thirdFour<T>(panel);
+    const p3 = fourthFour<T>(panel);
     panel += step;
     const factor = v128.load32_splat(x);
     a0 = madd(factor, p0, a0);
@@ -172,7 +176,7 @@ function dots1x16(x: usize, panel: usize, step: usize, k: i32, to: usize): void 
   v128.store(to, a3, 48);
 }
 
-function dots4x4(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
+function dots4x4<T>(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
   let x1 = x + apart;
   let x2 = x + 2 * apart;
   let x3 = x + 3 * apart;
@@ -181,7 +185,7 @@ function dots4x4(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: 
   let c0 = a0;
   let d0 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load(panel);
+    const p0 = four<T>(panel);
     panel += step;
     let factor = v128.load32_splat(x);
     a0 = madd(factor, p0, a0);
@@ -204,10 +208,10 @@ function dots4x4(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: 
   v128.store(to, d0);
 }
 
-function dots1x4(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
+function dots1x4<T>(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
   let a0 = f32x4.splat(0);
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load(panel);
+    const p0 = four<T>(panel);
     panel += step;
     const factor = v128.load32_splat(x);
     a0 = madd(factor, p0, a0);

@@ -1,17 +1,19 @@
 /**
  * The attention part of a layer with grouped-query attention (Ainslie et al. 2023), and what families add to it: x += residual · attention(norm(x)).
  * A layer's part of a cache block: for each KV head the keys of `blockSize` tokens in panels (panels.as.ts), then their values in panels,
- * `roundUp4(headDim)` floats each, zeros in the padding.
+ * `roundUp4(headDim)` values each, zeros in the padding; of int8 as code_panels.as.ts says.
  */
 import { attendBlock } from './attend.as';
 import { IN_PANELS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
+import { codedBytes, storeKeyCodes, storeValueCodes } from './code_panels.as';
 import { exp4 } from '../linear/math.as';
 import { linear } from '../linear/divided.as';
-import { Matrix, here, padded } from '../memory/memory.as';
+import { BF16, INT8, Matrix, here, padded } from '../memory/memory.as';
 import { applyNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, addVector, clampRows, clearPadding, copyRows, scaleRows, spreadHeads } from '../linear/rows.as';
 import { storeKey, storeValue } from './panels.as';
+import { storeRow } from './stored_rows.as';
 import { Part, Step, attentionWork, blockAt, bytesOf, floats, lacking, mostKeys, partOf } from './step.as';
 import { CHUNK_ROWS, chunksFor, numSlots, ownSlot, parallel, parallelRows } from '../threads/parallel.as';
 
@@ -52,6 +54,8 @@ export class GqaLayer {
   blockSize: i32;
   /** From a block's address to this layer's part. */
   cacheOffset: usize;
+  /** Of keys and values, as in {@link Lane}. */
+  kvDtype: i32;
 }
 
 /** What the chunks of a call have in common: its addresses, all of the step's rows. */
@@ -259,15 +263,43 @@ function appendKeys(l: GqaLayer, s: Step, firstRow: i32, endRow: i32, keys: usiz
 
 /** Tokens first … end − 1 of a part. Head by head: the panel that a token's key is spread over stays in the L1 cache for the next token. */
 function appendHead(l: GqaLayer, part: Part, first: i32, end: i32, head: i32, key: usize, value: usize): void {
-  const width = roundUp4(l.headDim);
   const rowBytes = floats(roundUp4(l.numKvHeads * l.headDim));
-  const laneSize = floats(l.blockSize * width);
+  const bytes = headBytes(l);
   for (let t = first; t < end; t++, key += rowBytes, value += rowBytes) {
     const inBlock = (part.position + t) % l.blockSize;
-    const lane = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>(2 * head) * laneSize;
-    storeKey(lane, l.blockSize, width, inBlock, key, l.headDim);
-    storeValue(lane + laneSize, l.blockSize, width, inBlock, value, l.headDim);
+    const keys = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>(2 * head) * bytes;
+    if (l.kvDtype == INT8) appendCodes(l, keys, keys + bytes, inBlock, key, value);
+    else if (l.kvDtype == BF16) appendHalves(l, keys, keys + bytes, inBlock, key, value);
+    else {
+      storeKey<u32>(keys, l.blockSize, roundUp4(l.headDim), inBlock, key, l.headDim);
+      storeValue<u32>(keys + bytes, l.blockSize, roundUp4(l.headDim), inBlock, value, l.headDim);
+    }
   }
+}
+
+/** Rows become bf16 where they are, before they go into panels. */
+function appendHalves(l: GqaLayer, keys: usize, values: usize, token: i32, key: usize, value: usize): void {
+  const width = roundUp4(l.headDim);
+  storeRow(BF16, key, l.headDim, key, 0);
+  storeRow(BF16, value, l.headDim, value, 0);
+  storeKey<u16>(keys, l.blockSize, width, token, key, l.headDim);
+  storeValue<u16>(values, l.blockSize, width, token, value, l.headDim);
+}
+
+/** The same with codes. */
+function appendCodes(l: GqaLayer, keys: usize, values: usize, token: i32, key: usize, value: usize): void {
+  const width = roundUp4(l.headDim);
+  const word = (<usize>token) << 2;
+  storeRow(INT8, key, l.headDim, key, keys + word);
+  storeRow(INT8, value, l.headDim, value, values + word);
+  storeKeyCodes(keys, l.blockSize, width, token, key, l.headDim);
+  storeValueCodes(values, l.blockSize, width, token, value, l.headDim);
+}
+
+/** Of a block's keys, or of its values, of a KV head. */
+function headBytes(l: GqaLayer): usize {
+  const width = roundUp4(l.headDim);
+  return l.kvDtype == INT8 ? codedBytes(l.blockSize, width) : floats(l.blockSize * width) >> (<usize>l.kvDtype);
 }
 
 /** What all parts and heads have in common. */
@@ -282,6 +314,7 @@ function describeLane(l: GqaLayer, scratch: usize): Lane {
   lane.softmaxScale = l.softmaxScale;
   lane.blockSize = l.blockSize;
   lane.form = IN_PANELS;
+  lane.dtype = l.kvDtype;
   lane.keyBytes = 0;
   lane.valueBytes = 0;
   lane.valueWidth = width;
@@ -325,7 +358,7 @@ function attendUnits(args: usize, index: i32): void {
 }
 
 function describePart(lane: Lane, l: GqaLayer, part: Part, kvHead: i32, pass: Pass): void {
-  const laneSize = floats(l.blockSize * roundUp4(l.headDim));
+  const bytes = headBytes(l);
   const head = <usize>(kvHead * lane.numHeads);
   lane.numTokens = part.numTokens;
   lane.position = part.position;
@@ -333,6 +366,6 @@ function describePart(lane: Lane, l: GqaLayer, part: Part, kvHead: i32, pass: Pa
   lane.queries = pass.queries + <usize>part.rowStart * lane.queryTokenBytes + head * lane.queryHeadBytes;
   lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + head * lane.outHeadBytes;
   lane.sinks = l.sinks == 0 ? 0 : l.sinks + (head << 2);
-  lane.keyOffset = l.cacheOffset + <usize>(2 * kvHead) * laneSize;
-  lane.valueOffset = lane.keyOffset + laneSize;
+  lane.keyOffset = l.cacheOffset + <usize>(2 * kvHead) * bytes;
+  lane.valueOffset = lane.keyOffset + bytes;
 }

@@ -48,6 +48,8 @@ export class Lane {
   outHeadBytes: usize;
   /** {@link laneBytes} at a multiple of 16. */
   scratch: usize;
+  /** Of keys and values: F32, BF16 or INT8 (memory.as.ts); INT8 in panels alone (code_panels.as.ts). */
+  dtype: i32;
 }
 
 /** Scratch memory: tables of ROWS or VALUES words, a tile, then the rows' queries, their sums and their scores. */

@@ -12,18 +12,33 @@ export function panelWidth(count: i32, first: i32): i32 {
   return min(PANEL, count - first);
 }
 
-/** Puts a key of `dim` floats into its place. `keys`: where the block's keys begin, of `width` channels each. */
-export function storeKey(keys: usize, blockSize: i32, width: i32, token: i32, key: usize, dim: i32): void {
+/** Puts a key of `dim` elements into its place. `keys`: where the block's keys begin, of `width` channels each. T: the element, u32 or u16. */
+export function storeKey<T>(keys: usize, blockSize: i32, width: i32, token: i32, key: usize, dim: i32): void {
   const first = token & ~(PANEL - 1);
-  const apart: usize = (<usize>panelWidth(blockSize, first)) << 2;
-  let to = keys + ((<usize>(first * width + token - first)) << 2);
-  for (const end = key + ((<usize>dim) << 2); key < end; key += 4, to += apart) store<f32>(to, load<f32>(key));
+  const apart = <usize>panelWidth(blockSize, first) * sizeof<T>();
+  let to = keys + <usize>(first * width + token - first) * sizeof<T>();
+  for (const end = key + <usize>dim * sizeof<T>(); key < end; key += sizeof<T>(), to += apart)
+    store<T>(to, load<T>(key));
 }
 
 /** The same for a value. */
-export function storeValue(values: usize, blockSize: i32, width: i32, token: i32, value: usize, dim: i32): void {
-  for (let first = 0; first < dim; first += PANEL, value += 4 * PANEL) {
-    const to = values + ((<usize>(first * blockSize + token * panelWidth(width, first))) << 2);
-    memory.copy(to, value, (<usize>panelWidth(dim, first)) << 2);
+export function storeValue<T>(values: usize, blockSize: i32, width: i32, token: i32, value: usize, dim: i32): void {
+  for (let first = 0; first < dim; first += PANEL, value += <usize>PANEL * sizeof<T>()) {
+    const to = values + <usize>(first * blockSize + token * panelWidth(width, first)) * sizeof<T>();
+    memory.copy(to, value, <usize>panelWidth(dim, first) * sizeof<T>());
   }
+}
+
+/** Four elements as floats, and those 4, 8 and 12 behind them. T: f32, or u16 for bf16. */
+export function four<T>(at: usize): v128 {
+  return sizeof<T>() == 4 ? v128.load(at) : i32x4.shl(v128.load16x4_u(at), 16);
+}
+export function secondFour<T>(at: usize): v128 {
+  return sizeof<T>() == 4 ? v128.load(at, 16) : i32x4.shl(v128.load16x4_u(at, 8), 16);
+}
+export function thirdFour<T>(at: usize): v128 {
+  return sizeof<T>() == 4 ? v128.load(at, 32) : i32x4.shl(v128.load16x4_u(at, 16), 16);
+}
+export function fourthFour<T>(at: usize): v128 {
+  return sizeof<T>() == 4 ? v128.load(at, 48) : i32x4.shl(v128.load16x4_u(at, 24), 16);
 }

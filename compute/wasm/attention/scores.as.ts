@@ -1,6 +1,8 @@
 /** Scores of query rows against keys: one accumulator each over ascending channels, whichever rows and keys are computed together. */
 import { dots16, dots4 } from './dots.as';
-import { IN_PANELS, Lane, ROWS, queriesOf, tileOf } from './lane.as';
+import { scoreCodes } from './code_scores.as';
+import { IN_ROWS, Lane, ROWS, queriesOf, tileOf } from './lane.as';
+import { BF16, F32 } from '../memory/memory.as';
 import { PANEL, panelWidth } from './panels.as';
 
 /**
@@ -15,13 +17,16 @@ export function scoreRows(lane: Lane, numRows: i32, firstKey: i32, endKey: i32, 
     const first = max(0, firstKey - blockStart);
     const end = min(lane.blockSize, endKey - blockStart);
     const to = scores + ((<usize>blockStart) << 2);
-    if (lane.form == IN_PANELS) scorePanels(lane, numRows, keys, first & ~(PANEL - 1), end, to, rowBytes);
-    else scoreKeys(lane, numRows, keys, first, end, to, rowBytes);
+    const panel = first & ~(PANEL - 1);
+    if (lane.form == IN_ROWS) scoreKeys(lane, numRows, keys, first, end, to, rowBytes);
+    else if (lane.dtype == F32) scorePanels<f32>(lane, numRows, keys, panel, end, to, rowBytes);
+    else if (lane.dtype == BF16) scorePanels<u16>(lane, numRows, keys, panel, end, to, rowBytes);
+    else scoreCodes(lane, numRows, keys, panel, end, to, rowBytes);
   }
 }
 
-/** Tokens first … end − 1 of a block, from the beginning of a panel on. */
-function scorePanels(
+/** Tokens first … end − 1 of a block, from the beginning of a panel on. T: their elements, f32, or u16 for bf16. */
+function scorePanels<T>(
   lane: Lane,
   numRows: i32,
   keys: usize,
@@ -34,12 +39,22 @@ function scorePanels(
   const width = lane.width;
   for (let token = first; token < end; token += PANEL) {
     const numTokens = panelWidth(lane.blockSize, token);
-    const panel = keys + ((<usize>(token * width)) << 2);
+    const panel = keys + <usize>(token * width) * sizeof<T>();
     const to = scores + ((<usize>token) << 2);
-    if (numTokens == PANEL) dots16(queries, width << 2, numRows, panel, 4 * PANEL, width, to, rowBytes);
+    if (numTokens == PANEL)
+      dots16<T>(queries, width << 2, numRows, panel, <usize>PANEL * sizeof<T>(), width, to, rowBytes);
     else
-      for (let at = 0; at < numTokens << 2; at += 16)
-        dots4(queries, width << 2, numRows, panel + at, numTokens << 2, width, to + at, rowBytes);
+      for (let at = 0; at < numTokens; at += 4)
+        dots4<T>(
+          queries,
+          width << 2,
+          numRows,
+          panel + <usize>at * sizeof<T>(),
+          <usize>numTokens * sizeof<T>(),
+          width,
+          to + 4 * at,
+          rowBytes,
+        );
   }
 }
 
@@ -50,8 +65,8 @@ function scoreKeys(lane: Lane, numRows: i32, keys: usize, first: i32, end: i32, 
   for (let token = first; token < end; token += 4) {
     const key = keys + <usize>token * lane.keyBytes;
     const count = min(4, end - token);
-    if (numRows <= 4) dots4(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
-    else dots16(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    if (numRows <= 4) dots4<f32>(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    else dots16<f32>(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
     transpose(tile, numRows, scores + ((<usize>token) << 2), rowBytes);
   }
 }

@@ -1,27 +1,34 @@
-/** Weighted sums of values: each row's in the order of the keys' positions, over no key that it doesn't see. */
+/** Weighted sums of values: each row's in the order of the keys' positions, over no key that it doesn't see. T: elements of values, f32, or u16 for bf16. */
 import { madd } from '../linear/math.as';
 import { tileRows } from '../linear/tile_rows.as';
 import { IN_PANELS, Lane, VALUES, endOf, startOf, sumsOf, tableOf } from './lane.as';
-import { PANEL, panelWidth } from './panels.as';
+import { PANEL, four, fourthFour, secondFour, thirdFour } from './panels.as';
 
 /** sums[row] = Σ weights[row][key] · value[key], `lane.valueWidth` floats per row. `weights`: where row 0's weight of key 0 would be; rows every `rowBytes`. */
-export function weighRows(lane: Lane, numRows: i32, startKey: i32, endKey: i32, weights: usize, rowBytes: usize): void {
+export function weighRows<T>(
+  lane: Lane,
+  numRows: i32,
+  startKey: i32,
+  endKey: i32,
+  weights: usize,
+  rowBytes: usize,
+): void {
   const width = lane.valueWidth;
   const sumBytes = (<usize>width) << 2;
   const sums = sumsOf(lane);
-  const panelBytes = (<usize>(lane.form == IN_PANELS ? PANEL * lane.blockSize : PANEL)) << 2;
+  const panelBytes = <usize>(lane.form == IN_PANELS ? PANEL * lane.blockSize : PANEL) * sizeof<T>();
   const wholePanels = width & ~(PANEL - 1);
   memory.fill(sums, 0, <usize>numRows * sumBytes);
   for (let key = startKey; key < endKey; key += VALUES) {
     const end = min(key + VALUES, endKey);
     const w = weights + ((<usize>key) << 2);
     let offset: usize = 0;
-    addressValues(lane, key, end, PANEL);
+    addressValues<T>(lane, key, end, PANEL);
     for (let first = 0; first < wholePanels; first += PANEL, offset += panelBytes)
-      weighPanel(lane, numRows, key, end, w, rowBytes, offset, sums + ((<usize>first) << 2), sumBytes);
+      weighPanel<T>(lane, numRows, key, end, w, rowBytes, offset, sums + ((<usize>first) << 2), sumBytes);
     if (wholePanels == width) continue;
-    addressValues(lane, key, end, width - wholePanels);
-    weighNarrow(
+    addressValues<T>(lane, key, end, width - wholePanels);
+    weighNarrow<T>(
       lane,
       numRows,
       key,
@@ -37,8 +44,8 @@ export function weighRows(lane: Lane, numRows: i32, startKey: i32, endKey: i32, 
 }
 
 /** The table of the addresses of the values of keys first … end − 1: where they would begin if all panels were before one of `numChannels`. */
-function addressValues(lane: Lane, first: i32, end: i32, numChannels: i32): void {
-  const step = lane.form == IN_PANELS ? (<usize>numChannels) << 2 : lane.valueBytes;
+function addressValues<T>(lane: Lane, first: i32, end: i32, numChannels: i32): void {
+  const step = lane.form == IN_PANELS ? <usize>numChannels * sizeof<T>() : lane.valueBytes;
   let block = lane.blocks + ((<usize>(first / lane.blockSize)) << 2);
   let inBlock = first % lane.blockSize;
   let to = tableOf(lane);
@@ -51,7 +58,7 @@ function addressValues(lane: Lane, first: i32, end: i32, numChannels: i32): void
 }
 
 /** Sixteen channels of the keys of the table, key … keyEnd − 1. `weights`: row 0's of the first of them. */
-function weighPanel(
+function weighPanel<T>(
   lane: Lane,
   numRows: i32,
   key: i32,
@@ -70,13 +77,13 @@ function weighPanel(
     // What all rows of the tile see, in one; what some see alone, before it and behind it.
     const start = max(key, startOf(lane, row + count - 1));
     const end = max(start, min(keyEnd, endOf(lane, row)));
-    if (start > key) weighEdges(lane, row, count, key, key, start, weights, rowBytes, offset, sums, sumBytes);
+    if (start > key) weighEdges<T>(lane, row, count, key, key, start, weights, rowBytes, offset, sums, sumBytes);
     const at = (<usize>(start - key)) << 2;
     const tableEnd = table + ((<usize>(end - key)) << 2);
-    if (count == 4) weigh4x16(weights + at, rowBytes, table + at, tableEnd, offset, sums, sumBytes);
-    else if (count == 2) weigh2x16(weights + at, rowBytes, table + at, tableEnd, offset, sums, sumBytes);
-    else weigh1x16(weights + at, table + at, tableEnd, offset, sums);
-    if (end < keyEnd) weighEdges(lane, row, count, key, end, keyEnd, weights, rowBytes, offset, sums, sumBytes);
+    if (count == 4) weigh4x16<T>(weights + at, rowBytes, table + at, tableEnd, offset, sums, sumBytes);
+    else if (count == 2) weigh2x16<T>(weights + at, rowBytes, table + at, tableEnd, offset, sums, sumBytes);
+    else weigh1x16<T>(weights + at, table + at, tableEnd, offset, sums);
+    if (end < keyEnd) weighEdges<T>(lane, row, count, key, end, keyEnd, weights, rowBytes, offset, sums, sumBytes);
     row += count;
     weights += <usize>count * rowBytes;
     sums += <usize>count * sumBytes;
@@ -84,7 +91,7 @@ function weighPanel(
 }
 
 /** Each row of a tile alone, over what it sees of keys from … to − 1. */
-function weighEdges(
+function weighEdges<T>(
   lane: Lane,
   row: i32,
   count: i32,
@@ -102,12 +109,12 @@ function weighEdges(
     const start = max(from, startOf(lane, row)) - key;
     const end = min(to, endOf(lane, row)) - key;
     const at = (<usize>start) << 2;
-    if (start < end) weigh1x16(weights + at, table + at, table + ((<usize>end) << 2), offset, sums);
+    if (start < end) weigh1x16<T>(weights + at, table + at, table + ((<usize>end) << 2), offset, sums);
   }
 }
 
 /** The last channels of the keys of the table, fewer than sixteen. */
-function weighNarrow(
+function weighNarrow<T>(
   lane: Lane,
   numRows: i32,
   key: i32,
@@ -126,11 +133,17 @@ function weighNarrow(
     if (start >= end) continue;
     const at = (<usize>start) << 2;
     for (let channel: usize = 0; channel < (<usize>numChannels) << 2; channel += 16)
-      weigh1x4(weights + at, table + at, table + ((<usize>end) << 2), offset + channel, sums + channel);
+      weigh1x4<T>(
+        weights + at,
+        table + at,
+        table + ((<usize>end) << 2),
+        offset + ((channel * sizeof<T>()) >> 2),
+        sums + channel,
+      );
   }
 }
 
-function weigh4x16(
+function weigh4x16<T>(
   weights: usize,
   rowBytes: usize,
   table: usize,
@@ -163,10 +176,10 @@ function weigh4x16(
   let w3 = weights + 3 * rowBytes;
   for (; table < end; table += 4, weights += 4) {
     const value = <usize>load<u32>(table) + offset;
-    const v0 = v128.load(value);
-    const v1 = v128.load(value, 16);
-    const v2 = v128.load(value, 32);
-    const v3 = v128.load(value, 48);
+    const v0 = four<T>(value);
+    const v1 = secondFour<T>(value);
+    const v2 = thirdFour<T>(value);
+    const v3 = fourthFour<T>(value);
     let weight = v128.load32_splat(weights);
     a0 = madd(weight, v0, a0);
     a1 = madd(weight, v1, a1);
@@ -209,7 +222,7 @@ function weigh4x16(
   v128.store(sums3, d3, 48);
 }
 
-function weigh2x16(
+function weigh2x16<T>(
   weights: usize,
   rowBytes: usize,
   table: usize,
@@ -230,10 +243,10 @@ function weigh2x16(
   let w1 = weights + rowBytes;
   for (; table < end; table += 4, weights += 4) {
     const value = <usize>load<u32>(table) + offset;
-    const v0 = v128.load(value);
-    const v1 = v128.load(value, 16);
-    const v2 = v128.load(value, 32);
-    const v3 = v128.load(value, 48);
+    const v0 = four<T>(value);
+    const v1 = secondFour<T>(value);
+    const v2 = thirdFour<T>(value);
+    const v3 = fourthFour<T>(value);
     let weight = v128.load32_splat(weights);
     a0 = madd(weight, v0, a0);
     a1 = madd(weight, v1, a1);
@@ -256,17 +269,17 @@ function weigh2x16(
   v128.store(sums1, b3, 48);
 }
 
-function weigh1x16(weights: usize, table: usize, end: usize, offset: usize, sums: usize): void {
+function weigh1x16<T>(weights: usize, table: usize, end: usize, offset: usize, sums: usize): void {
   let a0 = v128.load(sums);
   let a1 = v128.load(sums, 16);
   let a2 = v128.load(sums, 32);
   let a3 = v128.load(sums, 48);
   for (; table < end; table += 4, weights += 4) {
     const value = <usize>load<u32>(table) + offset;
-    const v0 = v128.load(value);
-    const v1 = v128.load(value, 16);
-    const v2 = v128.load(value, 32);
-    const v3 = v128.load(value, 48);
+    const v0 = four<T>(value);
+    const v1 = secondFour<T>(value);
+    const v2 = thirdFour<T>(value);
+    const v3 = fourthFour<T>(value);
     const weight = v128.load32_splat(weights);
     a0 = madd(weight, v0, a0);
     a1 = madd(weight, v1, a1);
@@ -279,11 +292,11 @@ function weigh1x16(weights: usize, table: usize, end: usize, offset: usize, sums
   v128.store(sums, a3, 48);
 }
 
-function weigh1x4(weights: usize, table: usize, end: usize, offset: usize, sums: usize): void {
+function weigh1x4<T>(weights: usize, table: usize, end: usize, offset: usize, sums: usize): void {
   let a0 = v128.load(sums);
   for (; table < end; table += 4, weights += 4) {
     const value = <usize>load<u32>(table) + offset;
-    const v0 = v128.load(value);
+    const v0 = four<T>(value);
     const weight = v128.load32_splat(weights);
     a0 = madd(weight, v0, a0);
   }

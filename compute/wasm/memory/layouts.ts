@@ -98,6 +98,7 @@ export const LANE = {
   outTokenBytes: 'address',
   outHeadBytes: 'address',
   scratch: 'address',
+  dtype: 'i32',
 } as const satisfies Layout;
 
 /** step.as.ts */
@@ -197,6 +198,7 @@ export const GQA_LAYER = {
   softmaxScale: 'f32',
   blockSize: 'i32',
   cacheOffset: 'address',
+  kvDtype: 'i32',
 } as const satisfies Layout;
 
 /** mla_layer.as.ts */

@@ -128,6 +128,7 @@ export class KernelAttention implements KernelMixer {
       sinks: this.vectorOf('sinks'),
       window: Math.min(this.weights.window ?? 0, MAX_WINDOW),
       ...{ numHeads, numKvHeads, headDim, softmaxScale, ropeDim: spec.rope.dim },
+      kvDtype: 0,
     };
   }
 

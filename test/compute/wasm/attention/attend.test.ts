@@ -20,7 +20,7 @@ function reference(lane: LaneCase): number[] {
 }
 
 const FORMS = ['panels', 'rows', 'interleaved rows'] as const;
-const PLAIN: Blocks = { blockSize: 16, seed: 0, form: 'panels' };
+const PLAIN: Blocks = { blockSize: 16, seed: 0, form: 'panels', dtype: 'f32' };
 
 const shapes = fc.record({
   position: fc.oneof(fc.constant(0), fc.nat(150)),
@@ -34,6 +34,7 @@ const blocks = fc.record({
   blockSize: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 70 })),
   seed: fc.nat(),
   form: fc.constantFrom(...FORMS),
+  dtype: fc.constant('f32' as const),
 });
 /** What a tile may have of rows: changes no bits. */
 const tileRows = fc.constantFrom(2, 4);
