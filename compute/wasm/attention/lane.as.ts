@@ -43,6 +43,8 @@ export class Lane {
   valueWidth: i32;
   /** What is written of a value's width. */
   valueDim: i32;
+  /** {@link StoredKeys} where keys are rows of other things than floats, and values the same rows; else 0. */
+  storedKeys: usize;
   out: usize;
   outTokenBytes: usize;
   outHeadBytes: usize;
@@ -52,7 +54,7 @@ export class Lane {
   dtype: i32;
 }
 
-/** Scratch memory: tables of ROWS or VALUES words, a tile, then the rows' queries, their sums and their scores. */
+/** Scratch memory: tables of ROWS or VALUES words, a tile, then the rows' queries, their sums, keys and values that were stored, and the rows' scores. */
 const ENDS: usize = 4 * ROWS;
 const DENOMINATORS: usize = 8 * ROWS;
 const TABLE: usize = 12 * ROWS;
@@ -65,7 +67,12 @@ const SLACK: i32 = 48;
 /** Scratch memory of a lane whose last token has position numKeys − 1. */
 export function laneBytes(numKeys: i32, window: i32, width: i32, valueWidth: i32): u64 {
   const mostKeys = window > 0 ? min(numKeys, window + ROWS) : numKeys;
-  return <u64>QUERIES + bytesOf(ROWS, width + valueWidth + mostKeys + SLACK);
+  return <u64>QUERIES + bytesOf(ROWS, width + valueWidth + mostKeys + SLACK) + bytesOf(1, loadedFloats(width));
+}
+
+/** Of four keys, or of 16 channels of VALUES values. */
+function loadedFloats(width: i32): i32 {
+  return max(4 * width, 16 * VALUES);
 }
 
 export function roundUp4(n: i32): i32 {
@@ -87,9 +94,14 @@ export function sumsOf(lane: Lane): usize {
   return queriesOf(lane) + ((<usize>(ROWS * lane.width)) << 2);
 }
 
+/** Where stored keys, or values, are floats (stored_keys.as.ts). */
+export function loadedOf(lane: Lane): usize {
+  return sumsOf(lane) + ((<usize>(ROWS * lane.valueWidth)) << 2);
+}
+
 /** [ROWS][stride] */
 export function scoresOf(lane: Lane): usize {
-  return sumsOf(lane) + ((<usize>(ROWS * lane.valueWidth)) << 2);
+  return loadedOf(lane) + ((<usize>loadedFloats(lane.width)) << 2);
 }
 
 /** Room for 4 · ROWS floats. */

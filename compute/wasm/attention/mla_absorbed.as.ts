@@ -4,9 +4,11 @@ import { IN_ROWS, Lane, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
-import { MlaLayer, cacheWidth, mostAttended, queryWidth, rowWidth } from './mla_fields.as';
+import { MlaLayer, cacheWidth, mostAttended, queryWidth } from './mla_fields.as';
+import { rowBytes, storedKeysOf } from './mla_rows.as';
 import { clearPadding, copyRows } from '../linear/rows.as';
 import { NAIVE, Step, attentionWork, bytesOf, floats, mostKeys, partOf } from './step.as';
+import { StoredKeys } from './stored_keys.as';
 import { linearTransposed } from '../linear/transposed.as';
 import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
 
@@ -14,6 +16,7 @@ import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
 const TOKENS: i32 = 32;
 
 const laneAt: usize = memory.data(offsetof<Lane>(), 16);
+const keysAt: usize = memory.data(offsetof<StoredKeys>(), 16);
 
 export function absorbedBytes(l: MlaLayer, s: Step): u64 {
   const count = min(TOKENS, absorbedTokens(s));
@@ -172,11 +175,12 @@ function laneOf(pass: Pass, index: i32): Lane {
   lane.blockSize = l.blockSize;
   lane.form = IN_ROWS;
   lane.keyOffset = l.cacheOffset;
-  lane.keyBytes = floats(rowWidth(l));
+  lane.keyBytes = rowBytes(l);
   lane.valueOffset = l.cacheOffset;
-  lane.valueBytes = floats(rowWidth(l));
+  lane.valueBytes = rowBytes(l);
   lane.valueWidth = roundUp4(l.kvLoraRank);
   lane.valueDim = l.kvLoraRank;
+  lane.storedKeys = storedKeysOf(l, here(keysAt));
   lane.outTokenBytes = floats(contextStride);
   lane.outHeadBytes = floats(pass.count * contextStride);
   lane.out = pass.contexts + <usize>(start - row) * lane.outTokenBytes;

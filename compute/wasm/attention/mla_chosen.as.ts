@@ -6,7 +6,8 @@ import { attendBlock } from './attend.as';
 import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
 import { Matrix, here } from '../memory/memory.as';
 import { headIntoLatent, headOutOfLatent } from './mla_absorbed.as';
-import { MlaLayer, cacheWidth, queryWidth, rowWidth } from './mla_fields.as';
+import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
+import { loadBoth, rowAt } from './mla_rows.as';
 import { RANGE, chooseKeys, scoreBytes, scoreKeys } from './mla_indexer.as';
 import { Part, Step, bytesOf, floats, mostKeys, partOf } from './step.as';
 import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
@@ -251,17 +252,15 @@ function gatherUnits(args: usize, index: i32): void {
   const l = changetype<MlaLayer>(pass.layer);
   const pieces = numPieces(l);
   const bytes = floats(cacheWidth(l));
-  const rowBytes = floats(rowWidth(l));
   for (let unit = index * pass.units; unit < min(pass.count * pieces, (index + 1) * pass.units); unit++) {
     const token = tokenAt(pass, unit / pieces);
-    const blocks = changetype<Part>(token.part).blocks;
+    const part = changetype<Part>(token.part);
     const first = (unit % pieces) * PIECE;
     const end = min(l.indexTopk, first + PIECE);
     let to = pass.keys + <usize>((unit / pieces) * l.indexTopk + first) * bytes;
     for (let i = first; i < end; i++, to += bytes) {
       const key = load<i32>(chosenOf(pass, token) + floats(i));
-      const block = <usize>load<u32>(blocks + floats(key / l.blockSize));
-      memory.copy(to, block + l.cacheOffset + <usize>(key % l.blockSize) * rowBytes, bytes);
+      loadBoth(l, rowAt(l, part, key - part.position), to);
     }
   }
 }
@@ -300,6 +299,7 @@ function laneOf(pass: Pass, i: i32): Lane {
   lane.valueBytes = floats(width);
   lane.valueWidth = roundUp4(l.kvLoraRank);
   lane.valueDim = l.kvLoraRank;
+  lane.storedKeys = 0;
   lane.out = pass.contexts + floats(i * stride);
   lane.outTokenBytes = 0;
   lane.outHeadBytes = floats(pass.count * stride);

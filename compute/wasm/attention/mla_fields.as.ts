@@ -38,6 +38,10 @@ export class MlaLayer {
   blockSize: i32;
   /** From a block's address to this layer's part. */
   cacheOffset: usize;
+  /** Element type of the cache: f32, bf16 or int8. */
+  kvDtype: i32;
+  /** Whether latent and rotated key have one scale and minimum in int8. */
+  sharesScale: i32;
 }
 
 /** Floats of a head's query: [nope | rope], padded. */
@@ -45,14 +49,9 @@ export function queryWidth(l: MlaLayer): i32 {
   return roundUp4(l.nopeDim + l.ropeDim);
 }
 
-/** Floats of a latent and its rotated key, side by side in a cache row. */
+/** Floats of a latent and its rotated key, each padded, side by side as attention takes them. */
 export function cacheWidth(l: MlaLayer): i32 {
   return roundUp4(l.kvLoraRank) + roundUp4(l.ropeDim);
-}
-
-/** Floats of a cache row, the indexer's key included. */
-export function rowWidth(l: MlaLayer): i32 {
-  return cacheWidth(l) + roundUp4(l.indexDim);
 }
 
 /** The most keys that a token attends to of all its own. */

@@ -7,17 +7,20 @@ import { gatherQueries } from './queries.as';
 import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4, scoreStride, scoresOf } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { here } from '../memory/memory.as';
-import { MlaLayer, cacheWidth, rowWidth } from './mla_fields.as';
+import { MlaLayer } from './mla_fields.as';
+import { indexWordAt, rowAt, rowBytes, storeIndexKey, storedIndexKeysOf } from './mla_rows.as';
 import { applyNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { scaleRows, spreadHeads } from '../linear/rows.as';
 import { scoreRows } from './scores.as';
-import { Part, Step, blockAt, floats, partOf } from './step.as';
+import { Part, Step, floats, partOf } from './step.as';
+import { StoredKeys } from './stored_keys.as';
 
 /** Keys that are scored at once. */
 export const RANGE: i32 = 1024;
 
 const laneAt: usize = memory.data(offsetof<Lane>(), 16);
+const keysAt: usize = memory.data(offsetof<StoredKeys>(), 16);
 const countsAt: usize = memory.data(4 * 256, 16);
 
 /** Floats per token that the indexer's projections take: queries, key and weights. */
@@ -49,13 +52,8 @@ export function projectIndex(l: MlaLayer, s: Step, normed: usize, compressed: us
 }
 
 function appendKeys(l: MlaLayer, part: Part, keys: usize): void {
-  const rowBytes = floats(rowWidth(l));
-  for (let t = 0; t < part.numTokens; t++) {
-    const inBlock = (part.position + t) % l.blockSize;
-    const row = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>inBlock * rowBytes;
-    const key = keys + floats((part.rowStart + t) * roundUp4(l.indexDim));
-    memory.copy(row + floats(cacheWidth(l)), key, floats(l.indexDim));
-  }
+  for (let t = 0; t < part.numTokens; t++)
+    storeIndexKey(l, keys + floats((part.rowStart + t) * roundUp4(l.indexDim)), rowAt(l, part, t));
 }
 
 /** Scratch memory of {@link scoreKeys}. */
@@ -117,8 +115,9 @@ function describeLane(l: MlaLayer, part: Part, row: i32, index: usize, scratch: 
   lane.blocks = part.blocks;
   lane.blockSize = l.blockSize;
   lane.form = IN_ROWS;
-  lane.keyOffset = l.cacheOffset + floats(cacheWidth(l));
-  lane.keyBytes = floats(rowWidth(l));
+  lane.keyOffset = l.cacheOffset + indexWordAt(l);
+  lane.keyBytes = rowBytes(l);
+  lane.storedKeys = storedIndexKeysOf(l, here(keysAt));
   lane.valueWidth = 0;
   lane.scratch = scratch;
   return lane;

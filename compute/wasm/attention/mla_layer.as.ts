@@ -1,19 +1,17 @@
-/**
- * The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += residual · attention(norm(x)).
- * A layer's part of a cache block: one row [latent | rotated key | indexer's key] per token, each padded with zeros to a multiple of 4 floats.
- */
+/** The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += residual · attention(norm(x)). A layer's part of a cache block: mla_rows.as.ts. */
 import { linear } from '../linear/divided.as';
 import { roundUp4 } from './lane.as';
 import { Matrix, padded } from '../memory/memory.as';
 import { absorbedBytes, attendAbsorbed } from './mla_absorbed.as';
 import { attendChosen, denseBytes, denseStep, sparseBytes } from './mla_chosen.as';
-import { MlaLayer, queryWidth, rowWidth } from './mla_fields.as';
+import { MlaLayer, queryWidth } from './mla_fields.as';
 import { indexFloats, projectIndex } from './mla_indexer.as';
 import { attendNaive, naiveBytes } from './mla_naive.as';
+import { rowAt, storeLatent } from './mla_rows.as';
 import { applyNorm } from '../linear/norm.as';
 import { rope } from './rope.as';
 import { addRows, clearPadding, scaleRows, spreadHeads } from '../linear/rows.as';
-import { NAIVE, Part, Step, blockAt, bytesOf, floats, lacking, partOf } from './step.as';
+import { NAIVE, Part, Step, bytesOf, floats, lacking, partOf } from './step.as';
 
 /** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
 export function mlaLayer(layer: usize, step: usize): usize {
@@ -72,20 +70,14 @@ function projectQueries(l: MlaLayer, s: Step, normed: usize, compressed: usize, 
   rope(queries + floats(l.nopeDim), s.numTokens, stride, l.numHeads, width, s.angles, l.ropeDim, l.ropeLayout);
 }
 
+/** rows: [latent | key] of each token. */
 function appendRows(l: MlaLayer, s: Step, rows: usize, rowStride: i32): void {
-  const rowBytes = floats(rowWidth(l));
+  applyNorm(rows, s.numTokens, l.kvLoraRank, rowStride, l.kvNorm, rows, rowStride);
+  rope(rows + floats(l.kvLoraRank), s.numTokens, rowStride, 1, 0, s.angles, l.ropeDim, l.ropeLayout);
   for (let i = 0; i < s.numParts; i++) {
     const part = partOf(s, i);
-    for (let t = 0; t < part.numTokens; t++) {
-      const row = part.rowStart + t;
-      const from = rows + floats(row * rowStride);
-      const inBlock = (part.position + t) % l.blockSize;
-      const latent = blockAt(part, t, l.blockSize) + l.cacheOffset + <usize>inBlock * rowBytes;
-      const key = latent + floats(roundUp4(l.kvLoraRank));
-      applyNorm(from, 1, l.kvLoraRank, 0, l.kvNorm, latent, 0);
-      memory.copy(key, from + floats(l.kvLoraRank), floats(l.ropeDim));
-      rope(key, 1, 0, 1, 0, s.angles + floats(row * l.ropeDim), l.ropeDim, l.ropeLayout);
-    }
+    for (let t = 0; t < part.numTokens; t++)
+      storeLatent(l, rows + floats((part.rowStart + t) * rowStride), rowAt(l, part, t));
   }
 }
 

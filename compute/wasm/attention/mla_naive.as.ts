@@ -4,8 +4,8 @@ import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
 import { linear } from '../linear/divided.as';
 import { Matrix, here } from '../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
-import { MlaLayer, mostAttended, queryWidth, rowWidth } from './mla_fields.as';
-import { copyRows } from '../linear/rows.as';
+import { MlaLayer, mostAttended, queryWidth } from './mla_fields.as';
+import { loadLatent, loadRotated, rowAt } from './mla_rows.as';
 import { NAIVE, Part, Step, bytesOf, floats, partOf, partWork } from './step.as';
 import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
 
@@ -115,17 +115,10 @@ function expandKeys(args: usize, index: i32): void {
 function gather(l: MlaLayer, part: Part, first: i32, count: i32, latents: usize, keys: usize): void {
   const stride = changetype<Matrix>(l.kvUp).stride;
   const width = queryWidth(l);
-  const rowFloats = rowWidth(l);
-  const latentBytes = floats(roundUp4(l.kvLoraRank));
-  let key = first;
-  while (key < first + count) {
-    const inBlock = key % l.blockSize;
-    const numRows = min(l.blockSize - inBlock, first + count - key);
-    const row = <usize>load<u32>(part.blocks + floats(key / l.blockSize)) + l.cacheOffset + floats(inBlock * rowFloats);
-    copyRows(row, rowFloats, numRows, l.kvLoraRank, latents + floats((key - first) * stride), stride, stride);
-    const ropeKey = keys + floats((key - first) * width + l.nopeDim);
-    copyRows(row + latentBytes, rowFloats, numRows, l.ropeDim, ropeKey, width, width - l.nopeDim);
-    key += numRows;
+  for (let key = first; key < first + count; key++) {
+    const row = rowAt(l, part, key - part.position);
+    loadLatent(l, row, latents + floats((key - first) * stride), stride);
+    loadRotated(l, row, keys + floats((key - first) * width + l.nopeDim), width - l.nopeDim);
   }
 }
 
@@ -153,6 +146,7 @@ function describeLane(pass: Pass): Lane {
   lane.valueBytes = floats(roundUp4(l.valueDim));
   lane.valueWidth = roundUp4(l.valueDim);
   lane.valueDim = l.valueDim;
+  lane.storedKeys = 0;
   lane.outTokenBytes = floats(changetype<Matrix>(l.output).stride);
   lane.outHeadBytes = 0;
   lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + floats(pass.head * l.valueDim);

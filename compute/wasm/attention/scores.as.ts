@@ -1,9 +1,10 @@
 /** Scores of query rows against keys: one accumulator each over ascending channels, whichever rows and keys are computed together. */
 import { dots16, dots4 } from './dots.as';
 import { scoreCodes } from './code_scores.as';
-import { IN_ROWS, Lane, ROWS, queriesOf, tileOf } from './lane.as';
+import { IN_ROWS, Lane, ROWS, loadedOf, queriesOf, tileOf } from './lane.as';
 import { BF16, F32 } from '../memory/memory.as';
 import { PANEL, panelWidth } from './panels.as';
+import { loadKeys } from './stored_keys.as';
 
 /**
  * scores[row][key] for keys firstKey … endKey − 1; `scores` is where row 0's score of key 0 would be, rows begin every `rowBytes`. Up to 16 scores before firstKey and
@@ -62,11 +63,14 @@ function scorePanels<T>(
 function scoreKeys(lane: Lane, numRows: i32, keys: usize, first: i32, end: i32, scores: usize, rowBytes: usize): void {
   const queries = queriesOf(lane);
   const tile = tileOf(lane);
+  const isStored = lane.storedKeys != 0;
+  const keyBytes = isStored ? (<usize>lane.width) << 2 : lane.keyBytes;
   for (let token = first; token < end; token += 4) {
-    const key = keys + <usize>token * lane.keyBytes;
+    const key = isStored ? loadedOf(lane) : keys + <usize>token * keyBytes;
     const count = min(4, end - token);
-    if (numRows <= 4) dots4<f32>(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
-    else dots16<f32>(key, lane.keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    if (isStored) loadKeys(lane, keys, token, count, key);
+    if (numRows <= 4) dots4<f32>(key, keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    else dots16<f32>(key, keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
     transpose(tile, numRows, scores + ((<usize>token) << 2), rowBytes);
   }
 }

@@ -1,8 +1,10 @@
 /** Weighted sums of values: each row's in the order of the keys' positions, over no key that it doesn't see. T: elements of values, f32, or u16 for bf16. */
 import { madd } from '../linear/math.as';
 import { tileRows } from '../linear/tile_rows.as';
-import { IN_PANELS, Lane, VALUES, endOf, startOf, sumsOf, tableOf } from './lane.as';
-import { PANEL, four, fourthFour, secondFour, thirdFour } from './panels.as';
+import { IN_PANELS, Lane, VALUES, endOf, loadedOf, startOf, sumsOf, tableOf } from './lane.as';
+import { PANEL, four, fourthFour, panelWidth, secondFour, thirdFour } from './panels.as';
+import { floats } from './step.as';
+import { loadValues } from './stored_keys.as';
 
 /** sums[row] = Σ weights[row][key] · value[key], `lane.valueWidth` floats per row. `weights`: where row 0's weight of key 0 would be; rows every `rowBytes`. */
 export function weighRows<T>(
@@ -16,9 +18,13 @@ export function weighRows<T>(
   const width = lane.valueWidth;
   const sumBytes = (<usize>width) << 2;
   const sums = sumsOf(lane);
+  memory.fill(sums, 0, <usize>numRows * sumBytes);
+  if (lane.storedKeys != 0) {
+    weighStored(lane, numRows, startKey, endKey, weights, rowBytes);
+    return;
+  }
   const panelBytes = <usize>(lane.form == IN_PANELS ? PANEL * lane.blockSize : PANEL) * sizeof<T>();
   const wholePanels = width & ~(PANEL - 1);
-  memory.fill(sums, 0, <usize>numRows * sumBytes);
   for (let key = startKey; key < endKey; key += VALUES) {
     const end = min(key + VALUES, endKey);
     const w = weights + ((<usize>key) << 2);
@@ -40,6 +46,25 @@ export function weighRows<T>(
       sumBytes,
       width - wholePanels,
     );
+  }
+}
+
+/** The same for stored values, which are floats for as long as all rows take them. */
+function weighStored(lane: Lane, numRows: i32, startKey: i32, endKey: i32, weights: usize, rowBytes: usize): void {
+  const width = lane.valueWidth;
+  const sumBytes = (<usize>width) << 2;
+  const loaded = loadedOf(lane);
+  for (let i = 0; i < VALUES; i++) store<u32>(tableOf(lane) + floats(i), <u32>(loaded + floats(PANEL * i)));
+  for (let key = startKey; key < endKey; key += VALUES) {
+    const end = min(key + VALUES, endKey);
+    const w = weights + ((<usize>key) << 2);
+    for (let first = 0; first < width; first += PANEL) {
+      loadValues(lane, key, end, first, loaded);
+      const sums = sumsOf(lane) + ((<usize>first) << 2);
+      const numChannels = panelWidth(width, first);
+      if (numChannels == PANEL) weighPanel<f32>(lane, numRows, key, end, w, rowBytes, 0, sums, sumBytes);
+      else weighNarrow<f32>(lane, numRows, key, end, w, rowBytes, 0, sums, sumBytes, numChannels);
+    }
   }
 }
 

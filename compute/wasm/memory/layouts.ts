@@ -94,11 +94,21 @@ export const LANE = {
   valueBytes: 'address',
   valueWidth: 'i32',
   valueDim: 'i32',
+  storedKeys: 'address',
   out: 'address',
   outTokenBytes: 'address',
   outHeadBytes: 'address',
   scratch: 'address',
   dtype: 'i32',
+} as const satisfies Layout;
+
+/** stored_keys.as.ts */
+export const STORED_KEYS = {
+  dtype: 'i32',
+  firstDim: 'i32',
+  restDim: 'i32',
+  restWordAt: 'address',
+  restAt: 'address',
 } as const satisfies Layout;
 
 /** step.as.ts */
@@ -230,6 +240,8 @@ export const MLA_LAYER = {
   indexTopk: 'i32',
   blockSize: 'i32',
   cacheOffset: 'address',
+  kvDtype: 'i32',
+  sharesScale: 'i32',
 } as const satisfies Layout;
 
 /** Numbers that kernels know alternatives by, in the order of the constants of the same names. */

@@ -92,6 +92,8 @@ export class KernelAttention implements KernelMixer {
       kvDown: this.matrix('kv_a_proj_with_mqa'),
       kvUp: this.matrix('kv_b_proj'),
       ...{ numHeads, kvLoraRank, softmaxScale },
+      kvDtype: 0,
+      sharesScale: Number(qkRopeHeadDim < 32),
       ...this.indexFields(mla.indexer),
       ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
     };

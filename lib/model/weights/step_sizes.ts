@@ -110,13 +110,14 @@ function naiveBytes(
   return 4 * numKeys * (queryWidth + valueWidth) + numThreads * perThread;
 }
 
-/** Rows of a lane, scores beyond a row's keys, and tables (lane.as.ts). */
+/** Rows of a lane, scores beyond a row's keys, tables, and the least that has room for stored keys and values (lane.as.ts). */
 const LANE_ROWS = 16;
 const SLACK = 48;
 const TABLE_BYTES = 704;
+const LEAST_LOADED = 1024;
 
 const laneBytes = (numKeys: number, width: number, valueWidth: number): number =>
-  TABLE_BYTES + 4 * LANE_ROWS * (width + valueWidth + numKeys + SLACK);
+  TABLE_BYTES + 4 * (LANE_ROWS * (width + valueWidth + numKeys + SLACK) + Math.max(4 * width, LEAST_LOADED));
 
 const denseWidths = (layers: ModelSpec['layers']): number[] =>
   layers.map((layer) => (layer.kind === 'dense' ? layer.intermediateSize : 0));

@@ -99,7 +99,7 @@ export function runLane(place: KernelValues, lane: LaneCase, where: Blocks, stal
   }
   const outBytes = 4 * (valueDim + 1);
   const fields = {
-    ...{ position, numTokens, numHeads, window, softmaxScale, width, valueWidth, valueDim, blockSize },
+    ...{ position, numTokens, numHeads, window, softmaxScale, width, valueWidth, valueDim, blockSize, storedKeys: 0 },
     queries: place.rows(lane.queries, dim, width),
     queryTokenBytes: 4 * numHeads * width,
     queryHeadBytes: 4 * width,

@@ -1,0 +1,105 @@
+/**
+ * Cache rows of latent attention, a token's [latent | rotated key | indexer's key]. Of f32 each of the three is padded with zeros to a multiple of 4 floats. Of other element
+ * types they lie side by side, as they do outside the cache; in int8 each is behind the word of its scale and minimum, but a rotated key that shares that of its latent.
+ */
+import { F32, INT8 } from '../memory/memory.as';
+import { roundUp4 } from './lane.as';
+import { MlaLayer, cacheWidth } from './mla_fields.as';
+import { Part, blockAt, floats } from './step.as';
+import { StoredKeys, valueBytes, wordBytes } from './stored_keys.as';
+import { loadRow, storeRow } from './stored_rows.as';
+
+/** Of a token among a part's, or before them. */
+export function rowAt(l: MlaLayer, part: Part, token: i32): usize {
+  const inBlock = (part.position + token) % l.blockSize;
+  return blockAt(part, token, l.blockSize) + l.cacheOffset + <usize>inBlock * rowBytes(l);
+}
+
+/** From row to row. */
+export function rowBytes(l: MlaLayer): usize {
+  return l.indexDim == 0 ? indexWordAt(l) : indexAt(l) + partBytes(l, l.indexDim);
+}
+
+function partBytes(l: MlaLayer, dim: i32): usize {
+  return valueBytes(l.kvDtype, l.kvDtype == F32 ? roundUp4(dim) : dim);
+}
+
+function isJoint(l: MlaLayer): bool {
+  return l.kvDtype == INT8 && l.sharesScale != 0;
+}
+
+function rotatedWordAt(l: MlaLayer): usize {
+  return isJoint(l) ? 0 : wordBytes(l.kvDtype) + partBytes(l, l.kvLoraRank);
+}
+
+function rotatedAt(l: MlaLayer): usize {
+  return wordBytes(l.kvDtype) + (isJoint(l) ? partBytes(l, l.kvLoraRank) : rotatedWordAt(l));
+}
+
+/** Where the indexer's key begins, with its word. */
+export function indexWordAt(l: MlaLayer): usize {
+  return rotatedAt(l) + partBytes(l, l.ropeDim);
+}
+
+function indexAt(l: MlaLayer): usize {
+  return indexWordAt(l) + wordBytes(l.kvDtype);
+}
+
+/** The floats [latent | rotated key] of a token, side by side, into its row. */
+export function storeLatent(l: MlaLayer, from: usize, row: usize): void {
+  const dtype = l.kvDtype;
+  const latentAt = wordBytes(dtype);
+  if (isJoint(l)) storeRow(dtype, from, l.kvLoraRank + l.ropeDim, row + latentAt, row);
+  else {
+    storeRow(dtype, from, l.kvLoraRank, row + latentAt, row);
+    storeRow(dtype, from + floats(l.kvLoraRank), l.ropeDim, row + rotatedAt(l), row + rotatedWordAt(l));
+  }
+}
+
+/** The same for an indexer's key. */
+export function storeIndexKey(l: MlaLayer, from: usize, row: usize): void {
+  storeRow(l.kvDtype, from, l.indexDim, row + indexAt(l), row + indexWordAt(l));
+}
+
+/** The latent of a row, and zeros behind it up to `width` floats. */
+export function loadLatent(l: MlaLayer, row: usize, to: usize, width: i32): void {
+  loadRow(l.kvDtype, row + wordBytes(l.kvDtype), l.kvLoraRank, row, to);
+  memory.fill(to + floats(l.kvLoraRank), 0, floats(width - l.kvLoraRank));
+}
+
+/** The same for the rotated key. */
+export function loadRotated(l: MlaLayer, row: usize, to: usize, width: i32): void {
+  loadRow(l.kvDtype, row + rotatedAt(l), l.ropeDim, row + rotatedWordAt(l), to);
+  memory.fill(to + floats(l.ropeDim), 0, floats(width - l.ropeDim));
+}
+
+/** Both, as wide as {@link cacheWidth}. */
+export function loadBoth(l: MlaLayer, row: usize, to: usize): void {
+  if (l.kvDtype == F32) memory.copy(to, row, floats(cacheWidth(l)));
+  else {
+    loadLatent(l, row, to, roundUp4(l.kvLoraRank));
+    loadRotated(l, row, to + floats(roundUp4(l.kvLoraRank)), roundUp4(l.ropeDim));
+  }
+}
+
+/** How attention takes latents and rotated keys out of rows; 0: they are floats. `keys`: room for what it returns. */
+export function storedKeysOf(l: MlaLayer, at: usize): usize {
+  if (l.kvDtype == F32) return 0;
+  const keys = changetype<StoredKeys>(at);
+  keys.dtype = l.kvDtype;
+  keys.firstDim = l.kvLoraRank;
+  keys.restDim = l.ropeDim;
+  keys.restWordAt = rotatedWordAt(l);
+  keys.restAt = rotatedAt(l);
+  return at;
+}
+
+/** The same for keys of the indexer, from {@link indexWordAt} on. */
+export function storedIndexKeysOf(l: MlaLayer, at: usize): usize {
+  if (l.kvDtype == F32) return 0;
+  const keys = changetype<StoredKeys>(at);
+  keys.dtype = l.kvDtype;
+  keys.firstDim = l.indexDim;
+  keys.restDim = 0;
+  return at;
+}
