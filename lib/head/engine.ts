@@ -47,6 +47,9 @@ import type { FollowedSource } from './handover/followed_source.js';
 import { kvIdentityOf } from './handover/kv_identity.js';
 import { checkMovable, movability } from './handover/movability.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
+import { Lending } from './kv/lending.js';
+import type { Loan } from './kv/loan.js';
+import { noPoolCounts, type PoolCounts } from './kv/pool_counts.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
 import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
@@ -119,6 +122,8 @@ export interface EngineStats extends StepStats, SchedulerCounts {
   readonly speeds: readonly RankSpeed[];
   /** Of requests that came from other instances. */
   readonly arrivals: ArrivalCounts;
+  /** Blocks that other ranks and instances lent, or were lent. */
+  readonly pool: PoolCounts;
 }
 
 /** Generates and scores on ranks that it starts and ends. */
@@ -133,6 +138,8 @@ export class Engine implements TokenSource {
   private readonly speeds: RankSpeeds;
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
+  private readonly lending: Lending;
+  private readonly poolCounts = noPoolCounts();
   private readonly arrivals: Arrivals;
   /** What its keys and values are, beside those of other instances. */
   readonly kvIdentity: KvIdentity;
@@ -203,7 +210,12 @@ export class Engine implements TokenSource {
       numHeadroomBlocks: HEADROOM_BLOCKS,
       kv: kvSizesOf(config, spec),
     });
+    this.lending = new Lending({
+      ...{ blocks: this.scheduler.lendable, ranks: job, timeoutMs: config.cluster.lease_timeout_ms },
+      counts: this.poolCounts,
+    });
     this.requests = new Requests({
+      lending: this.lending,
       ...{
         scheduler: this.scheduler,
         job,
@@ -361,6 +373,15 @@ export class Engine implements TokenSource {
     return this.requests.offer(id, options);
   }
 
+  /**
+   * Lets whoever knows the loan's token read the longest beginning of these keys (block_keys.ts, seeded as {@link prefixSharing} says) that one rank has, in its cache or its
+   * tiers. Null: no rank has the first one, or nobody can read there (`cluster.enabled`, `engine.kv_pool`).
+   * @throws EngineError QUEUE_FULL: too many loans are open
+   */
+  lend(keys: readonly string[]): Loan | null {
+    return this.failure === null && this.prefixSharing !== null ? this.lending.lend(keys) : null;
+  }
+
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */
   async score(given: ScoreRequest, signal?: AbortSignal): Promise<ScoreResult> {
     const request = checkedScore(given, signal);
@@ -457,6 +478,7 @@ export class Engine implements TokenSource {
       speeds: this.speeds.stats(this.collector.numRanks),
       scaling: this.scaler?.stats() ?? null,
       arrivals: this.arrivals.counts,
+      pool: structuredClone(this.poolCounts),
     };
   }
 

@@ -10,6 +10,7 @@ import type { Sequence } from './sequence.js';
 import { Drains } from './drains.js';
 import type { Arrival, ArrivalHost } from './handover/arrival.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
+import type { Lending } from './kv/lending.js';
 import { Offers, type OffersParts } from './handover/offers.js';
 import { untilOver } from './until_over.js';
 
@@ -66,6 +67,8 @@ export interface RequestsParts extends Pick<
 > {
   readonly scheduler: Scheduler;
   readonly job: Pick<StepRunner, 'free'> & OffersParts['ranks'];
+  /** Hears what ranks are to forget before they do. Default: nothing is lent. */
+  readonly lending?: Pick<Lending, 'forget' | 'enter' | 'close'>;
   /** Told what becomes of each request; what it throws ends all of them. Default: nobody is. */
   readonly onNews?: (news: RequestNews) => void;
 }
@@ -210,6 +213,7 @@ export class Requests implements ArrivalHost {
     const { present, leaving } = members;
     const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks };
     const { numRequeued, failed } = this.scheduler.enter({ epoch, ...ranks, hasAbandoned: abandonedStep !== null });
+    this.parts.lending?.enter(present);
     this.settleArrivals();
     for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
     this.offers.sync(abandonedStep !== null);
@@ -279,6 +283,7 @@ export class Requests implements ArrivalHost {
     this.ended ??= error;
     this.settleClosed(this.ended);
     this.offers.close();
+    this.parts.lending?.close();
     for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.ended);
   }
 
@@ -331,7 +336,12 @@ export class Requests implements ArrivalHost {
   /** Ranks forget what the scheduler took back. */
   private free(): void {
     if (this.ended !== null || this.isPlanning) return;
-    for (const { rank, ...freed } of this.scheduler.takeFreed()) this.parts.job.free(rank, freed);
+    const { job, lending } = this.parts;
+    for (const freed of this.scheduler.takeFreed()) {
+      lending?.forget(freed);
+      const { rank, ...order } = freed;
+      job.free(rank, order);
+    }
   }
 
   /** Fails one request; the others go on. */

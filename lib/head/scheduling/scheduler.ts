@@ -2,6 +2,7 @@
  * Which tokens the next step computes, and where: pure bookkeeping, no I/O. A {@link SchedulingPolicy} decides; this holds what it decides about:
  * who waits and runs, who holds which KV blocks, what was committed, and what becomes of it when ranks are lost.
  */
+import type { LendableBlocks } from '../kv/lending.js';
 import type { RequestNews } from '../observing/request_news.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../protocol/step_plan.js';
 import { BlockHasher, BlockKeys } from './blocks/block_keys.js';
@@ -138,6 +139,11 @@ export class Scheduler {
   sequenceLoads(most: number): SequenceLoads {
     const running = [...this.running.values()].filter((state) => !this.pauses.isOver(state));
     return sequenceLoads(running, this.waiting.all, { most, blockSize: this.options.blockSize });
+  }
+
+  /** What ranks have that others may begin with. */
+  get lendable(): LendableBlocks {
+    return this.blocks;
   }
 
   /** Full KV blocks that sequences may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */

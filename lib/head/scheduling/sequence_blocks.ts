@@ -8,6 +8,7 @@ import type { BlockKeys } from './blocks/block_keys.js';
 import { BlockLedger } from './blocks/block_ledger.js';
 import { isForOthers, keptEnds, KeptStates } from './blocks/kept_states.js';
 import { Pins } from './blocks/pins.js';
+import type { LendableBlocks } from '../kv/lending.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
 import { StoredBlocks } from './blocks/stored_blocks.js';
 
@@ -41,7 +42,7 @@ export interface BlockLimits {
 type HeldBlocks = Pick<Running, 'rank' | 'blocks'>;
 
 /** The ledgers of all ranks, in terms of sequences and tokens. */
-export class SequenceBlocks {
+export class SequenceBlocks implements LendableBlocks {
   /** By seat; null where nobody sits. */
   private readonly ledgers: (BlockLedger | null)[];
   /** By seat. */
@@ -135,6 +136,18 @@ export class SequenceBlocks {
     const blocks = ledger.match(numKeys, (index) => keys.at(index), hasState);
     if (hasState !== undefined) blocks.length = blocks.findLastIndex(hasState) + 1;
     byRank[rank] = { ledger, version, numKeys, blocks };
+    return blocks;
+  }
+
+  /** As {@link LendableBlocks.lendable}. */
+  lendable(rank: number, keys: readonly string[]): readonly number[] {
+    const ledger = this.ledgers[rank]!;
+    const kept = this.kept[rank];
+    const hasState = kept && ((block: number): boolean => kept.has(block));
+    const blocks = ledger.match(keys.length, (index) => keys[index]!, hasState);
+    if (hasState !== undefined) blocks.length = blocks.findLastIndex(hasState) + 1;
+    ledger.touch(blocks);
+    if (blocks.length > 0) kept?.use(blocks.at(-1)!);
     return blocks;
   }
 

@@ -1,5 +1,6 @@
 /** An engine without ranks or a model whose steps a test stages: what follows it sees numbers that the test knows. Shape suffixes: L MoE layers, E logical experts, R ranks. */
 import { noArrivals } from '../../../lib/head/handover/arrival_counts.js';
+import { noPoolCounts } from '../../../lib/head/kv/pool_counts.js';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { STEP_PHASES } from '../../../compute/base/stopwatch.js';
@@ -130,7 +131,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   stats(): EngineStats {
-    const none = { rebalancing: null, scaling: null, speeds: [], arrivals: noArrivals() };
+    const none = { rebalancing: null, scaling: null, speeds: [], arrivals: noArrivals(), pool: noPoolCounts() };
     return { ...this.collector.stats(), ...this.counts, ...none };
   }
 

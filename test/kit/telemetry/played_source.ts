@@ -1,5 +1,6 @@
 /** An engine without ranks: a test plays its steps and what becomes of requests; its statistics and watchers are the real ones. */
 import { noArrivals, type ArrivalCounts } from '../../../lib/head/handover/arrival_counts.js';
+import { noPoolCounts } from '../../../lib/head/kv/pool_counts.js';
 import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js';
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import { createPlacement, type Placement } from '../../../experts/placement/placement.js';
@@ -109,6 +110,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
       scaling: this.scaling,
       speeds: this.speeds,
       arrivals: this.arrivals,
+      pool: noPoolCounts(),
     };
   }
 

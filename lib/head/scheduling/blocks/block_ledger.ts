@@ -85,6 +85,11 @@ export class BlockLedger {
     }
   }
 
+  /** Blocks, in order of position, count as used now: as {@link share} and {@link release} would have it. */
+  touch(blocks: readonly number[]): void {
+    for (const block of blocks.toReversed()) if (this.cached.has(block)) this.cached.add(block);
+  }
+
   /** Blocks, in order of position, get one holder less; returns those that are free now. */
   release(blocks: readonly number[]): number[] {
     const freed: number[] = [];
