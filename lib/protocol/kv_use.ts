@@ -1,7 +1,7 @@
 /** What lies in the tiers of ranks at a moment, and what came of them so far: for whoever watches. */
 import type { KvTier } from './kv_store.js';
 
-/** One tier of one rank. */
+/** What one tier of a rank holds at a moment. */
 export interface TierUse {
   readonly tier: KvTier;
   readonly numBlocks: number;
@@ -10,25 +10,21 @@ export interface TierUse {
   readonly maxBytes: number;
   /** Blocks that are pinned for a time: they make room last. */
   readonly numPinnedBlocks: number;
-  /** Tokens that were found there, since the rank came. */
-  readonly numHits: number;
 }
 
-/** One tier of all ranks, since the start: none gets smaller. */
+/** What came of one tier of all ranks, since the start: nothing of it gets smaller. */
 export interface TierCounts {
-  /** Tokens that were looked for there: what the cache, and tiers before it, didn't have. */
+  readonly tier: KvTier;
+  /** Prompt tokens that were looked for there: neither the cache nor a nearer tier had them. Of each request once. */
   readonly numQueries: number;
-  /** Those of them that were found. */
+  /** Those of them that came from there. */
   readonly numHits: number;
-  /** Bytes of blocks that went down into it. */
-  readonly storedBytes: number;
-  /** Bytes of blocks that came up from it. */
+  /** Blocks that were loaded from there. */
+  readonly numLoaded: number;
   readonly loadedBytes: number;
-  /** Blocks that were forgotten because room was needed. */
-  readonly numDropped: number;
-  /** Blocks that weren't there after all, were damaged, or couldn't be kept. */
+  /** Blocks that came to lie there. */
+  readonly numStored: number;
+  readonly storedBytes: number;
+  /** Blocks that turned out not to be there: a full disk, a damaged file. */
   readonly numLost: number;
 }
-
-/** By tier, of those that ranks have. */
-export type TierTotals = Readonly<Partial<Record<KvTier, TierCounts>>>;

@@ -98,7 +98,7 @@ export class Scheduler {
   }
 
   get counts(): SchedulerCounts {
-    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted, tiers: {} };
+    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted, tiers: [] };
   }
 
   /** What waits and what runs. */

@@ -1,5 +1,5 @@
 /** What a scheduler did. */
-import type { TierTotals } from '../../protocol/kv_use.js';
+import type { TierCounts } from '../../protocol/kv_use.js';
 
 /** Since the start. */
 export interface SchedulerCounts {
@@ -24,8 +24,8 @@ export interface SchedulerCounts {
   readonly numArrived: number;
   /** Tokens of theirs that came from there. */
   readonly numArrivedTokens: number;
-  /** What lies below the KV blocks of ranks. */
-  readonly tiers: TierTotals;
+  /** What came of what lies below the KV blocks of ranks, the nearest first; empty where nothing does. */
+  readonly tiers: readonly TierCounts[];
 }
 
 /** Counts that grow. */
