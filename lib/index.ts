@@ -54,6 +54,9 @@ export type { ReplicaChooser } from '../experts/placement/replica_choice.js';
 export type { PlanRequest } from '../experts/placement/planners/planner.js';
 export type { Candidate, InstanceView } from './cluster/base/instance_view.js';
 export type { Choice, RoutedRequest, RoutingPolicy } from './cluster/base/routed_request.js';
+export { KvPool, type KvMatch, type KvPoolUse } from './kv_pool/kv_pool.js';
+export type { KvPoolOptions } from './kv_pool/pool_options.js';
+export { KvPoolError, type KvPoolErrorCode } from './kv_pool/errors.js';
 /** Policies, prefix index and moves, without a server. */
 export * as routing from './cluster/routing/index.js';
 export { BlockLedger } from './head/scheduling/blocks/block_ledger.js';

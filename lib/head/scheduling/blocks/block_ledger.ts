@@ -51,6 +51,16 @@ export class BlockLedger {
     return this.numHolders.size;
   }
 
+  /** Whether somebody holds a block. */
+  isUsed(block: number): boolean {
+    return this.numHolders.has(block);
+  }
+
+  /** Whether it is known what a block holds. */
+  isSealed(block: number): boolean {
+    return this.keyOf.has(block);
+  }
+
   /** Another number whenever {@link match} may find something else. */
   get version(): number {
     return this.numChanges;
@@ -72,6 +82,17 @@ export class BlockLedger {
       if (block === undefined) break;
       this.forget(block);
       blocks.push(block);
+    }
+    return blocks;
+  }
+
+  /** The content of cached blocks with these keys is forgotten; returns them: they are free. */
+  drop(keys: readonly string[]): number[] {
+    const blocks = keys.flatMap((key) => (this.blocksOf.get(key) ?? []).filter((block) => this.isCached(block)));
+    for (const block of blocks) {
+      this.cached.remove(block);
+      this.pinned.remove(block);
+      this.forget(block);
     }
     return blocks;
   }
