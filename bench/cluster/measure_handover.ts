@@ -98,8 +98,8 @@ class Sites {
 
   /** Of keys and values of one token. */
   get rowBytes(): number {
-    const { numLayers, rowFloats } = this.source.kvIdentity.shape!;
-    return numLayers * rowFloats * Float32Array.BYTES_PER_ELEMENT;
+    const { numLayers, rowBytes } = this.source.kvIdentity.shape!;
+    return numLayers * rowBytes;
   }
 
   async answer(way: Way, promptTokenIds: readonly number[]): Promise<HandoverTrial> {

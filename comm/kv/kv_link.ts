@@ -1,5 +1,5 @@
 /**
- * Keys and values on their way from a rank to another one, as both ends see it: rows of a sequence, or whole blocks. n tokens, F floats of a token in one layer.
+ * Keys and values on their way from a rank to another one, as both ends see it: rows of a sequence, or whole blocks. n tokens.
  * Over WebSockets: ws_kv.ts. Why: docs/decisions/handover.md#who-asks-pulls
  */
 import type { Address } from '../ws/door/dial.js';
@@ -10,13 +10,22 @@ export interface LeaseProof {
   readonly token: string;
 }
 
+/** What rows may be, in caches and on their way; `int8` rows have parameters of their own before their codes (compute/base/kv_dtype.ts). */
+export const KV_ROW_DTYPES = ['f32', 'bf16', 'int8'] as const;
+/** One of {@link KV_ROW_DTYPES}. */
+export type KvRowDtype = (typeof KV_ROW_DTYPES)[number];
+
 /** What the target wants: rows of tokens `from` … `to` − 1, all layers, and what it takes a row to be. */
 export interface KvWish {
   readonly from: number;
   readonly to: number;
-  readonly wire: 'f32' | 'bf16';
   readonly numLayers: number;
-  readonly rowFloats: number;
+  /** In the caches of both ends. */
+  readonly dtype: KvRowDtype;
+  /** Of a token's rows in one layer, in both caches. */
+  readonly rowBytes: number;
+  /** As they travel: as they are, or `bf16` of f32, which rounds. */
+  readonly wire: KvRowDtype;
 }
 
 /** Rows of tokens that follow each other, of one layer. */
@@ -24,8 +33,8 @@ export interface KvRows {
   readonly layer: number;
   /** The first of them. */
   readonly token: number;
-  /** [n·F] */
-  readonly rows: Float32Array;
+  /** [n, rowBytes], which begins at a multiple of 4 bytes of its buffer. */
+  readonly rows: Uint8Array;
 }
 
 /** Rows that came, and their bytes on the wire. */

@@ -2,7 +2,8 @@
 import * as z from 'zod';
 import { CommError, errorOfRemote, remoteErrorOf } from '../base/errors.js';
 import { remoteError } from '../job/messages.js';
-import type { KvBlocksWish, KvWish } from './kv_link.js';
+import { isRounded } from './kv_frames.js';
+import { KV_ROW_DTYPES, type KvBlocksWish, type KvWish } from './kv_link.js';
 
 /** Largest control message. */
 export const MAX_KV_MESSAGE_BYTES = 8192;
@@ -14,11 +15,13 @@ const WISH = z
   .object({
     from: token,
     to: token,
-    wire: z.enum(['f32', 'bf16']),
     numLayers: z.int().min(1).max(65536),
-    rowFloats: z.int().min(1).max(0xffffffff),
+    dtype: z.enum(KV_ROW_DTYPES),
+    rowBytes: z.int().min(1).max(0xffffffff),
+    wire: z.enum(KV_ROW_DTYPES),
   })
-  .refine(({ from, to }) => from < to);
+  .refine(({ from, to }) => from < to)
+  .refine(({ dtype, rowBytes, wire }) => wire === dtype || (isRounded({ dtype, wire }) && rowBytes % 4 === 0));
 const count = (min: number) => z.int().min(min).max(0x7fffffff);
 const BLOCKS_WISH = z
   .object({ first: count(0), numBlocks: count(1), rowBytes: count(1), stateBytes: count(0) })

@@ -4,7 +4,7 @@ import type { ExpertwireConfig } from './schema.js';
 
 /** A rank that chooses a backend of its own checks that itself. @throws ConfigError INVALID_VALUE */
 export function checkCompute(config: ExpertwireConfig): void {
-  const { backend, compute, experts, dense } = config;
+  const { backend, compute, experts, dense, engine } = config;
   const isWasm = backend === 'wasm' || backend === 'auto';
   if (compute === 'kernels' && !isWasm) {
     const message = `"compute" is kernels, which run beside backend wasm, but "backend" is ${backend}; set one of them to auto`;
@@ -12,11 +12,17 @@ export function checkCompute(config: ExpertwireConfig): void {
   }
   if (compute === 'tensors' || !isWasm) checkNoKernels(config);
   checkInt8Activations(config);
-  const section = experts.resident === 'int8' ? 'experts' : dense.resident === 'int8' ? 'dense' : null;
-  if (section === null || (compute !== 'tensors' && isWasm)) return;
-  const key = `${section}.resident`;
+  if (compute !== 'tensors' && isWasm) return;
+  const asked = [
+    { key: 'experts.resident', value: experts.resident, isAsked: experts.resident === 'int8', instead: 'bf16 or f32' },
+    { key: 'dense.resident', value: dense.resident, isAsked: dense.resident === 'int8', instead: 'bf16 or f32' },
+    { key: 'engine.kv_dtype', value: engine.kv_dtype, isAsked: engine.kv_dtype !== 'f32', instead: 'f32' },
+  ];
+  const first = asked.find(({ isAsked }) => isAsked);
+  if (first === undefined) return;
+  const { key, value, instead } = first;
   const why = compute === 'tensors' ? '"compute" is tensors' : `"backend" is ${backend}`;
-  const message = `"${key}" is int8, which the kernels alone compute with, but ${why}; set it to bf16 or f32`;
+  const message = `"${key}" is ${value}, which the kernels alone compute with, but ${why}; set it to ${instead}`;
   throw new ConfigError('INVALID_VALUE', message, { key });
 }
 

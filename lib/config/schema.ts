@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { MAX_RANKS } from '../../base/ids.js';
+import { KV_DTYPES } from '../../compute/base/kv_dtype.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
@@ -124,6 +125,7 @@ export const configSchema = z.strictObject({
       max_num_batched_tokens: integer(1, 2 ** 20),
       block_size: integer(1, 65_536),
       num_kv_blocks: autoOrInteger(1, 10_000_000),
+      kv_dtype: choice(...KV_DTYPES),
       max_model_len: autoOrInteger(1, MAX_COUNT),
       scheduling: choice('fcfs', 'priority', 'lpm'),
       max_num_waiting: integer(0, 2 ** 20),
@@ -282,6 +284,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     max_num_batched_tokens: 512, // tokens of one step
     block_size: 16, // tokens in a KV block
     num_kv_blocks: 'auto', // what max_num_seqs sequences of max_model_len need, within a bound of the engine
+    kv_dtype: 'f32', // what keys and values are kept as
     max_model_len: 'auto', // the model's max_position_embeddings
     scheduling: 'fcfs', // first come, first served
     max_num_waiting: 256, // requests beyond those that could run at once

@@ -196,7 +196,7 @@ export class Engine implements TokenSource {
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
     const sharing = areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null;
-    this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, sharing);
+    this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, config.engine.kv_dtype, sharing);
     this.prefixSharing = sharing;
     this.scheduler = new Scheduler({
       ...limits,

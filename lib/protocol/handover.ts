@@ -4,8 +4,9 @@
  */
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { RemoteError } from '../../comm/base/errors.js';
+import type { KvDtype } from '../../compute/base/kv_dtype.js';
 import type { KeyedBlock } from './kv_store.js';
-import { rowFloatsPerToken, stateFloatsOf } from '../model/spec/cache_layout.js';
+import { rowBytesPerToken } from '../model/spec/cache_layout.js';
 import { numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
 
 /** Lets who knows its token read one sequence's keys and values, and nothing else. Why: docs/decisions/handover.md#a-token-for-each-lease */
@@ -16,37 +17,21 @@ export interface KvLease {
   readonly token: string;
 }
 
-/** Values as they travel: bf16 is half as long, and rounds. */
-export type KvWire = 'f32' | 'bf16';
-
-/** Between source and target these must be equal: rows have as many floats, and mean the same. */
+/** Between source and target these must be equal: rows have as many bytes, and mean the same. */
 export interface KvShape {
   /** Attention layers. */
   readonly numLayers: number;
+  /** What keys and values are kept as. */
+  readonly dtype: KvDtype;
   /** Of one token in one layer: all lanes, one behind the other (cache_layout.ts). */
-  readonly rowFloats: number;
+  readonly rowBytes: number;
 }
 
 /** Of a model. */
-export const kvShapeOf = (spec: Pick<ModelSpec, 'layers' | 'attention'>): KvShape => ({
+export const kvShapeOf = (spec: Pick<ModelSpec, 'layers' | 'attention'>, dtype: KvDtype): KvShape => ({
   numLayers: numAttentionLayersOf(spec),
-  rowFloats: rowFloatsPerToken(spec.attention),
-});
-
-/** What blocks take outside a cache (KvCache in decoder.ts): their rows, and the state of those that keep one. */
-export interface BlockBytes {
-  readonly rows: number;
-  /** 0 where all layers have keys and values. */
-  readonly state: number;
-}
-
-/** Of a model's blocks of `blockSize` tokens. */
-export const blockBytesOf = (
-  spec: Pick<ModelSpec, 'layers' | 'attention' | 'hiddenSize'>,
-  blockSize: number,
-): BlockBytes => ({
-  rows: 4 * numAttentionLayersOf(spec) * blockSize * rowFloatsPerToken(spec.attention),
-  state: 4 * stateFloatsOf(spec.layers, spec.hiddenSize),
+  dtype,
+  rowBytes: rowBytesPerToken(spec.attention, dtype),
 });
 
 /** To the rank that has a sequence: its rows may be read from now on, those that are there and those that its steps will write. */
@@ -68,7 +53,8 @@ export interface PullOrder {
   readonly lease: KvLease;
   /** Where the source's rank listens. */
   readonly place: Address;
-  readonly wire: KvWire;
+  /** What rows travel as: as they are, or `bf16` of f32, which is half as long, and rounds. */
+  readonly wire: KvDtype;
   readonly from: number;
   /** Tokens that aren't computed yet come as soon as they are, layer by layer. */
   readonly to: number;

@@ -1,8 +1,8 @@
 /** KV blocks on their way from one rank to another, because sequences move. Why: docs/decisions/elastic.md#sequences-move-beside-steps */
 import type { RemoteError } from '../../comm/base/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import { rowFloatsPerToken, stateFloatsOf } from '../model/spec/cache_layout.js';
-import { numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { blockBytesOf } from '../model/spec/cache_layout.js';
+import type { ModelSpec } from '../model/spec/spec.js';
 
 /** What blocks take on their way, in the layout that all ranks share. */
 export interface KvSizes {
@@ -16,8 +16,7 @@ export interface KvSizes {
 
 /** Of a model's blocks. */
 export function kvSizesOf({ load_balance, engine }: ExpertwireConfig, spec: ModelSpec): KvSizes {
-  const numFloats = numAttentionLayersOf(spec) * engine.block_size * rowFloatsPerToken(spec.attention);
-  const [rowBytes, stateBytes] = [4 * numFloats, 4 * stateFloatsOf(spec.layers, spec.hiddenSize)];
+  const { rows: rowBytes, state: stateBytes } = blockBytesOf(spec, engine.kv_dtype, engine.block_size);
   return { rowBytes, stateBytes, bytesPerStep: Math.max(load_balance.bytes_per_step, rowBytes, 1) };
 }
 

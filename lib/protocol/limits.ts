@@ -1,8 +1,8 @@
 /** What one rank may hold at once, from configuration and model. */
 import { ConfigError } from '../config/errors.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import { stateFloatsOf } from '../model/spec/cache_layout.js';
-import { kvFloatsPerToken, type ModelSpec } from '../model/spec/spec.js';
+import { cacheBlockBytes, stateFloatsOf } from '../model/spec/cache_layout.js';
+import { kvFloatsPerToken, numAttentionLayersOf, type ModelSpec } from '../model/spec/spec.js';
 
 /** The limits of one rank; all ranks of a job have the same. */
 export interface EngineLimits {
@@ -68,7 +68,7 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
       { key: 'engine.kv_tiers' },
     );
   }
-  const blockBytes = 4 * kvFloatsPerToken(spec) * engine.block_size;
+  const blockBytes = kvBlockBytes(spec, engine);
   const blocksPerSequence = Math.ceil(maxModelLen / engine.block_size);
   const autoBlocks = Math.min(
     engine.max_num_seqs * blocksPerSequence,
@@ -86,6 +86,15 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
     states: stateLimitsOf(engine, spec),
   };
 }
+
+/** Of all layers, the most that one of the computes takes: types but f32 are the kernels' alone. */
+const kvBlockBytes = (
+  spec: ModelSpec,
+  { kv_dtype: dtype, block_size: blockSize }: ExpertwireConfig['engine'],
+): number =>
+  dtype === 'f32'
+    ? 4 * kvFloatsPerToken(spec) * blockSize
+    : numAttentionLayersOf(spec) * cacheBlockBytes(spec.attention, dtype, blockSize);
 
 /** States that a rank may hold: one for each sequence that runs, and those that blocks keep. */
 export const numStatesOf = ({ maxNumSeqs, states }: EngineLimits): number => (states ? maxNumSeqs + states.maxKept : 0);

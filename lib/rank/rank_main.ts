@@ -10,7 +10,8 @@ import { CountGather } from '../../experts/placement/count_gather.js';
 import { closeDevices } from '../../compute/tfjs/tf.js';
 import { WsKvNetwork } from '../../comm/kv/ws_kv.js';
 import type { Transformer } from '../model/transformer.js';
-import { blockBytesOf, kvShapeOf, type PullReport } from '../protocol/handover.js';
+import { blockBytesOf } from '../model/spec/cache_layout.js';
+import { kvShapeOf, type PullReport } from '../protocol/handover.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { wireNamed } from '../plugins/codecs.js';
@@ -143,16 +144,17 @@ async function openHandover(
   { cache, spec }: Transformer,
   { tls, onRefused, kvReach = joined.reach }: RankOptions,
 ): Promise<Handover | null> {
-  const { kvPort, timeoutMs, blockSize } = jobOf(joined);
+  const { kvPort, timeoutMs, blockSize, residence } = jobOf(joined);
   if (kvPort === null) return null;
   const { bind: host, advertise } = kvReach;
   const listen = { host, port: kvPort === 0 ? 0 : kvPort + joined.rank };
   const network = new WsKvNetwork({ listen, advertise, tls, onRefused, timeoutMs });
-  const shape = kvShapeOf(spec);
+  const { kv: dtype = 'f32' } = residence;
+  const shape = kvShapeOf(spec, dtype);
   const tellPulled = (report: PullReport): void => {
     if (joined.link.isOpen) tell(joined, { kind: 'pulled', ...report });
   };
-  const blockBytes = blockBytesOf(spec, blockSize);
+  const blockBytes = blockBytesOf(spec, dtype, blockSize);
   const readTier = (): Promise<null> => Promise.resolve(null);
   return Handover.open({ cache, shape, blockBytes, readTier, network, tell: tellPulled });
 }

@@ -90,8 +90,7 @@ export function describeKvCache({ compute, backend, numMemories }: KvCacheOption
         withRanks(model, { ...rank, blockSize: 8 }, async (ranks) => {
           await ranks.run(0, TOKENS.slice(0, 5), { position: 0, blocks: [4], isPrompt: true });
           const rows = floatsOf(await ranks.cache(0).read(4));
-          const { numLanes, parts } = cacheRowsOf(ranks.spec.attention);
-          const width = parts.reduce((a, b) => a + b);
+          const { numLanes, width } = lanesOf(ranks);
           expect(rows.length).to.equal(NUM_LAYERS * numLanes * 8 * width);
           for (let row = 0; row * width < rows.length; row++) {
             const isZero = rows.subarray(row * width, (row + 1) * width).every((value) => value === 0);
@@ -268,12 +267,17 @@ async function copyBlocks(
 }
 
 /** Values of all sizes, with those that arithmetic changes first. */
-function randomBlock({ spec }: CacheRanks, blockSize: number, random: () => number): Uint8Array<ArrayBuffer> {
-  const { numLanes, parts } = cacheRowsOf(spec.attention);
-  const width = parts.reduce((a, b) => a + b);
+function randomBlock(ranks: CacheRanks, blockSize: number, random: () => number): Uint8Array<ArrayBuffer> {
+  const { numLanes, width } = lanesOf(ranks);
   const values = randomValues(random, NUM_LAYERS * numLanes * blockSize * width, 10);
   values.set([-0, 1e-42, -3e38, Infinity, 2 ** -126]);
   return bytesOf(values);
+}
+
+/** `width`: of a lane. */
+function lanesOf({ spec }: CacheRanks): { readonly numLanes: number; readonly width: number } {
+  const { numLanes, rows } = cacheRowsOf(spec.attention);
+  return { numLanes, width: rows.flat().reduce((a, b) => a + b) };
 }
 
 interface ExpectedRow {

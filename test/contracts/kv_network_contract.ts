@@ -17,7 +17,7 @@ import { rejection } from '../kit/errors.js';
 import { randomFrom, randomValues } from '../refs/random.js';
 
 const LEASE = { id: 'a'.repeat(32), token: 'b'.repeat(64) };
-const SHAPE = { numLayers: 3, rowFloats: 20 };
+const SHAPE = { numLayers: 3, dtype: 'f32', rowBytes: 80 } as const;
 const NEVER = new AbortController().signal;
 
 /** Declares the suite; `open`: networks of ranks that reach each other. */
@@ -38,29 +38,32 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
     });
     afterEach(() => source.door.close());
 
-    for (const [wire, bytes] of [
-      ['f32', 4],
-      ['bf16', 2],
+    for (const [dtype, wire, rowBytes, sentBytes] of [
+      ['f32', 'f32', 80, 80],
+      ['f32', 'bf16', 80, 40],
+      ['bf16', 'bf16', 38, 38],
+      ['int8', 'int8', 27, 27],
     ] as const) {
-      it(`come as ${wire}: as many bytes as layers · tokens · floats · ${bytes}, wherever they are cut`, async () => {
-        const wish = { from: 7, to: 30, wire, ...SHAPE };
-        const rows = randomValues(randomFrom(3), 3 * 23 * 20, 10);
-        rows.set([-0, 1e-42, -3e38, Infinity]);
+      it(`of ${dtype} come as ${wire}: as many bytes as layers · tokens · ${sentBytes}, wherever they are cut`, async () => {
+        const wish = { from: 7, to: 30, numLayers: 3, dtype, rowBytes, wire };
+        const values = randomValues(randomFrom(3), 3 * 23 * 20, 10);
+        values.set([-0, 1e-42, -3e38, Infinity]);
+        const rows = bytesOf(values).slice(0, 3 * 23 * rowBytes);
         const stream = await dial(wish);
         const reader = await source.reader();
         expect(reader.wish).to.deep.equal(wish);
         const sending = sendAll(reader, rows, 9);
-        const got = new Float32Array(rows.length);
+        const got = new Uint8Array(rows.length);
         let payloadBytes = 0;
         for (let next = await stream.next(); next !== null; next = await stream.next()) {
-          got.set(next.rows, (next.layer * 23 + next.token - 7) * 20);
+          got.set(next.rows, (next.layer * 23 + next.token - 7) * rowBytes);
           payloadBytes += next.payloadBytes;
         }
         await sending;
         stream.close();
-        expect(payloadBytes).to.equal(3 * 23 * 20 * bytes);
-        const expected = wire === 'f32' ? rows : rows.map(roundedToBf16);
-        expect(Buffer.compare(bytesOf(got), bytesOf(expected))).to.equal(0);
+        expect(payloadBytes).to.equal(3 * 23 * sentBytes);
+        const expected = wire === dtype ? rows : bytesOf(values.map(roundedToBf16));
+        expect(Buffer.compare(got, expected)).to.equal(0);
         await gone(reader);
       });
     }
@@ -75,15 +78,15 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
     });
 
     it('leave no faster than the target takes them', async () => {
-      const rowFloats = 2 ** 18; // a frame each
-      const wish = { from: 0, to: 96, wire: 'f32', numLayers: 1, rowFloats } as const;
+      const rowBytes = 2 ** 20; // a frame each
+      const wish = { from: 0, to: 96, wire: 'f32', numLayers: 1, dtype: 'f32', rowBytes } as const;
       expect(rowsPerFrame(wish)).to.equal(1);
       const stream = await dial(wish);
       const reader = await source.reader();
       let numSent = 0;
       const sending = (async () => {
         for (let token = 0; token < 96; token++) {
-          await reader.send({ layer: 0, token, rows: new Float32Array(rowFloats).fill(token) });
+          await reader.send({ layer: 0, token, rows: new Uint8Array(rowBytes).fill(token) });
           numSent++;
           await turn();
         }
@@ -102,7 +105,7 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
     it('break off with the source’s reason, behind what it sent before', async () => {
       const stream = await dial({ from: 0, to: 2, wire: 'f32', ...SHAPE });
       const reader = await source.reader();
-      await reader.send({ layer: 0, token: 0, rows: new Float32Array(20) });
+      await reader.send({ layer: 0, token: 0, rows: new Uint8Array(80) });
       reader.end(new CommError('LIMIT', 'there is no more of it'));
       expect((await stream.next())!.layer).to.equal(0);
       expect((await rejection(stream.next(), 'LIMIT')).message).to.contain('there is no more of it');
@@ -116,7 +119,7 @@ export function describeKvNetwork(name: string, open: () => () => KvNetwork): vo
       stream.close();
       stream.close();
       await gone(reader);
-      await reader.send({ layer: 0, token: 0, rows: new Float32Array(20) });
+      await reader.send({ layer: 0, token: 0, rows: new Uint8Array(80) });
       reader.end(new CommError('CLOSED', 'late'));
       await rejection(stream.next(), 'ABORTED');
     });
@@ -214,14 +217,14 @@ class Source {
   }
 }
 
-/** Layer by layer, so many tokens at a time; `rows`: [layers, tokens, floats]. */
-async function sendAll(reader: KvReader, rows: Float32Array, most: number): Promise<void> {
-  const { from, to, numLayers, rowFloats } = reader.wish;
+/** Layer by layer, so many tokens at a time; `rows`: [layers, tokens, bytes]. */
+async function sendAll(reader: KvReader, rows: Uint8Array, most: number): Promise<void> {
+  const { from, to, numLayers, rowBytes } = reader.wish;
   for (let layer = 0; layer < numLayers; layer++) {
     for (let token = from; token < to; token += most) {
       const end = Math.min(to, token + most);
-      const at = (at: number): number => (layer * (to - from) + at - from) * rowFloats;
-      await reader.send({ layer, token, rows: rows.subarray(at(token), at(end)) });
+      const at = (at: number): number => (layer * (to - from) + at - from) * rowBytes;
+      await reader.send({ layer, token, rows: rows.slice(at(token), at(end)) });
     }
   }
 }

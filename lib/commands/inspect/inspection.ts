@@ -1,5 +1,6 @@
 /** What a model folder is: all that can be known without computing. */
 import { availableParallelism, totalmem } from 'node:os';
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import { checkNames } from '../../config/name_check.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { pluginsOf } from '../../head/opened_model.js';
@@ -30,6 +31,8 @@ export interface ModelFacts {
   readonly spec: ModelSpec;
   readonly parameters: Parameters;
   readonly limits: EngineLimits;
+  /** What keys and values are kept as. */
+  readonly kvDtype: KvDtype;
   /** What each part is stored as, or declared to be. */
   readonly dtypes: Readonly<Partial<Record<ModelPart, readonly string[]>>>;
   readonly rows: readonly RankBytesRow[];
@@ -112,12 +115,13 @@ function modelFacts(
 ): ModelFacts {
   const limits = limitsOf(config, spec);
   const shape = {
-    ...{ spec, weights, limits, machineBytes, numCores: availableParallelism() },
+    ...{ spec, weights, limits, kvDtype: config.engine.kv_dtype },
+    ...{ machineBytes, numCores: availableParallelism() },
     numRedundantExperts: config.experts.num_redundant_experts,
     numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,
   };
   return {
-    ...{ spec, limits, parameters: parametersOf(spec), dtypes: dtypesByPart(weights) },
+    ...{ spec, limits, kvDtype: shape.kvDtype, parameters: parametersOf(spec), dtypes: dtypesByPart(weights) },
     rows: rankBytes(shape, numbers),
   };
 }

@@ -2,7 +2,7 @@
 import { bytes } from '../../metrics/charts.js';
 import { MODEL_PARTS, type ModelPart } from '../../model/spec/parameters.js';
 import type { AttentionSpec, MixerSpec, ModelSpec } from '../../model/spec/spec.js';
-import { cacheFloatsPerToken, stateFloatsOf } from '../../model/spec/cache_layout.js';
+import { cacheBlockBytes, stateFloatsOf } from '../../model/spec/cache_layout.js';
 import { moeLayersOf, numAttentionLayersOf, windowOf } from '../../model/spec/spec.js';
 import type { ModelFacts } from './inspection.js';
 
@@ -11,7 +11,7 @@ export type Line = readonly [name: string, text: string];
 
 /** Parameters, layers, experts, attention, context. */
 export function modelLines(facts: ModelFacts): Line[] {
-  const { spec, limits } = facts;
+  const { spec, limits, kvDtype } = facts;
   return [
     ...parameterLines(facts),
     ['layers', layersText(spec)],
@@ -21,7 +21,7 @@ export function modelLines(facts: ModelFacts): Line[] {
     ['context', `${spec.maxPositions} tokens${ropeText(spec)}; vocabulary ${spec.vocabSize}${tiedText(spec)}`],
     [
       'KV cache',
-      `${bytes(kvBytesPerToken(spec))} per token, ${limits.numKvBlocks} blocks of ${limits.blockSize} tokens`,
+      `${bytes(kvBytesPerToken(facts))} per token${kvDtype === 'f32' ? '' : ` in ${kvDtype}`}, ${limits.numKvBlocks} blocks of ${limits.blockSize} tokens`,
     ],
   ];
 }
@@ -32,9 +32,13 @@ export function count(numbers: number): string {
   return unit === '' ? String(numbers) : `${(numbers / size).toPrecision(4)}${unit}`;
 }
 
-/** What the kernels keep of a token in float32, over all layers. */
-export const kvBytesPerToken = (spec: ModelSpec): number =>
-  4 * cacheFloatsPerToken(spec.attention) * numAttentionLayersOf(spec);
+/** What the kernels keep of a token, over all layers. */
+export const kvBytesPerToken = ({
+  spec,
+  kvDtype,
+  limits: { blockSize },
+}: Pick<ModelFacts, 'spec' | 'kvDtype' | 'limits'>): number =>
+  (numAttentionLayersOf(spec) * cacheBlockBytes(spec.attention, kvDtype, blockSize)) / blockSize;
 
 /** Of a sequence, over all layers; 0: all layers have keys and values. */
 export const stateBytes = ({ layers, hiddenSize }: ModelSpec): number => 4 * stateFloatsOf(layers, hiddenSize);

@@ -1,5 +1,6 @@
 /** How many bytes ranks would hold, for several numbers of them and each form of weights. Pure. */
 import { ExpertError } from '../../../compute/base/errors.js';
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import { asRank } from '../../../base/ids.js';
 import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
@@ -15,6 +16,8 @@ export interface RankBytesOptions {
   readonly spec: ModelSpec;
   readonly weights: KnownWeights;
   readonly limits: EngineLimits;
+  /** What the kernels keep keys and values as. */
+  readonly kvDtype: KvDtype;
   /** Of all experts, per layer. */
   readonly numRedundantExperts: number;
   readonly numMovingLayers: number;
@@ -53,7 +56,8 @@ const FORMS: readonly (readonly [name: string, choice: ResidenceChoice])[] = [
 export function rankBytes(options: RankBytesOptions, numbers: readonly number[]): RankBytesRow[] {
   return FORMS.map(([name, choice]) => {
     const backend = choice.compute === 'kernels' ? 'wasm' : 'tensorflow';
-    const residence = residenceOf(choice, backend, options.weights);
+    const kv = choice.compute === 'kernels' ? options.kvDtype : 'f32';
+    const residence = residenceOf({ ...choice, kv }, backend, options.weights);
     return {
       ...{ name, residence },
       ranks: numbers.map((numRanks) => {

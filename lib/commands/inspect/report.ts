@@ -134,7 +134,7 @@ export function inspectionJson(inspection: Inspection): object {
   };
 }
 
-function modelJson({ spec, parameters, limits, dtypes, rows }: ModelFacts): object {
+function modelJson({ spec, parameters, limits, kvDtype, dtypes, rows }: ModelFacts): object {
   const { total, active, activeWithoutEmbedding, perExpert, parts } = parameters;
   const { numExperts, numTopk } = spec.moe.gate;
   return {
@@ -143,7 +143,8 @@ function modelJson({ spec, parameters, limits, dtypes, rows }: ModelFacts): obje
     moe_layers: spec.layers.filter(({ kind }) => kind === 'moe').length,
     ...{ experts: numExperts, experts_per_token: numTopk, expert_intermediate_size: spec.moe.intermediateSize },
     ...{ shared_intermediate_size: spec.moe.sharedIntermediateSize, attention: spec.attention.kind },
-    ...{ max_positions: spec.maxPositions, kv_bytes_per_token: kvBytesPerToken(spec), state_bytes: stateBytes(spec) },
+    ...{ max_positions: spec.maxPositions, kv_dtype: kvDtype },
+    ...{ kv_bytes_per_token: kvBytesPerToken({ spec, kvDtype, limits }), state_bytes: stateBytes(spec) },
     kv_tokens: limits.numKvBlocks * limits.blockSize,
     dtypes,
     rank_bytes: rows.map(({ name, residence, ranks }) => ({

@@ -4,7 +4,7 @@
  * Why: docs/decisions/handover.md#one-way-for-all-that-moves-between-instances
  */
 import type { Address } from '../../../comm/ws/door/dial.js';
-import type { KvWire } from '../../protocol/handover.js';
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { ArrivalPlace } from '../scheduling/sequence_arrivals.js';
 import type { ArrivalCounter } from './arrival_counts.js';
 import type { FollowedSource } from './followed_source.js';
@@ -24,7 +24,7 @@ export interface ArrivalHost {
 
 /** How it comes. */
 export interface ArrivalLimits extends StageLimits {
-  readonly wire: KvWire;
+  readonly wire: KvDtype;
   /** Tries of one pull before its tokens are computed anew. */
   readonly maxTries: number;
   /** How long a pull of so many tokens may take once all of them can be read. */

@@ -1,4 +1,5 @@
 /** Requests that come from other instances to go on here. Why: docs/decisions/handover.md#one-way-for-all-that-moves-between-instances */
+import { isDeepStrictEqual } from 'node:util';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { HandoverRunner } from '../../job/step_runner.js';
 import { EngineError } from '../../protocol/errors.js';
@@ -38,10 +39,11 @@ export class Arrivals {
     const { config, blockSize, identity, timeoutMs } = parts;
     this.pulls = new Pulls(parts.job);
     const lastStageTokens = config.last_stage_blocks * blockSize;
-    const { numLayers = 0, rowFloats = 0 } = identity.shape ?? {};
-    const msPerToken = (numLayers * rowFloats * 4) / SLOWEST_BYTES_PER_MS;
+    const { numLayers = 0, rowBytes = 0, dtype = 'f32' } = identity.shape ?? {};
+    const msPerToken = (numLayers * rowBytes) / SLOWEST_BYTES_PER_MS;
     const pullMs = (numTokens: number): number => timeoutMs + numTokens * msPerToken;
-    const { max_stages: maxStages, kv_wire: wire } = config;
+    const { max_stages: maxStages } = config;
+    const wire = dtype === 'f32' ? config.kv_wire : dtype;
     this.limits = { maxStages, lastStageTokens, wire, maxTries: MAX_TRIES, pullMs };
   }
 
@@ -80,7 +82,8 @@ export class Arrivals {
     const { host, identity, config } = this.parts;
     const theirs = followed.state.identity;
     const isAlike = theirs.fingerprint === identity.fingerprint && isSameShape(theirs, identity);
-    const isExact = limits.wire === 'f32' && identity.sharing !== null && theirs.sharing === identity.sharing;
+    const isExact =
+      limits.wire === identity.shape?.dtype && identity.sharing !== null && theirs.sharing === identity.sharing;
     const { length: numPromptTokens } = promptTokenIds;
     const isLong = numPromptTokens >= config.stream_min_tokens;
     const isStreamed = config.kv_stream === 'on' || (config.kv_stream === 'auto' && isLong);
@@ -89,6 +92,5 @@ export class Arrivals {
   }
 }
 
-function isSameShape({ shape: theirs }: KvIdentity, { shape: ours }: KvIdentity): boolean {
-  return theirs !== null && ours !== null && theirs.numLayers === ours.numLayers && theirs.rowFloats === ours.rowFloats;
-}
+const isSameShape = ({ shape: theirs }: KvIdentity, { shape: ours }: KvIdentity): boolean =>
+  theirs !== null && ours !== null && isDeepStrictEqual(theirs, ours);

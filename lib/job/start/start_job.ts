@@ -195,7 +195,12 @@ export function rankJobOf(options: JobOptions): RankJob {
     isOneFolder: numExternalRanks === 0,
     backend: config.backend,
     webgpuAdapter: config.webgpu.adapter,
-    residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
+    residence: {
+      compute: config.compute,
+      experts: config.experts.resident,
+      dense: config.dense.resident,
+      kv: config.engine.kv_dtype,
+    },
     threads: config.parallel.threads,
     kernels: config.kernels,
     numRanks: numLocalRanks + numExternalRanks,

@@ -1,14 +1,13 @@
 /** A KV block outside its cache, in the layout that KvCache describes (decoder.ts). */
 import { InternalError } from '../../../base/coded_error.js';
 
-/** Of rows that nobody else holds. */
-export const bytesOfRows = (rows: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => new Uint8Array(rows.buffer);
+/** Of values that nobody else holds. */
+export const bytesOfFloats = (values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(values.buffer);
 
-/** The rows, copied, since bytes may begin at any offset of their buffer. @throws InternalError where they aren't `numFloats` values */
-export function rowsOfBytes(bytes: Uint8Array, numFloats: number, block: number): Float32Array<ArrayBuffer> {
-  checkLength(bytes, 4 * numFloats, block);
-  return new Float32Array(new Uint8Array(bytes).buffer);
-}
+/** The values, copied, since bytes may begin at any offset of their buffer. */
+export const floatsOfBytes = (bytes: Uint8Array): Float32Array<ArrayBuffer> =>
+  new Float32Array(new Uint8Array(bytes).buffer);
 
 /** @throws InternalError where a block's bytes are more or fewer than it takes */
 export function checkLength({ byteLength }: Uint8Array, numBytes: number, block: number): void {

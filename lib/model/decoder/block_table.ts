@@ -37,8 +37,8 @@ export function blockAt(table: BlockTable, index: number): number {
 }
 
 /** So many tokens' rows. @throws InternalError where they aren't whole ones' */
-export function tokensIn(rows: Float32Array, rowFloats: number): number {
-  const numTokens = rows.length / rowFloats;
+export function tokensIn(rows: Uint8Array, tokenBytes: number): number {
+  const numTokens = rows.length / tokenBytes;
   if (Number.isInteger(numTokens)) return numTokens;
-  throw new InternalError(`${rows.length} values, and a token takes ${rowFloats}`);
+  throw new InternalError(`${rows.length} bytes of rows, and a token takes ${tokenBytes}`);
 }

@@ -40,9 +40,9 @@ export interface StepTokens {
 /**
  * Keys and values of past tokens, in blocks; a block exists from the first write to it until it is freed.
  *
- * Outside its cache a block is the same bytes for every compute, so that it can be kept elsewhere, or go on in the cache of another rank that has the same model and
- * block size: little-endian float32 rows without header or padding, [layers, lanes, tokens of a block, width], with the lanes of cache_layout.ts. A block that keeps a
- * state has it behind all of its rows.
+ * Outside its cache a block is the same bytes for every compute, so that it can be kept elsewhere, or go on in the cache of another rank that has the same model, block
+ * size and type of keys and values: little-endian rows of that type (kv_dtype.ts) without header or padding, [layers, lanes, tokens of a block, bytes of a token's rows],
+ * with the lanes of cache_layout.ts. A block that keeps a state has it behind all of its rows, in float32.
  */
 export interface KvCache {
   /** Tokens per block. */
@@ -59,16 +59,16 @@ export interface KvCache {
    */
   write(block: number, bytes: Uint8Array): void;
   /**
-   * Rows of tokens `from` … `to` − 1 of a sequence in one of the attention layers, as they are at the time of the call: a copy [n, lanes, width], the same whatever the
-   * block size and the compute.
+   * Rows of tokens `from` … `to` − 1 of a sequence in one of the attention layers, as they are at the time of the call: a copy [n, lanes, bytes of a token's rows],
+   * the same whatever the block size and the compute.
    * @throws InternalError where a block holds nothing, or the table is too short
    */
-  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array>;
+  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * Replaces the rows of tokens from `from` on of a sequence in one layer, and no others; also while a step of other sequences runs. The rows stay the caller's.
    * @throws InternalError for rows that are no whole tokens' or a table that is too short, and nothing changed; ExpertError OUT_OF_MEMORY
    */
-  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void;
+  writeRows(table: BlockTable, layer: number, from: number, rows: Uint8Array): void;
   /** Forgets blocks that the head took back, and the states that they keep. */
   free(ids: readonly number[]): void;
   /** Null where all layers have keys and values. */

@@ -1,39 +1,44 @@
 /**
  * How keys and values lie in a block of the kernels' cache, and how the same block is rows outside it (KvCache in decoder.ts). Pure.
- * Latents are rows, their parts padded to a multiple of 4 floats (mla_layer.as.ts); keys and values of heads are in panels (panels.as.ts).
+ * Latents are rows, in f32 with parts padded to a multiple of 4 values, else as outside (mla_layer.as.ts); keys and values of heads are in panels (panels.as.ts), behind the
+ * parameters of all tokens of their lane where their type has any (kv_dtype.ts).
  */
-import { cacheFloatsPerToken, cacheRowsOf, rowFloatsPerToken } from '../spec/cache_layout.js';
+import { KV_PARAMETER_BYTES, KV_VALUE_BYTES, type KvDtype } from '../../../compute/base/kv_dtype.js';
+import { cacheBlockBytes, cacheRowsOf, rowBytesPerToken } from '../spec/cache_layout.js';
 import type { AttentionSpec } from '../spec/spec.js';
 
 /** What a block is for. */
 export interface BlockShape {
   readonly attention: AttentionSpec;
+  readonly dtype: KvDtype;
   /** Tokens per block. */
   readonly blockSize: number;
   readonly numLayers: number;
 }
 
-/** float32 values that a block takes in memory. */
-export const blockFloats = ({ attention, blockSize, numLayers }: BlockShape): number =>
-  numLayers * blockSize * cacheFloatsPerToken(attention);
+/** Bytes that a block takes in memory. */
+export const blockBytes = ({ attention, dtype, blockSize, numLayers }: BlockShape): number =>
+  numLayers * cacheBlockBytes(attention, dtype, blockSize);
 
-/** float32 values of a block's rows, which have no padding. */
-export const rowFloats = ({ attention, blockSize, numLayers }: BlockShape): number =>
-  numLayers * blockSize * rowFloatsPerToken(attention);
+/** Bytes of a block's rows, which have no padding. */
+export const rowBytes = ({ attention, dtype, blockSize, numLayers }: BlockShape): number =>
+  numLayers * blockSize * rowBytesPerToken(attention, dtype);
 
 /** A block's rows: a copy. */
-export function rowsOfBlock(block: Float32Array, shape: BlockShape): Float32Array<ArrayBuffer> {
-  const rows = new Float32Array(rowFloats(shape));
+export function rowsOfBlock(block: Uint8Array, shape: BlockShape): Uint8Array<ArrayBuffer> {
+  const rows = new Uint8Array(rowBytes(shape));
+  const [to, from] = [cellsOf(rows, shape), cellsOf(block, shape)];
   eachRun(shape, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) rows[row + i] = block[at + i * step]!;
+    for (let i = 0; i < count; i++) to[row + i] = from[at + i * step]!;
   });
   return rows;
 }
 
 /** The other way; the padding stays as it is. */
-export function fillBlock(block: Float32Array, shape: BlockShape, rows: Float32Array): void {
+export function fillBlock(block: Uint8Array, shape: BlockShape, rows: Uint8Array): void {
+  const [from, to] = [cellsOf(rows, shape), cellsOf(block, shape)];
   eachRun(shape, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) block[at + i * step] = rows[row + i]!;
+    for (let i = 0; i < count; i++) to[at + i * step] = from[row + i]!;
   });
 }
 
@@ -44,95 +49,140 @@ export interface BlockTokens {
   readonly count: number;
 }
 
-/** Their rows [count, lanes, width], into `rows`. */
-export function rowsOfTokens(block: Float32Array, shape: BlockShape, tokens: BlockTokens, rows: Float32Array): void {
+/** Their rows [count, lanes, bytes of a row], into `rows`, which begins at a whole value of its buffer. */
+export function rowsOfTokens(block: Uint8Array, shape: BlockShape, tokens: BlockTokens, rows: Uint8Array): void {
+  const [to, from] = [cellsOf(rows, shape), cellsOf(block, shape)];
   eachTokenRun(shape, tokens, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) rows[row + i] = block[at + i * step]!;
+    for (let i = 0; i < count; i++) to[row + i] = from[at + i * step]!;
   });
 }
 
-/** The other way; what is of others stays as it is. */
-export function fillTokens(block: Float32Array, shape: BlockShape, tokens: BlockTokens, rows: Float32Array): void {
+/** The other way; what is of others stays as it is. `rows` may begin anywhere. */
+export function fillTokens(block: Uint8Array, shape: BlockShape, tokens: BlockTokens, rows: Uint8Array): void {
+  const [from, to] = [cellsOf(rows, shape), cellsOf(block, shape)];
   eachTokenRun(shape, tokens, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) block[at + i * step] = rows[row + i]!;
+    for (let i = 0; i < count; i++) to[at + i * step] = from[row + i]!;
   });
 }
 
-/** `count` neighbours of a row from float `row` of all rows on are every `step` floats from float `at` of the block on. */
+/** What is moved one by one: the bits of a value each. Whole numbers keep them, of NaN too. */
+type Cells = Int32Array | Uint16Array | Uint8Array;
+
+/** The bytes as cells; a copy where they begin inside of one. */
+function cellsOf(bytes: Uint8Array, { dtype }: BlockShape): Cells {
+  const size = KV_VALUE_BYTES[dtype];
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  if (dtype === 'int8') return new Uint8Array(buffer, byteOffset, byteLength);
+  return dtype === 'f32'
+    ? new Int32Array(buffer, byteOffset, byteLength / size)
+    : new Uint16Array(buffer, byteOffset, byteLength / size);
+}
+
+/** `count` neighbours of a row from cell `row` of all rows on are every `step` cells from cell `at` of the block on. */
 type Visit = (row: number, at: number, count: number, step: number) => void;
 
-/** What all rows of a block have in common. */
-interface Widths {
+/** What all lanes of a block have in common, in cells. */
+interface LaneSizes {
+  readonly attention: AttentionSpec['kind'];
   readonly numLanes: number;
-  readonly parts: readonly number[];
-  /** Floats of a row, without padding and with it. */
+  /** What lies side by side in a token's rows: as it is padded. */
+  readonly parts: readonly { readonly dim: number; readonly width: number }[];
+  /** Of heads, before a row. */
+  readonly numParameters: number;
+  /** Of a token outside. */
   readonly rowWidth: number;
+  /** Of a token's values, with padding. */
   readonly width: number;
+  /** Of a lane. */
+  readonly laneSize: number;
 }
 
-function widthsOf({ attention }: BlockShape): Widths {
-  const { numLanes, parts } = cacheRowsOf(attention);
-  const rowWidth = parts.reduce((a, b) => a + b);
-  return { numLanes, parts, rowWidth, width: cacheFloatsPerToken(attention) / numLanes };
+function laneSizesOf({ attention, dtype, blockSize }: BlockShape): LaneSizes {
+  const { numLanes, rows } = cacheRowsOf(attention);
+  const size = KV_VALUE_BYTES[dtype];
+  const rowWidth = rowBytesPerToken(attention, dtype) / numLanes / size;
+  const isRow = attention.kind === 'mla' && dtype !== 'f32';
+  const parts = isRow
+    ? [{ dim: rowWidth, width: rowWidth }]
+    : rows.flat().map((dim) => ({ dim, width: 4 * Math.ceil(dim / 4) }));
+  return {
+    ...{ attention: attention.kind, numLanes, parts, rowWidth },
+    numParameters: attention.kind === 'mla' ? 0 : KV_PARAMETER_BYTES[dtype] / size,
+    width: parts.reduce((sum, { width }) => sum + width, 0),
+    laneSize: cacheBlockBytes(attention, dtype, blockSize) / numLanes / size,
+  };
 }
 
 function eachRun(shape: BlockShape, visit: Visit): void {
-  const widths = widthsOf(shape);
-  for (let lane = 0; lane < shape.numLayers * widths.numLanes; lane++) {
+  const sizes = laneSizesOf(shape);
+  for (let lane = 0; lane < shape.numLayers * sizes.numLanes; lane++) {
     for (let token = 0; token < shape.blockSize; token++) {
-      visitRow(shape, widths, lane, token, (lane * shape.blockSize + token) * widths.rowWidth, visit);
+      visitToken(sizes, shape.blockSize, lane, token, (lane * shape.blockSize + token) * sizes.rowWidth, visit);
     }
   }
 }
 
 function eachTokenRun(shape: BlockShape, { layer, start, count }: BlockTokens, visit: Visit): void {
-  const widths = widthsOf(shape);
-  const { numLanes, rowWidth } = widths;
+  const sizes = laneSizesOf(shape);
+  const { numLanes, rowWidth } = sizes;
   for (let token = 0; token < count; token++) {
     for (let lane = 0; lane < numLanes; lane++) {
       const row = (token * numLanes + lane) * rowWidth;
-      visitRow(shape, widths, layer * numLanes + lane, start + token, row, visit);
+      visitToken(sizes, shape.blockSize, layer * numLanes + lane, start + token, row, visit);
     }
   }
 }
 
-/** `row`: where it begins among the rows. */
-function visitRow(
-  { attention, blockSize }: BlockShape,
-  { parts, rowWidth, width }: Widths,
+/** `row`: where a token's rows of a lane begin among all rows. */
+function visitToken(
+  { attention, parts, numParameters, width, laneSize }: LaneSizes,
+  blockSize: number,
   lane: number,
   token: number,
   row: number,
   visit: Visit,
 ): void {
-  const laneAt = lane * blockSize * width;
-  if (attention.kind === 'mla') eachPart(parts, row, laneAt + token * width, visit);
-  else if (lane % 2 === 0) visitKey(row, laneAt, token, rowWidth, width, blockSize, visit);
-  else eachPanel(row, laneAt, token, rowWidth, width, blockSize, visit);
+  const laneAt = lane * laneSize;
+  if (attention === 'mla') {
+    visitParts(parts, row, laneAt + token * width, visit);
+    return;
+  }
+  if (numParameters > 0) visit(row, laneAt + token * numParameters, numParameters, 1);
+  const valuesAt = laneAt + blockSize * numParameters;
+  const visitHead = lane % 2 === 0 ? visitKey : visitValue;
+  visitHead(row + numParameters, valuesAt, token, parts[0]!.dim, width, blockSize, visit);
 }
 
-function eachPart(parts: readonly number[], row: number, at: number, visit: Visit): void {
-  for (const width of parts) {
-    visit(row, at, width, 1);
-    row += width;
-    at += 4 * Math.ceil(width / 4);
+function visitParts(parts: LaneSizes['parts'], row: number, at: number, visit: Visit): void {
+  for (const { dim, width } of parts) {
+    visit(row, at, dim, 1);
+    row += dim;
+    at += width;
   }
 }
 
 /** Tokens of a panel of keys, and channels of a panel of values (panels.as.ts). */
 const PANEL = 16;
 
-type Place = [row: number, laneAt: number, token: number, dim: number, width: number, blockSize: number, visit: Visit];
+type Place = [
+  row: number,
+  valuesAt: number,
+  token: number,
+  dim: number,
+  width: number,
+  blockSize: number,
+  visit: Visit,
+];
 
-function visitKey(...[row, laneAt, token, dim, width, blockSize, visit]: Place): void {
+function visitKey(...[row, valuesAt, token, dim, width, blockSize, visit]: Place): void {
   const first = token - (token % PANEL);
-  visit(row, laneAt + first * width + token - first, dim, Math.min(PANEL, blockSize - first));
+  visit(row, valuesAt + first * width + token - first, dim, Math.min(PANEL, blockSize - first));
 }
 
 /** A value's channels, panel by panel. */
-function eachPanel(...[row, laneAt, token, dim, width, blockSize, visit]: Place): void {
+function visitValue(...[row, valuesAt, token, dim, width, blockSize, visit]: Place): void {
   for (let first = 0; first < dim; first += PANEL) {
-    const at = laneAt + first * blockSize + token * Math.min(PANEL, width - first);
+    const at = valuesAt + first * blockSize + token * Math.min(PANEL, width - first);
     visit(row + first, at, Math.min(PANEL, dim - first), 1);
   }
 }

@@ -1,4 +1,5 @@
 /** A layer's attention and the norm before it, as kernels: x += attention(norm(x)). */
+import { KV_DTYPES } from '../../../compute/base/kv_dtype.js';
 import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { Descriptor, type Fields } from '../../../compute/wasm/memory/descriptor.js';
 import type { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
@@ -7,6 +8,7 @@ import { KernelNorm } from '../../../compute/wasm/memory/kernel_norm.js';
 import { KernelVector } from '../../../compute/wasm/memory/kernel_vector.js';
 import { GQA_LAYER, MLA_LAYER, ROPE_LAYOUTS } from '../../../compute/wasm/memory/layouts.js';
 import { ModelError } from '../spec/errors.js';
+import { cacheRowsOf } from '../spec/cache_layout.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import type { GqaSpec, IndexerSpec, MlaSpec, ModelSpec } from '../spec/spec.js';
 import { attentionPart } from '../spec/tensor_names.js';
@@ -68,7 +70,9 @@ export class KernelAttention implements KernelMixer {
   /** Appends the step's tokens to the cache, attends, and adds to the step's hidden states. @throws ExpertError OUT_OF_MEMORY */
   attend(step: KernelStep): Promise<void> | undefined {
     if (step.blockSize !== this.blockSize) {
-      this.descriptor.set({ blockSize: step.blockSize, cacheOffset: this.cacheLayer * step.layerBytes });
+      const { blockSize, layerBytes, kvDtype } = step;
+      const cacheOffset = this.cacheLayer * layerBytes;
+      this.descriptor.set({ blockSize, cacheOffset, kvDtype: KV_DTYPES.indexOf(kvDtype) });
       this.blockSize = step.blockSize;
     }
     const kernel = this.kind === 'mla' ? 'mlaLayer' : 'gqaLayer';
@@ -92,8 +96,7 @@ export class KernelAttention implements KernelMixer {
       kvDown: this.matrix('kv_a_proj_with_mqa'),
       kvUp: this.matrix('kv_b_proj'),
       ...{ numHeads, kvLoraRank, softmaxScale },
-      kvDtype: 0,
-      sharesScale: Number(qkRopeHeadDim < 32),
+      sharesScale: Number(cacheRowsOf(mla).rows[0]!.length > 1),
       ...this.indexFields(mla.indexer),
       ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
     };
@@ -130,13 +133,12 @@ export class KernelAttention implements KernelMixer {
       sinks: this.vectorOf('sinks'),
       window: Math.min(this.weights.window ?? 0, MAX_WINDOW),
       ...{ numHeads, numKvHeads, headDim, softmaxScale, ropeDim: spec.rope.dim },
-      kvDtype: 0,
     };
   }
 
   private commonFields({ hiddenSize, rope, multipliers }: ModelSpec) {
     return {
-      ...{ hiddenSize, blockSize: 0, cacheOffset: 0 },
+      ...{ hiddenSize, blockSize: 0, cacheOffset: 0, kvDtype: 0 },
       norm: this.hold(new KernelNorm(this.memory, this.weights.inputNorm)),
       residual: multipliers.residual,
       output: this.matrix('o_proj'),

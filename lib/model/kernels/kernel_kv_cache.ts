@@ -1,27 +1,22 @@
 /** Keys and values of past tokens in a kernel memory: one block of memory per block of `blockSize` tokens, for all layers that have them. */
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { blockAt, tokenRuns, tokensIn, type TokenRun } from '../decoder/block_table.js';
-import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
+import { checkLength, floatsOfBytes, nothingIn } from '../decoder/block_bytes.js';
 import type { BlockTable, KvCache, SequencePart } from '../decoder/decoder.js';
-import { rowFloatsPerToken, stateFloatsOf } from '../spec/cache_layout.js';
+import { blockBytesOf, rowBytesPerToken, type BlockBytes } from '../spec/cache_layout.js';
 import { numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
-import {
-  blockFloats,
-  fillBlock,
-  fillTokens,
-  rowFloats,
-  rowsOfBlock,
-  rowsOfTokens,
-  type BlockShape,
-} from './block_layout.js';
+import { blockBytes, fillBlock, fillTokens, rowsOfBlock, rowsOfTokens, type BlockShape } from './block_layout.js';
 import { KernelStates, type PartStates } from './kernel_states.js';
 
 /** A block takes memory at its first write and gives it back when it is freed. */
 export class KernelKvCache implements KvCache {
   /** What one layer takes of a block. */
   readonly layerBytes: number;
+  /** Bytes of a block outside the cache. */
+  readonly blockBytes: BlockBytes;
   private readonly shape: BlockShape;
-  private readonly numFloats: number;
+  private readonly numBytes: number;
   /** Null: every layer has keys and values. */
   readonly states: KernelStates | null;
   /** Block id → address. */
@@ -32,12 +27,15 @@ export class KernelKvCache implements KvCache {
     { attention, layers, hiddenSize }: Pick<ModelSpec, 'attention' | 'layers' | 'hiddenSize'>,
     /** Tokens per block. */
     readonly blockSize: number,
+    /** What keys and values are kept as. */
+    readonly dtype: KvDtype,
   ) {
-    this.shape = { attention, blockSize, numLayers: numAttentionLayersOf({ layers }) };
-    const numStateFloats = stateFloatsOf(layers, hiddenSize);
-    this.states = numStateFloats === 0 ? null : new KernelStates(memory, numStateFloats, blockSize);
-    this.layerBytes = 4 * blockFloats({ ...this.shape, numLayers: 1 });
-    this.numFloats = blockFloats(this.shape);
+    this.shape = { attention, dtype, blockSize, numLayers: numAttentionLayersOf({ layers }) };
+    this.blockBytes = blockBytesOf({ attention, layers, hiddenSize }, dtype, blockSize);
+    const { state } = this.blockBytes;
+    this.states = state === 0 ? null : new KernelStates(memory, state / 4, blockSize);
+    this.layerBytes = blockBytes({ ...this.shape, numLayers: 1 });
+    this.numBytes = blockBytes(this.shape);
   }
 
   /**
@@ -54,45 +52,40 @@ export class KernelKvCache implements KvCache {
     return this.states?.of(part) ?? null;
   }
 
-  /** Bytes of a block outside the cache: its rows, and what it has besides where it keeps a state. */
-  get blockBytes(): { readonly rows: number; readonly state: number } {
-    return { rows: 4 * rowFloats(this.shape), state: 4 * (this.states?.numFloats ?? 0) };
-  }
-
   /** A copy, as rows without padding, and behind them the state that the block keeps. */
   read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     if (!this.blocks.has(block)) return Promise.reject(nothingIn(block));
-    const rows = rowsOfBlock(this.floatsOf(block), this.shape);
+    const rows = rowsOfBlock(this.bytesOf(block), this.shape);
     const state = this.states?.read(block) ?? null;
     const all = state === null ? rows : joined(rows, state);
     this.memory.countCopy(all.byteLength);
-    return Promise.resolve(bytesOfRows(all));
+    return Promise.resolve(all);
   }
 
   /** Makes the block where there is none. */
   write(block: number, bytes: Uint8Array): void {
     const { rows, state } = this.blockBytes;
     const hasState = bytes.byteLength !== rows;
-    const values = rowsOfBytes(bytes, (hasState ? rows + state : rows) / 4, block);
-    const address = this.addressOf(block); // before the view: it may grow the memory
-    if (hasState) this.states?.write(block, values.subarray(rows / 4));
+    checkLength(bytes, hasState ? rows + state : rows, block);
+    this.addressOf(block); // before the view: it may grow the memory
+    if (hasState) this.states?.write(block, floatsOfBytes(bytes.subarray(rows)));
     else this.states?.forget([block]);
-    fillBlock(this.memory.floats(address, this.numFloats), this.shape, values);
-    this.memory.countCopy(values.byteLength);
+    fillBlock(this.bytesOf(block), this.shape, bytes.subarray(0, rows));
+    this.memory.countCopy(bytes.byteLength);
   }
 
   /** A copy of rows of a layer of this memory. */
-  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array> {
+  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Uint8Array<ArrayBuffer>> {
     return new Promise((resolve) => resolve(this.copyRows(layer, this.runs(table, from, to), to - from)));
   }
 
   /** Makes blocks where there are none. */
-  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void {
-    const runs = this.runs(table, from, from + tokensIn(rows, this.tokenFloats));
+  writeRows(table: BlockTable, layer: number, from: number, rows: Uint8Array): void {
+    const runs = this.runs(table, from, from + tokensIn(rows, this.tokenBytes));
     this.hold(runs.map(({ block }) => block)); // before the views: it may grow the memory
     for (const { block, start, count, before } of runs) {
-      const own = rows.subarray(before * this.tokenFloats, (before + count) * this.tokenFloats);
-      fillTokens(this.floatsOf(block), this.shape, { layer, start, count }, own);
+      const own = rows.subarray(before * this.tokenBytes, (before + count) * this.tokenBytes);
+      fillTokens(this.bytesOf(block), this.shape, { layer, start, count }, own);
     }
     this.memory.countCopy(rows.byteLength);
   }
@@ -102,9 +95,9 @@ export class KernelKvCache implements KvCache {
     return this.shape.numLayers;
   }
 
-  /** Floats of a token in one layer, outside the cache. */
-  get tokenFloats(): number {
-    return rowFloatsPerToken(this.shape.attention);
+  /** Bytes of a token in one layer, outside the cache. */
+  get tokenBytes(): number {
+    return rowBytesPerToken(this.shape.attention, this.dtype);
   }
 
   /** Makes those that there aren't yet, all or none, and tells which. @throws ExpertError OUT_OF_MEMORY */
@@ -149,35 +142,35 @@ export class KernelKvCache implements KvCache {
     return tokenRuns(table, this.blockSize, from, to);
   }
 
-  private copyRows(layer: number, runs: readonly TokenRun[], numTokens: number): Float32Array {
-    const rows = new Float32Array(numTokens * this.tokenFloats);
+  private copyRows(layer: number, runs: readonly TokenRun[], numTokens: number): Uint8Array<ArrayBuffer> {
+    const rows = new Uint8Array(numTokens * this.tokenBytes);
     for (const { block, start, count, before } of runs) {
-      const own = rows.subarray(before * this.tokenFloats, (before + count) * this.tokenFloats);
-      rowsOfTokens(this.floatsOf(block), this.shape, { layer, start, count }, own);
+      const own = rows.subarray(before * this.tokenBytes, (before + count) * this.tokenBytes);
+      rowsOfTokens(this.bytesOf(block), this.shape, { layer, start, count }, own);
     }
     this.memory.countCopy(rows.byteLength);
     return rows;
   }
 
   /** @throws InternalError where it holds nothing */
-  private floatsOf(block: number): Float32Array {
+  private bytesOf(block: number): Uint8Array {
     const address = this.blocks.get(block);
     if (address === undefined) throw nothingIn(block);
-    return this.memory.floats(address, this.numFloats);
+    return this.memory.bytes(address, this.numBytes);
   }
 
   private addressOf(id: number): number {
     const held = this.blocks.get(id);
     if (held !== undefined) return held;
-    const address = this.memory.allocate(4 * this.numFloats);
+    const address = this.memory.allocate(this.numBytes);
     this.blocks.set(id, address);
     return address;
   }
 }
 
-function joined(rows: Float32Array, state: Float32Array): Float32Array<ArrayBuffer> {
-  const all = new Float32Array(rows.length + state.length);
+function joined(rows: Uint8Array, state: Float32Array): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(rows.length + state.byteLength);
   all.set(rows);
-  all.set(state, rows.length);
+  all.set(new Uint8Array(state.buffer, state.byteOffset, state.byteLength), rows.length);
   return all;
 }

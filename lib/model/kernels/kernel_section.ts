@@ -1,4 +1,5 @@
 /** What one kernel memory holds of a model's dense part: some layers, one after the other, and what their steps need. */
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { SequencePart } from '../decoder/decoder.js';
 import type { LayerSpec, MlaForm, ModelSpec } from '../spec/spec.js';
@@ -20,6 +21,8 @@ export interface SectionOptions {
   readonly mla: MlaForm;
   /** Tokens per KV block. */
   readonly blockSize: number;
+  /** What keys and values are kept as. */
+  readonly kvDtype: KvDtype;
   /** Layers that it will hold; none where the memory holds vocabulary only. */
   readonly layers: readonly LayerSpec[];
 }
@@ -37,11 +40,11 @@ export class KernelSection {
   /** @throws ExpertError OUT_OF_MEMORY */
   constructor(
     readonly memory: KernelMemory,
-    { spec, mla, blockSize, layers }: SectionOptions,
+    { spec, mla, blockSize, kvDtype, layers }: SectionOptions,
   ) {
     this.step = new KernelStep(memory, spec, mla);
     this.blocks = new KernelMoeBlocks(memory);
-    this.cache = new KernelKvCache(memory, { ...spec, layers }, blockSize);
+    this.cache = new KernelKvCache(memory, { ...spec, layers }, blockSize, kvDtype);
   }
 
   /** The next step; hidden states are to be written then. @throws as {@link KernelStep.prepare} */

@@ -1,4 +1,5 @@
 /** One step's tables in a kernel memory, used again for the next step. Shape suffixes: T tokens, H hidden. */
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import { Descriptor, bytesOf, writeFields } from '../../../compute/wasm/memory/descriptor.js';
 import { GrowingBlock } from '../../../compute/wasm/memory/growing_block.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
@@ -19,6 +20,7 @@ export class KernelStep {
   numTokens = 0;
   blockSize = 0;
   layerBytes = 0;
+  kvDtype: KvDtype = 'f32';
   /** Of a query and a key that it sees. */
   numPairs = 0;
   private readonly hiddenSize: number;
@@ -111,6 +113,7 @@ export class KernelStep {
     this.numPairs = parts.reduce((sum, { numTokens: own, position }) => sum + own * (position + own / 2), 0);
     this.blockSize = cache.blockSize;
     this.layerBytes = cache.layerBytes;
+    this.kvDtype = cache.dtype;
     this.descriptor.set({ x, numTokens, parts: partsAt, numParts: parts.length, angles, chosen });
   }
 

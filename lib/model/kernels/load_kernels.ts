@@ -33,7 +33,7 @@ import { SpreadKvCache } from './spread_kv_cache.js';
  */
 export async function loadKernelDecoder(
   reader: DenseWeights,
-  { spec, mla, blockSize }: DecoderOptions,
+  { spec, mla, blockSize, residence }: DecoderOptions,
   memories: readonly KernelMemory[],
   weights: WeightLoader,
   spread = unspread(spec),
@@ -42,7 +42,7 @@ export async function loadKernelDecoder(
   const vocabulary = await loader.vocabulary(memories[spread.embedding]!, memories[spread.head]!);
   const sections = memories.map((memory, number) => {
     const layers = spec.layers.filter((_, layer) => spread.layers[layer] === number);
-    return new KernelSection(memory, { spec, mla, blockSize, layers });
+    return new KernelSection(memory, { spec, mla, blockSize, kvDtype: residence.kv ?? 'f32', layers });
   });
   for (const [layer, number] of spread.layers.entries()) {
     const section = sections[number]!;

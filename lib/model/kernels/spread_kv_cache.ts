@@ -58,15 +58,15 @@ export class SpreadKvCache implements KvCache, StateCache {
   }
 
   /** Of the memory where the layer is. */
-  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array> {
+  readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Uint8Array<ArrayBuffer>> {
     const { piece, own } = this.placeOf(layer);
     return piece.readRows(table, own, from, to);
   }
 
   /** Makes blocks in all memories where there are none. */
-  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void {
+  writeRows(table: BlockTable, layer: number, from: number, rows: Uint8Array): void {
     const { piece, own } = this.placeOf(layer);
-    const runs = tokenRuns(table, this.blockSize, from, from + tokensIn(rows, piece.tokenFloats));
+    const runs = tokenRuns(table, this.blockSize, from, from + tokensIn(rows, piece.tokenBytes));
     this.hold(runs.map(({ block }) => block));
     piece.writeRows(table, own, from, rows);
   }

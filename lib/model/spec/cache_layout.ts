@@ -1,32 +1,64 @@
 /** What tokens take in the KV cache, and what states take beside it. Pure. */
-import type { AttentionSpec, LayerSpec, MixerSpec } from './spec.js';
+import { kvRowBytes, type KvDtype } from '../../../compute/base/kv_dtype.js';
+import type { AttentionSpec, LayerSpec, MixerSpec, ModelSpec } from './spec.js';
+import { numAttentionLayersOf } from './spec.js';
 import { convolvedChannels } from './state_shapes.js';
 
-/** A token's rows in each layer, one per lane. */
+/** What a token has in each layer. */
 export interface CacheRows {
   readonly numLanes: number;
-  /** Widths of what lies side by side in a row. */
-  readonly parts: readonly number[];
+  /** Rows of a lane, one behind the other: of each the widths of what lies side by side in it. In int8 each row has parameters of its own. */
+  readonly rows: readonly (readonly number[])[];
 }
 
-/** MLA has one lane, [latent | rotated key | indexer's key]; of GQA, lanes 2h and 2h + 1 are the rotated keys and the values of KV head h. */
+/**
+ * MLA has one lane: the latent and the rotated key as one row, or two where that has so many channels that it pays, and behind them the indexer's key where there is one.
+ * Of GQA, lanes 2h and 2h + 1 are the rotated keys and the values of KV head h.
+ */
 export function cacheRowsOf(attention: AttentionSpec): CacheRows {
-  if (attention.kind === 'gqa') return { numLanes: 2 * attention.numKvHeads, parts: [attention.headDim] };
+  if (attention.kind === 'gqa') return { numLanes: 2 * attention.numKvHeads, rows: [[attention.headDim]] };
   const { kvLoraRank, qkRopeHeadDim, indexer } = attention;
-  return { numLanes: 1, parts: [kvLoraRank, qkRopeHeadDim, ...(indexer === null ? [] : [indexer.headDim])] };
+  const latent = qkRopeHeadDim < OWN_ROW ? [[kvLoraRank, qkRopeHeadDim]] : [[kvLoraRank], [qkRopeHeadDim]];
+  return { numLanes: 1, rows: indexer === null ? latent : [...latent, [indexer.headDim]] };
 }
 
-/** float32 values per token and layer in the cache of the attention kernels (gqa_layer.as.ts, mla_layer.as.ts), padding included. */
-export function cacheFloatsPerToken(attention: AttentionSpec): number {
-  const { numLanes, parts } = cacheRowsOf(attention);
-  return numLanes * sum(parts.map(roundUp4));
+/** Channels of a rotated key that is a row of its own: its values are much larger than those of a latent. Why: docs/decisions/kv_store.md#eight-bits-per-row */
+const OWN_ROW = 32;
+
+/**
+ * Bytes of a block of one layer in the cache of the attention kernels (gqa_layer.as.ts, mla_layer.as.ts), padding included: float32 and heads are padded to a multiple of
+ * 4 channels, and heads in int8 to an even number of tokens.
+ */
+export function cacheBlockBytes(attention: AttentionSpec, dtype: KvDtype, blockSize: number): number {
+  if (attention.kind === 'mla' && dtype !== 'f32') return blockSize * rowBytesPerToken(attention, dtype);
+  const { numLanes, rows } = cacheRowsOf(attention);
+  const width = sum(rows.flat().map(roundUp4));
+  const numTokens = dtype === 'int8' ? 2 * Math.ceil(blockSize / 2) : blockSize;
+  return numLanes * numTokens * kvRowBytes(dtype, width);
 }
 
-/** float32 values of a token's rows in one layer outside a cache, where there is no padding. */
-export function rowFloatsPerToken(attention: AttentionSpec): number {
-  const { numLanes, parts } = cacheRowsOf(attention);
-  return numLanes * sum(parts);
+/** Bytes of a token's rows in one layer outside a cache, where there is no padding. */
+export function rowBytesPerToken(attention: AttentionSpec, dtype: KvDtype): number {
+  const { numLanes, rows } = cacheRowsOf(attention);
+  return numLanes * sum(rows.map((parts) => kvRowBytes(dtype, sum(parts))));
 }
+
+/** Bytes of a block outside a cache (KvCache in decoder.ts): its rows, and what is behind them where it keeps a state. */
+export interface BlockBytes {
+  readonly rows: number;
+  /** 0 where all layers have keys and values. */
+  readonly state: number;
+}
+
+/** Of blocks of `blockSize` tokens. */
+export const blockBytesOf = (
+  spec: Pick<ModelSpec, 'attention' | 'layers' | 'hiddenSize'>,
+  dtype: KvDtype,
+  blockSize: number,
+): BlockBytes => ({
+  rows: numAttentionLayersOf(spec) * blockSize * rowBytesPerToken(spec.attention, dtype),
+  state: 4 * stateFloatsOf(spec.layers, spec.hiddenSize),
+});
 
 /**
  * float32 values of a sequence's state in one layer, padding included (short_conv_layer.as.ts, delta_rule_layer.as.ts); 0 where it has keys and values.

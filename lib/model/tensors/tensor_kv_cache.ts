@@ -4,7 +4,7 @@
  * A lane is what attention reads as one matrix [L tokens, width]: the latent of MLA, or the keys or values of one head or of all.
  */
 import { clone, keep, rowsFrom, rowsOf, stackRows, tidy, toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
-import { bytesOfRows, nothingIn, rowsOfBytes } from '../decoder/block_bytes.js';
+import { bytesOfFloats, checkLength, floatsOfBytes, nothingIn } from '../decoder/block_bytes.js';
 import { blockAt, tokenRuns, tokensIn } from '../decoder/block_table.js';
 import type { BlockTable, KvCache } from '../decoder/decoder.js';
 import { laneRows, lanesOfTokens, laneWidth, portableRows, tokenFloats, tokenRows, type KvLanes } from './kv_lanes.js';
@@ -84,7 +84,7 @@ export class TensorKvCache implements KvCache {
     const layers = Array.from({ length: this.shape.numLayers }, (_, layer) => layer);
     const rows = tidy(() => stackRows(layers.map((layer) => this.layerRows(held, layer))));
     try {
-      return bytesOfRows((await rowsOf(rows)).slice()); // cpu may give the memory that it holds
+      return bytesOfFloats((await rowsOf(rows)).slice()); // cpu may give the memory that it holds
     } finally {
       rows.dispose();
     }
@@ -95,7 +95,8 @@ export class TensorKvCache implements KvCache {
     const { numLayers, lanes, blockSize } = this.shape;
     const numRows = lanes.hasOnes.length * lanes.numHeads * blockSize; // of a layer
     const size = numRows * lanes.width;
-    const values = rowsOfBytes(bytes, numLayers * size, block);
+    checkLength(bytes, 4 * numLayers * size, block);
+    const values = floatsOfBytes(bytes);
     for (let layer = 0; layer < numLayers; layer++) {
       tidy(() => {
         // One layer at a time: wasm copies all of a tensor to take a part of it.
@@ -106,7 +107,7 @@ export class TensorKvCache implements KvCache {
   }
 
   /** Downloads one tensor. */
-  async readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Float32Array> {
+  async readRows(table: BlockTable, layer: number, from: number, to: number): Promise<Uint8Array<ArrayBuffer>> {
     const { lanes, blockSize } = this.shape;
     const rows = tidy(() => {
       const runs = tokenRuns(table, blockSize, from, to).map(({ block, start, count }) => {
@@ -117,19 +118,19 @@ export class TensorKvCache implements KvCache {
       return stackRows(runs);
     });
     try {
-      return (await rowsOf(rows)).slice(); // cpu may give the memory that it holds
+      return bytesOfFloats((await rowsOf(rows)).slice()); // cpu may give the memory that it holds
     } finally {
       rows.dispose();
     }
   }
 
   /** One upload. */
-  writeRows(table: BlockTable, layer: number, from: number, rows: Float32Array): void {
+  writeRows(table: BlockTable, layer: number, from: number, rows: Uint8Array): void {
     const { lanes, blockSize } = this.shape;
-    const numTokens = tokensIn(rows, tokenFloats(lanes));
+    const numTokens = tokensIn(rows, 4 * tokenFloats(lanes));
     const runs = tokenRuns(table, blockSize, from, from + numTokens);
     tidy(() => {
-      const all = lanesOfTokens(toTensor(rows, [numTokens, tokenFloats(lanes)]), lanes);
+      const all = lanesOfTokens(toTensor(floatsOfBytes(rows), [numTokens, tokenFloats(lanes)]), lanes);
       for (const [lane, own] of all.entries()) {
         for (const { block, start, count, before } of runs) {
           const added = rowsFrom(own, before, count);

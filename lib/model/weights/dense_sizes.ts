@@ -1,7 +1,7 @@
 /** Bytes of the parts of a dense model that a kernel memory holds whole or not at all: from the headers of a checkpoint, before a weight is read. Pure. */
 import { matrixBytes } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
-import { cacheFloatsPerToken, stateFloats } from '../spec/cache_layout.js';
+import { cacheBlockBytes, stateFloats } from '../spec/cache_layout.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import { type AttentionSpec, type LayerSpec, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
@@ -63,7 +63,7 @@ export function denseSizesOf({ spec, weights, residence, ...limits }: DenseSizes
     if (layer !== null) ofLayers[layer]! += bytes;
     else vocabulary[name === names.EMBEDDING ? 'embedding' : 'head'] += bytes;
   }
-  const keysAndValues = 4 * cacheFloatsPerToken(spec.attention) * limits.blockSize * limits.numKvBlocks;
+  const keysAndValues = limits.numKvBlocks * cacheBlockBytes(spec.attention, residence.kv ?? 'f32', limits.blockSize);
   const cacheOf = ({ mixer }: LayerSpec): number =>
     mixer.kind === 'attention' ? keysAndValues : 4 * stateFloats(mixer, spec.hiddenSize) * (limits.numStates ?? 0);
   const { embedding, head } = vocabulary;

@@ -7,7 +7,7 @@ import { createPlacement, slotsOf, type Placement } from '../../../experts/place
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import { isCoded, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
-import { cacheFloatsPerToken, stateFloatsOf } from '../spec/cache_layout.js';
+import { cacheBlockBytes, stateFloatsOf } from '../spec/cache_layout.js';
 import {
   MAX_RARE_BYTES,
   denseSizesOf,
@@ -150,7 +150,7 @@ function sameOnAll(
   const spread = sizes && planSpread(sizes, memoryBytes);
   const numMemories = spread?.reservedBytes.length ?? 1;
   return {
-    cache: 4 * (cachedFloatsPerToken(spec, residence) * blockSize * numKvBlocks + numStates * numStateFloats),
+    cache: numKvBlocks * cachedBlockBytes(spec, residence, blockSize) + 4 * numStates * numStateFloats,
     activations: numMemories * stepOf(sizes, options) + logitBytes(spec, maxNumBatchedTokens),
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
     largestPart: sizes && largestPart(sizes),
@@ -207,12 +207,16 @@ function numMovingExperts({ numMovingLayers, placement, rank }: FootprintOptions
 }
 
 /**
- * float32 values that the KV cache of a rank holds per token. Latents are read both as keys and as values, and tensors keep them in both layouts; a head's keys
+ * Bytes of a block in the KV cache of a rank. Latents are read both as keys and as values, and tensors keep them in both layouts; a head's keys
  * or values have one.
  */
-export function cachedFloatsPerToken(spec: ModelSpec, { compute }: Pick<Residence, 'compute'>): number {
-  if (compute === 'kernels') return cacheFloatsPerToken(spec.attention) * numAttentionLayersOf(spec);
-  return (spec.attention.kind === 'mla' ? 2 : 1) * kvFloatsPerToken(spec);
+export function cachedBlockBytes(
+  spec: ModelSpec,
+  { compute, kv = 'f32' }: Pick<Residence, 'compute' | 'kv'>,
+  blockSize: number,
+): number {
+  if (compute === 'kernels') return numAttentionLayersOf(spec) * cacheBlockBytes(spec.attention, kv, blockSize);
+  return (spec.attention.kind === 'mla' ? 8 : 4) * blockSize * kvFloatsPerToken(spec);
 }
 
 type Slots = Required<Pick<FootprintOptions, 'numMembers'>> & Pick<Placement, 'slotsPerRank'>;

@@ -1,5 +1,6 @@
 /** What a rank keeps its weights as, and what computes with them: decided from the headers of a checkpoint, before a weight is read. Pure. */
 import { ExpertError } from '../../../compute/base/errors.js';
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
 import { isCoded, type CHOICE_DTYPES, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
@@ -17,6 +18,8 @@ export interface Residence {
   readonly compute: Compute;
   readonly experts: WeightDtype;
   readonly dense: ResidentChoice;
+  /** What keys and values are kept as. Default f32. */
+  readonly kv?: KvDtype;
 }
 
 /** What the configuration wants. */
@@ -25,13 +28,15 @@ export interface ResidenceChoice {
   readonly compute: Compute | 'auto';
   readonly experts: ResidentChoice;
   readonly dense: ResidentChoice;
+  /** Default f32. */
+  readonly kv?: KvDtype;
 }
 
 /** What a rank's backend is chosen from: the kernels, where they are asked for, run beside one alone. */
 export const backendOf = (choice: BackendChoice, { compute }: Pick<ResidenceChoice, 'compute'>): BackendChoice =>
   choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
 
-/** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 without kernels */
+/** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 weights, and keys and values other than f32, without kernels */
 export function residenceOf(choice: ResidenceChoice, backend: BackendName, weights: KnownWeights): Residence {
   const compute = choice.compute === 'auto' ? (backend === 'wasm' ? 'kernels' : 'tensors') : choice.compute;
   if (compute === 'kernels' && backend !== 'wasm') {
@@ -42,8 +47,13 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
     const message = `int8 weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32, or backend: wasm`;
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
+  const { kv = 'f32' } = choice;
+  if (compute === 'tensors' && kv !== 'f32') {
+    const message = `engine.kv_dtype is ${kv}, which needs compute: kernels, this rank computes with ${backend} tensors; choose f32, or backend: wasm`;
+    throw new ExpertError('INVALID_ARGUMENT', message);
+  }
   return {
-    compute,
+    ...{ compute, kv },
     dense: choice.dense,
     experts: choice.experts === 'auto' ? storedDtype(weights, compute) : choice.experts,
   };

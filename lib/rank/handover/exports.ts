@@ -92,10 +92,11 @@ export class Exports implements RowsWatch {
   }
 
   private refusalOf({ readers }: Lease, { wish }: KvReader): CommError | null {
-    const { numLayers, rowFloats } = this.parts.shape;
-    if (wish.numLayers !== numLayers || wish.rowFloats !== rowFloats) {
-      const other = `rows of ${wish.rowFloats} floats in ${wish.numLayers} layers are wanted`;
-      return refusal('INVALID_ARGUMENT', `${other}, and these are ${rowFloats} in ${numLayers}; serve the same model`);
+    const { numLayers, dtype, rowBytes } = this.parts.shape;
+    if (wish.numLayers !== numLayers || wish.dtype !== dtype || wish.rowBytes !== rowBytes) {
+      const other = `rows of ${wish.rowBytes} bytes of ${wish.dtype} in ${wish.numLayers} layers are wanted`;
+      const own = `these are ${rowBytes} of ${dtype} in ${numLayers}`;
+      return refusal('INVALID_ARGUMENT', `${other}, and ${own}; serve the same model with the same engine.kv_dtype`);
     }
     if (readers.size < MAX_READERS) return null;
     return refusal('LIMIT', `${MAX_READERS} read by this lease already; end one of them`);

@@ -1,7 +1,8 @@
 /** Blocks that another rank lends, on their way into this one's cache. Why: docs/decisions/kv_store.md#blocks-not-rows */
 import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
-import type { BlockBytes, FetchOrder } from '../../protocol/handover.js';
+import type { BlockBytes } from '../../model/spec/cache_layout.js';
+import type { FetchOrder } from '../../protocol/handover.js';
 import type { Got } from './imports.js';
 
 /** Where blocks come from and go to. */

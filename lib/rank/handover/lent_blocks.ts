@@ -3,7 +3,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { CommError } from '../../../comm/base/errors.js';
 import type { KvBlocksReader } from '../../../comm/kv/kv_link.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
-import type { BlockBytes, LendOrder, LentBlock } from '../../protocol/handover.js';
+import type { BlockBytes } from '../../model/spec/cache_layout.js';
+import type { LendOrder, LentBlock } from '../../protocol/handover.js';
 import { leaseOver } from './lease.js';
 
 /** Where blocks are read from. */

@@ -103,10 +103,11 @@ export class HttpKvSource implements KvSource {
 
 function sourceStateOf(message: LeaseStateMessage, { id, token }: LeasePlace): SourceState {
   const { place, identity, is_final: isFinal, seed } = message;
-  const { shape } = identity;
+  const { shape: told } = identity;
+  const shape = told && { numLayers: told.num_layers, dtype: told.dtype, rowBytes: told.row_bytes };
   return {
     ...{ lease: { id, token }, place, seed, isFinal, pausesItself: message.pauses_itself },
-    identity: { ...identity, shape: shape && { numLayers: shape.num_layers, rowFloats: shape.row_floats } },
+    identity: { ...identity, shape },
     numPromptTokens: message.num_prompt_tokens,
     promptDigest: message.prompt_digest,
     outputTokenIds: message.output_token_ids,

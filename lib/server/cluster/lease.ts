@@ -51,7 +51,7 @@ export class Lease {
       place,
       identity: {
         ...{ fingerprint, sharing },
-        shape: shape && { num_layers: shape.numLayers, row_floats: shape.rowFloats },
+        shape: shape && { num_layers: shape.numLayers, dtype: shape.dtype, row_bytes: shape.rowBytes },
       },
       ...{ num_prompt_tokens: numPromptTokens, prompt_digest: promptDigest, seed },
       ...{ output_token_ids: [...outputTokenIds], num_tokens: rest.numTokens },

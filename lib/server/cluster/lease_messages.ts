@@ -1,5 +1,6 @@
 /** What the endpoints of leases take and answer. A lease's token is its key: `Authorization: Bearer TOKEN`. */
 import * as z from 'zod';
+import { KV_DTYPES } from '../../../compute/base/kv_dtype.js';
 import { integer } from '../base/plain_fields.js';
 import { hostField, leaseIdField, seedField } from './transfer_params.js';
 
@@ -37,7 +38,7 @@ export const leaseState = z.object({
   place: z.object({ host: hostField, port: z.int().min(1).max(65_535) }).nullable(),
   identity: z.object({
     fingerprint: digest,
-    shape: z.object({ num_layers: count, row_floats: count }).nullable(),
+    shape: z.object({ num_layers: count, dtype: z.enum(KV_DTYPES), row_bytes: count }).nullable(),
     sharing: digest.nullable(),
   }),
   num_prompt_tokens: count,

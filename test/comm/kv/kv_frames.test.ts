@@ -4,9 +4,9 @@ import { encodeKvFrame, KvIntake, maxKvFrameBytes, rowsPerFrame } from '../../..
 import type { KvWish } from '../../../comm/kv/kv_link.js';
 import { thrown } from '../../kit/errors.js';
 
-const WISH: KvWish = { from: 4, to: 7, wire: 'f32', numLayers: 2, rowFloats: 3 };
+const WISH: KvWish = { from: 4, to: 7, wire: 'f32', dtype: 'f32', numLayers: 2, rowBytes: 12 };
 const frame = (layer: number, token: number, numRows: number, wish = WISH): Uint8Array =>
-  encodeKvFrame({ layer, token, rows: new Float32Array(numRows * wish.rowFloats).fill(token) }, wish);
+  encodeKvFrame({ layer, token, rows: new Uint8Array(numRows * wish.rowBytes).fill(token) }, wish);
 
 describe('frames of keys and values', () => {
   it('are taken in any order of layers, and are complete when each has all its tokens', () => {
@@ -30,7 +30,12 @@ describe('frames of keys and values', () => {
 
   it('are refused as another dtype, of another width, cut anywhere, longer, and with any bit of the header changed', () => {
     const whole = frame(0, 4, 2);
-    for (const other of [{ wire: 'bf16' }, { rowFloats: 6 }, { rowFloats: 2 }] as const) {
+    for (const other of [
+      { wire: 'bf16' },
+      { wire: 'int8', dtype: 'int8' },
+      { rowBytes: 24 },
+      { rowBytes: 8 },
+    ] as const) {
       thrown(() => new KvIntake(WISH).take(frame(0, 4, 1, { ...WISH, ...other })), 'PROTOCOL');
     }
     for (let length = 0; length < whole.length; length++) {
@@ -46,9 +51,11 @@ describe('frames of keys and values', () => {
   });
 
   it('have as many tokens as fit a mebibyte, and at least one', () => {
-    expect(rowsPerFrame({ wire: 'f32', rowFloats: 1024 })).to.equal(256);
-    expect(rowsPerFrame({ wire: 'bf16', rowFloats: 1024 })).to.equal(512);
-    expect(rowsPerFrame({ wire: 'f32', rowFloats: 2 ** 20 })).to.equal(1);
-    expect(maxKvFrameBytes({ wire: 'f32', rowFloats: 2 ** 20 })).to.equal(FRAME_HEADER_BYTES + 2 ** 22);
+    const [f32, int8] = [{ dtype: 'f32', wire: 'f32' }, { dtype: 'int8', wire: 'int8' }] as const; // prettier-ignore
+    expect(rowsPerFrame({ ...f32, rowBytes: 4096 })).to.equal(256);
+    expect(rowsPerFrame({ ...f32, wire: 'bf16', rowBytes: 4096 })).to.equal(512);
+    expect(rowsPerFrame({ ...int8, rowBytes: 1024 })).to.equal(1024);
+    expect(rowsPerFrame({ ...f32, rowBytes: 2 ** 22 })).to.equal(1);
+    expect(maxKvFrameBytes({ ...f32, rowBytes: 2 ** 22 })).to.equal(FRAME_HEADER_BYTES + 2 ** 22);
   });
 });

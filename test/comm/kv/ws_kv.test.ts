@@ -28,9 +28,9 @@ describeKvNetwork('in memory', () => {
 });
 
 const LEASE = { id: 'the lease', token: 'the token' };
-const WISH: KvWish = { from: 0, to: 4, wire: 'f32', numLayers: 2, rowFloats: 3 };
+const WISH: KvWish = { from: 0, to: 4, wire: 'f32', dtype: 'f32', numLayers: 2, rowBytes: 12 };
 const frameOf = (layer: number, token: number, numRows: number): Uint8Array =>
-  encodeKvFrame({ layer, token, rows: new Float32Array(numRows * 3) }, WISH);
+  encodeKvFrame({ layer, token, rows: new Uint8Array(numRows * 12) }, WISH);
 const { signal } = new AbortController();
 
 describe('a target over WebSockets', () => {
@@ -136,6 +136,9 @@ describe('a source over WebSockets', () => {
     ['fractions', JSON.stringify({ type: 'pull', wish: { ...wish, from: 0.5 } })],
     ['nothing at all', JSON.stringify({ type: 'pull', wish: { ...wish, to: 0 } })],
     ['another wire', JSON.stringify({ type: 'pull', wish: { ...wish, wire: 'fp8' } })],
+    ['int8 to be made', JSON.stringify({ type: 'pull', wish: { ...wish, wire: 'int8' } })],
+    ['rounding of codes', JSON.stringify({ type: 'pull', wish: { ...wish, dtype: 'int8', wire: 'bf16' } })],
+    ['rounding of a part of a value', JSON.stringify({ type: 'pull', wish: { ...wish, rowBytes: 10, wire: 'bf16' } })],
   ];
   for (const [what, message] of odd) {
     it(`turns away who asks for ${what}`, async () => {

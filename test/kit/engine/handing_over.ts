@@ -1,14 +1,10 @@
 /** An instance of ranks whose steps a test chooses, which hand sequences over to those of others. */
+import { blockBytesOf } from '../../../lib/model/spec/cache_layout.js';
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { Address } from '../../../comm/ws/door/dial.js';
 import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
-import {
-  blockBytesOf,
-  kvShapeOf,
-  type HandoverOrder,
-  type KvShape,
-  type PullReport,
-} from '../../../lib/protocol/handover.js';
+import { kvShapeOf, type HandoverOrder, type KvShape, type PullReport } from '../../../lib/protocol/handover.js';
 import type { KeyedBlock } from '../../../lib/protocol/kv_store.js';
 import { Handover } from '../../../lib/rank/handover/handover.js';
 import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
@@ -27,9 +23,12 @@ export class Instance {
   /** Blocks of rank 0 that are in no cache, by key. */
   readonly tier = new Map<string, Uint8Array>();
 
+  private constructor(private readonly dtype: KvDtype) {}
+
   /** Rank 0 hands over; `network` is its. */
   static async start(modelDir: string, network: KvNetwork, options: LocalJobOptions = {}): Promise<Instance> {
-    const instance = new Instance();
+    const { kv: dtype = 'f32' } = options.residence ?? {};
+    const instance = new Instance(dtype);
     const rows = async (model: Transformer, rank: number): Promise<RowsWatch> => {
       const nobody: RowsWatch = { began: () => undefined, wrote: () => undefined, abandoned: () => undefined };
       if (rank > 0) return nobody;
@@ -38,10 +37,10 @@ export class Instance {
         instance.reports.push(report);
         instance.wake();
       };
-      const shape = kvShapeOf(model.spec);
+      const shape = kvShapeOf(model.spec, dtype);
       instance.own = await Handover.open({
         ...{ cache: model.cache, shape, network, tell },
-        blockBytes: blockBytesOf(model.spec, model.cache.blockSize),
+        blockBytes: blockBytesOf(model.spec, dtype, model.cache.blockSize),
         readTier: (key) => Promise.resolve(instance.tier.get(key) ?? null),
       });
       return instance.own.watch;
@@ -51,7 +50,7 @@ export class Instance {
   }
 
   get shape(): KvShape {
-    return kvShapeOf(this.model.spec);
+    return kvShapeOf(this.model.spec, this.dtype);
   }
 
   get place(): Address {
@@ -97,7 +96,7 @@ export class Instance {
 
   /** Into sequence 0 here, with the number of its first token. */
   pull(source: Instance, from: number, to: number, more: PullOptions = {}): void {
-    const { wire = 'f32', pull = from, freed, ...lease } = more;
+    const { wire = this.dtype, pull = from, freed, ...lease } = more;
     const order = { pull, lease: { ...LEASE, ...lease }, place: source.place, wire, from, to, blocks: blocksOf(0) };
     this.obey({ kind: 'pull', order }, freed);
   }
@@ -138,8 +137,8 @@ export interface FetchOptions extends Omit<PullOptions, 'wire'> {
 }
 
 export interface PullOptions {
-  /** Default 'f32'. */
-  readonly wire?: 'f32' | 'bf16';
+  /** Default: as the target has rows. */
+  readonly wire?: KvDtype;
   /** Default: the number of its first token. */
   readonly pull?: number;
   /** Of the lease; default {@link LEASE}. */

@@ -13,7 +13,8 @@ import type { Transformer } from '../../../lib/model/transformer.js';
 import type { LoadReport } from '../../../lib/protocol/step_plan.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { Handover } from '../../../lib/rank/handover/handover.js';
-import { blockBytesOf, kvShapeOf, type PullReport } from '../../../lib/protocol/handover.js';
+import { blockBytesOf } from '../../../lib/model/spec/cache_layout.js';
+import { kvShapeOf, type PullReport } from '../../../lib/protocol/handover.js';
 import type { Address } from '../../../comm/ws/door/dial.js';
 import type { MemoryKv, MemoryKvSpace } from '../comm/memory_kv.js';
 import { FaultyMesh, type FrameMoment } from '../comm/faulty_mesh.js';
@@ -208,8 +209,8 @@ export class LocalSeats {
       onArrival: () => who()?.reachRows('kv_arrived'),
       timeoutMs: this.options.timeoutMs,
     });
-    const shape = kvShapeOf(spec);
-    const blockBytes = blockBytesOf(spec, cache.blockSize);
+    const shape = kvShapeOf(spec, 'f32');
+    const blockBytes = blockBytesOf(spec, 'f32', cache.blockSize);
     const readTier = (): Promise<null> => Promise.resolve(null);
     const tell = (report: PullReport): void => who()?.tellPulled(report);
     const own = await Handover.open({ cache, shape, blockBytes, readTier, network, tell });

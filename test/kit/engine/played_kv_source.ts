@@ -5,7 +5,11 @@ import type { SequenceRequest } from '../../../lib/head/scheduling/scheduler.js'
 import { sampledToken } from './scheduling.js';
 
 /** Of the instances of a test. */
-export const IDENTITY: KvIdentity = { fingerprint: 'a model', shape: { numLayers: 2, rowFloats: 4 }, sharing: 'alike' };
+export const IDENTITY: KvIdentity = {
+  fingerprint: 'a model',
+  shape: { numLayers: 2, dtype: 'f32', rowBytes: 16 },
+  sharing: 'alike',
+};
 
 /** What a sequence samples at a position, wherever it runs: a token as a source may tell of it. */
 export const generatedToken = (sequence: number, position: number): number => 1e6 - sampledToken(sequence, position);

@@ -1,4 +1,5 @@
 /** An attention layer as kernels, with what a step needs around it. */
+import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { NormWeights } from '../../../compute/base/norm_weights.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
@@ -94,8 +95,8 @@ export class KernelAttentionLayer {
     this.attention = new KernelAttention(this.memory, spec, this.layer, held);
   }
 
-  createCache(blockSize: number): KernelKvCache {
-    return new KernelKvCache(this.memory, this.spec, blockSize);
+  createCache(blockSize: number, dtype: KvDtype = 'f32'): KernelKvCache {
+    return new KernelKvCache(this.memory, this.spec, blockSize, dtype);
   }
 
   /** x + attention(norm(x)), [L·H] of each sequence. */

@@ -71,7 +71,7 @@ export class KernelMixerLayer {
   }
 
   createCache(blockSize: number): KernelKvCache {
-    return new KernelKvCache(this.memory, this.spec, blockSize);
+    return new KernelKvCache(this.memory, this.spec, blockSize, 'f32');
   }
 
   /** x + mixer(norm(x)) */

@@ -100,7 +100,11 @@ export class PlayedOffer implements Offer {
 
 /** Offers what a test lets it. */
 export class MovingEngine extends PlayedEngine {
-  readonly kvIdentity = { fingerprint: 'f00d', shape: { numLayers: 2, rowFloats: 64 }, sharing: 'salt' };
+  readonly kvIdentity = {
+    fingerprint: 'f00d',
+    shape: { numLayers: 2, dtype: 'f32', rowBytes: 256 } as const,
+    sharing: 'salt',
+  };
   readonly prefixSharing = { seed: 'salt', separatesForms: false };
   readonly storedBlocks = new StoredBlocks();
   /** By the ids of requests. */

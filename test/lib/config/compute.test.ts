@@ -37,6 +37,21 @@ describe('compute, backend and kinds of weights', () => {
     }
   });
 
+  it('are refused where keys and values are to be other than f32 and no kernels compute', async () => {
+    for (const dtype of ['bf16', 'int8']) {
+      for (const [setting, why] of [
+        ['compute=tensors', '"compute" is tensors'],
+        ['backend=cpu', '"backend" is cpu'],
+      ] as const) {
+        expect(await refusal(setting, `engine.kv_dtype=${dtype}`)).to.equal(
+          `INVALID_VALUE: "engine.kv_dtype" is ${dtype}, which the kernels alone compute with, but ${why}; set it to f32`,
+        );
+      }
+      await checked(`engine.kv_dtype=${dtype}`);
+    }
+    await checked('compute=tensors', 'engine.kv_dtype=f32');
+  });
+
   it('are refused where something is asked of kernels that none will do, and what is preferred is not', async () => {
     expect(await refusal('compute=tensors', 'kernels.fma=on')).to.equal(
       'INVALID_VALUE: "kernels.fma" is on, which is about the kernels, but "compute" is tensors; set it to auto',

@@ -36,7 +36,7 @@ export function prefixSharingOf(
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
   const resident = { experts: experts.resident, dense: dense.resident };
   const rounds = kernels.int8_activations;
-  const bits = { backend, compute, fma, rounds, reduce, wire, mla: engine.mla, ...resident };
+  const bits = { backend, compute, fma, rounds, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
   const others = { plugins, gate: experts.gate };
   return { seed: JSON.stringify({ spec, bits, others }), separatesForms: choice === 'exact' && hasForms };
 }

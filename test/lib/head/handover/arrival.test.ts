@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
 import type { KvSource } from '../../../../lib/protocol/kv_source.js';
 import { ArrivingHead, type Arriving, type ArrivingHeadOptions } from '../../../kit/engine/arriving_head.js';
-import { generatedToken, PlayedKvSource } from '../../../kit/engine/played_kv_source.js';
+import { generatedToken, IDENTITY, PlayedKvSource } from '../../../kit/engine/played_kv_source.js';
 import { OPTIONS, request } from '../../../kit/engine/scheduling.js';
 
 const ONE: ArrivingHeadOptions = { ...OPTIONS, cluster: { max_stages: 4, last_stage_blocks: 1 } };
@@ -164,7 +164,9 @@ describe('a request that arrives', () => {
   });
 
   it('of another model is computed anew, behind what came of it', async () => {
-    for (const other of [{ fingerprint: 'another' }, { shape: null }, { shape: { numLayers: 2, rowFloats: 8 } }]) {
+    const own = IDENTITY.shape!;
+    const shapes = [null, { ...own, rowBytes: 32 }, { ...own, dtype: 'int8' } as const].map((shape) => ({ shape }));
+    for (const other of [{ fingerprint: 'another' }, ...shapes]) {
       const head = new ArrivingHead(ONE);
       const source = new PlayedKvSource(asked, 21, 4);
       source.identity = { ...source.identity, ...other };

@@ -40,20 +40,25 @@ describe('what an engine’s keys and values are', () => {
   it('is alike where model and sharing are', async () => {
     const { fingerprint, spec } = await opened(MODEL);
     const sharing = { seed: 'a', separatesForms: false };
-    const own = kvIdentityOf(fingerprint, spec, sharing);
-    expect(kvIdentityOf(fingerprint, spec, { ...sharing })).to.deep.equal(own);
-    expect(kvIdentityOf(fingerprint, spec, { ...sharing, seed: 'b' })).to.include({ fingerprint: own.fingerprint });
+    const own = kvIdentityOf(fingerprint, spec, 'f32', sharing);
+    expect(kvIdentityOf(fingerprint, spec, 'f32', { ...sharing })).to.deep.equal(own);
+    expect(kvIdentityOf(fingerprint, spec, 'f32', { ...sharing, seed: 'b' })).to.include({
+      fingerprint: own.fingerprint,
+    });
     const others = [{ ...sharing, seed: 'b' }, { ...sharing, separatesForms: true }, null];
-    for (const other of others) expect(kvIdentityOf(fingerprint, spec, other).sharing).not.to.equal(own.sharing);
+    for (const other of others) expect(kvIdentityOf(fingerprint, spec, 'f32', other).sharing).not.to.equal(own.sharing);
+    expect(kvIdentityOf(fingerprint, spec, 'int8', sharing).shape).not.to.deep.equal(own.shape);
     const less = { ...spec, vocabSize: spec.vocabSize - 1 };
-    expect(kvIdentityOf(fingerprint, less, sharing).fingerprint).not.to.equal(own.fingerprint);
+    expect(kvIdentityOf(fingerprint, less, 'f32', sharing).fingerprint).not.to.equal(own.fingerprint);
   });
 
   it('is like no other where nobody knows the model, and can’t be read where layers have states', async () => {
     const { spec } = await opened(MODEL);
-    expect(kvIdentityOf(null, spec, null).fingerprint).not.to.equal(kvIdentityOf(null, spec, null).fingerprint);
+    expect(kvIdentityOf(null, spec, 'f32', null).fingerprint).not.to.equal(
+      kvIdentityOf(null, spec, 'f32', null).fingerprint,
+    );
     const conv = { kind: 'short_conv', width: 3 } as const;
     const stateful = { ...spec, layers: spec.layers.map((layer, i) => (i === 0 ? { ...layer, mixer: conv } : layer)) };
-    expect(kvIdentityOf('x', stateful as typeof spec, null).shape).to.equal(null);
+    expect(kvIdentityOf('x', stateful as typeof spec, 'f32', null).shape).to.equal(null);
   });
 });

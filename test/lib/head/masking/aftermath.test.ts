@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { completionJson } from '../../../../lib/commands/generate/completion.js';
 import { statsJson, summary } from '../../../../lib/commands/generate/summary.js';
-import { cacheFloatsPerToken } from '../../../../lib/model/spec/cache_layout.js';
+import { cacheBlockBytes } from '../../../../lib/model/spec/cache_layout.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { heldMemory } from '../../../kit/kernels/held_memory.js';
 import type { Fault, LocalEngine, LocalEngineOptions } from '../../../kit/engine/local_engine.js';
@@ -184,7 +184,7 @@ for (const mla of ['absorbed', 'auto'] as const) {
           const after = await held();
           const ofLost = local.executors[1]!.stats().numKvBlocks;
           const { attention, layers } = local.engine.spec;
-          const perBlock = 16 * 4 * cacheFloatsPerToken(attention) * layers.length;
+          const perBlock = cacheBlockBytes(attention, 'f32', 16) * layers.length;
           expect(after[0]! - before[0]!).to.equal(perBlock * ofLost);
           expect([after[1], after[3]]).to.deep.equal([before[1], before[3]]);
         },

@@ -12,7 +12,7 @@ import type { GenerationRequest, TokenEvent } from '../../../../lib/protocol/req
 import { everyExpert } from '../../../../lib/model/weights/expert_digests.js';
 import { moeLayersOf, type ModelSpec } from '../../../../lib/model/spec/spec.js';
 import { residentBytes } from '../../../../compute/wasm/memory/resident_dtype.js';
-import { cacheFloatsPerToken } from '../../../../lib/model/spec/cache_layout.js';
+import { cacheBlockBytes } from '../../../../lib/model/spec/cache_layout.js';
 import type { Transformer } from '../../../../lib/model/transformer.js';
 import { CheckpointExperts } from '../../../../lib/model/weights/weight_reader.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
@@ -223,7 +223,7 @@ describe('live rebalancing', function () {
       // 16 experts of one layer, whatever the number of ranks; and the cache of one sequence: the step itself is over.
       const { attention, layers } = local.engine.spec;
       const expert = residentBytes('bf16', 2 * 32, 48) + residentBytes('bf16', 48, 32) + 3 * DESCRIPTOR_BYTES;
-      const cache = 5 * 16 * 4 * cacheFloatsPerToken(attention) * layers.length;
+      const cache = 5 * cacheBlockBytes(attention, 'f32', 16) * layers.length;
       expect(most)
         .to.be.above(expert)
         .and.at.most(16 * expert + cache);

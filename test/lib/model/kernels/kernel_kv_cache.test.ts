@@ -10,7 +10,7 @@ import { errorOf } from '../../../kit/rejects.js';
 
 const cacheOf = (spec: ModelSpec, blockSize: number): [KernelKvCache, KernelMemory] => {
   const memory = new KernelMemory();
-  return [new KernelKvCache(memory, spec, blockSize), memory];
+  return [new KernelKvCache(memory, spec, blockSize, 'f32'), memory];
 };
 
 const addressesOf = (cache: KernelKvCache, table: readonly number[], length: number): number[] => {
@@ -67,7 +67,7 @@ describe('KV cache of the kernels', () => {
 
   it('a block that finds no memory changes nothing', async () => {
     const memory = new KernelMemory(2 ** 20);
-    const cache = new KernelKvCache(memory, gqaSpec({}), 2 ** 15);
+    const cache = new KernelKvCache(memory, gqaSpec({}), 2 ** 15, 'f32');
     const bytes = new Uint8Array(4 * 2 ** 15 * 4 * 10);
     const error = await errorOf(ExpertError, () => {
       cache.write(0, bytes);

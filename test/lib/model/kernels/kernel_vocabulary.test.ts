@@ -36,7 +36,7 @@ describe('vocabulary of the kernels', () => {
     step.prepare(
       [{ rowStart: 0, numTokens: 3, position: 0, blocks: [0], isPrompt: true }],
       3,
-      new KernelKvCache(memory, SPEC, 16),
+      new KernelKvCache(memory, SPEC, 16, 'f32'),
     );
   });
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { InternalError } from '../../../../base/coded_error.js';
-import { rowFloats } from '../../../../lib/model/kernels/block_layout.js';
+import { blockBytesOf } from '../../../../lib/model/spec/cache_layout.js';
 import { KernelKvCache } from '../../../../lib/model/kernels/kernel_kv_cache.js';
 import { SpreadKvCache } from '../../../../lib/model/kernels/spread_kv_cache.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
@@ -21,11 +21,11 @@ interface Pieces {
 /** As many layers in each memory as {@link NUM_LAYERS} says; `limits`: of the memories. */
 function spreadOf(spec: ModelSpec, limits: readonly number[] = []): Pieces {
   const memories = NUM_LAYERS.map((_, i) => new KernelMemory(limits[i]));
-  const { attention, layers } = spec;
-  const layerBytes = 4 * rowFloats({ attention, blockSize: BLOCK_SIZE, numLayers: 1 });
+  const layer = spec.layers[0]!;
+  const { rows: layerBytes } = blockBytesOf({ ...spec, layers: [layer] }, 'f32', BLOCK_SIZE);
   const pieces = NUM_LAYERS.map((numLayers, i) => {
-    const own = new Array<ModelSpec['layers'][number]>(numLayers).fill(layers[0]!);
-    return new KernelKvCache(memories[i]!, { ...spec, layers: own }, BLOCK_SIZE);
+    const own = new Array<ModelSpec['layers'][number]>(numLayers).fill(layer);
+    return new KernelKvCache(memories[i]!, { ...spec, layers: own }, BLOCK_SIZE, 'f32');
   });
   return { cache: new SpreadKvCache(pieces), memories, blockBytes: 6 * layerBytes };
 }
@@ -42,7 +42,7 @@ describe('KV cache in several memories', () => {
       const pieces = spreadOf(spec);
       const { cache, blockBytes } = pieces;
       const layers = new Array<ModelSpec['layers'][number]>(6).fill(spec.layers[0]!);
-      const whole = new KernelKvCache(new KernelMemory(), { ...spec, layers }, BLOCK_SIZE);
+      const whole = new KernelKvCache(new KernelMemory(), { ...spec, layers }, BLOCK_SIZE, 'f32');
       for (const [id, first] of [
         [3, 1],
         [9, 2],

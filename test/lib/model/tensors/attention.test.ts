@@ -15,7 +15,7 @@ import {
   sequencesFrom,
   type Sequence,
 } from '../../../kit/kernels/attention_cases.js';
-import { cachedFloatsPerToken } from '../../../../lib/model/weights/footprint.js';
+import { cachedBlockBytes } from '../../../../lib/model/weights/footprint.js';
 import { TfjsAttention } from '../../../kit/kernels/tfjs_attention.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
 
@@ -80,7 +80,7 @@ describe('attention', () => {
         const length = 512;
         const sequences = promptOf(6, length);
         await layer.run(sequences, inTurn(sequences), 16);
-        const counted = 4 * length * cachedFloatsPerToken(spec, { compute: 'tensors' });
+        const counted = length * cachedBlockBytes(spec, { compute: 'tensors' }, 1);
         expect(layer.cachedBytes)
           .to.be.above(counted / 4)
           .and.at.most(counted);

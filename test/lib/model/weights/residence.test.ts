@@ -16,7 +16,7 @@ import { moe7m } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 const AUTO: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
-const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' };
+const KERNELS: Residence = { compute: 'kernels', experts: 'bf16', dense: 'auto', kv: 'f32' };
 
 const openMoe7m = async (): Promise<ModelWeights> =>
   openWeights(moe7m(), modelSpecOf((await readModelFiles(moe7m())).config));
@@ -30,7 +30,9 @@ describe('what weights are kept as', () => {
       compute: 'kernels',
       experts: 'int8',
       dense: 'f32',
+      kv: 'f32',
     });
+    expect(residenceOf({ ...AUTO, kv: 'int8' }, 'wasm', weights)).to.deep.equal({ ...KERNELS, kv: 'int8' });
     await weights.close();
   });
 
@@ -42,6 +44,12 @@ describe('what weights are kept as', () => {
       const int8 = await errorOf(ExpertError, () => residenceOf({ ...AUTO, ...choice }, 'tensorflow', weights));
       expect(int8.message).to.match(
         /^INVALID_ARGUMENT: int8 .*tensorflow tensors; choose bf16 or f32, or backend: wasm$/,
+      );
+    }
+    for (const kv of ['bf16', 'int8'] as const) {
+      const { message } = await errorOf(ExpertError, () => residenceOf({ ...AUTO, kv }, 'tensorflow', weights));
+      expect(message).to.match(
+        new RegExp(`^INVALID_ARGUMENT: engine.kv_dtype is ${kv}, .*tensorflow tensors; choose f32, or backend: wasm$`),
       );
     }
     await weights.close();

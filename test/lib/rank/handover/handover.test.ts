@@ -64,17 +64,17 @@ describe('sequences that go on in another instance', () => {
   for (const [name, dir, here, there, tolerance] of kinds) {
     it(`compute the same: ${name}`, async () => {
       const [source, target] = [await start(dir, here), await start(dir, there)];
-      const { numLayers, rowFloats } = source.shape;
+      const { numLayers, rowBytes } = source.shape;
       const [first, cut, last] = [6, 13, TOKENS.length - 1];
       await source.run(TOKENS.slice(0, cut), 0, []);
       await target.run(TOKENS.slice(0, first), 0, []); // as its prefix cache
       source.lease(cut);
       target.pull(source, first, cut);
       const bulk = await target.report();
-      expect(bulk).to.deep.include({ pull: first, payloadBytes: numLayers * (cut - first) * rowFloats * 4 });
+      expect(bulk).to.deep.include({ pull: first, payloadBytes: numLayers * (cut - first) * rowBytes });
       const expected = [await source.run(TOKENS.slice(cut, last), cut), await source.run([TOKENS[last]!], last)];
       target.pull(source, cut, last);
-      expect(await target.report()).to.deep.include({ payloadBytes: numLayers * (last - cut) * rowFloats * 4 });
+      expect(await target.report()).to.deep.include({ payloadBytes: numLayers * (last - cut) * rowBytes });
       const actual = await target.run([TOKENS[last]!], last, TOKENS.slice(0, last));
       if (tolerance === 0) expect([...actual]).to.deep.equal([...expected[1]!]);
       else expect(largestDifference(actual, expected[1]!)).to.be.below(tolerance);
@@ -85,8 +85,8 @@ describe('sequences that go on in another instance', () => {
     const { source, target } = await pair();
     const last = TOKENS.length - 1;
     target.pull(source, 0, last, { wire: 'bf16' });
-    const { numLayers, rowFloats } = source.shape;
-    expect((await target.report()).payloadBytes).to.equal(numLayers * last * rowFloats * 2);
+    const { numLayers, rowBytes } = source.shape;
+    expect((await target.report()).payloadBytes).to.equal(numLayers * last * (rowBytes / 2));
     const expected = await source.run([TOKENS[last]!], last);
     const actual = await target.run([TOKENS[last]!], last, TOKENS.slice(0, last));
     expect(largestDifference(actual, expected)).to.be.within(1e-7, 0.05);
@@ -164,13 +164,13 @@ describe('sequences that go on in another instance', () => {
 
   it('two pulls of one lease at once both get all, and five are too many', async () => {
     const { source, target } = await pair();
-    const { numLayers, rowFloats } = source.shape;
+    const { numLayers, rowBytes } = source.shape;
     target.pull(source, 0, 9);
     target.pull(source, 9, 19);
     const reports = [await target.report(), await target.report()];
     expect(reports.map(({ error }) => error)).to.deep.equal([undefined, undefined]);
     const total = reports.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
-    expect(total).to.equal(numLayers * 19 * rowFloats * 4);
+    expect(total).to.equal(numLayers * 19 * rowBytes);
     for (let pull = 100; pull < 104; pull++) target.pull(source, 0, 25, { pull }); // wait for tokens to come
     for (let i = 0; i < 50; i++) await turn();
     target.pull(source, 0, 1, { pull: 104 });
@@ -188,8 +188,8 @@ describe('sequences that go on in another instance', () => {
     const message = remoteMessage((await other.report()).error!);
     expect(message)
       .to.match(/^INVALID_ARGUMENT: /)
-      .and.contain(`${source.shape.rowFloats}`);
-    expect(message).to.contain(`${other.shape.rowFloats}`);
+      .and.contain(`${source.shape.rowBytes}`);
+    expect(message).to.contain(`${other.shape.rowBytes}`);
     for (const lease of [{ token: '3'.repeat(64) }, { id: '3'.repeat(32) }]) {
       other.pull(source, 0, 4, lease);
       expect((await other.report()).error!.code).to.equal('AUTH_FAILED');
@@ -232,7 +232,7 @@ describe('sequences that go on in another instance', () => {
       target.pull(source, 0, 19);
       const report = await target.report();
       expect(report.error!.code).to.equal('PEER_LOST');
-      expect(report.payloadBytes % (19 * source.shape.rowFloats * 4)).to.equal(0);
+      expect(report.payloadBytes % (19 * source.shape.rowBytes)).to.equal(0);
       target.obey({ kind: 'release', lease: 'none' });
       target.end();
       expect(target.held()).to.deep.equal(before);
@@ -296,8 +296,8 @@ describe('sequences that go on in another instance', () => {
     target.pull(source, 0, 19);
     await source.run(TOKENS.slice(10, 19), 10);
     const report: PullReport = await target.report();
-    const { numLayers, rowFloats } = source.shape;
-    expect(report).to.deep.include({ payloadBytes: numLayers * 19 * rowFloats * 4 });
+    const { numLayers, rowBytes } = source.shape;
+    expect(report).to.deep.include({ payloadBytes: numLayers * 19 * rowBytes });
     const actual = await target.run([TOKENS[19]!], 19, TOKENS.slice(0, 19));
     expect([...actual]).to.deep.equal([...(await source.run([TOKENS[19]!], 19))]);
     source.obey({ kind: 'release', lease: LEASE.id });

@@ -71,7 +71,7 @@ describe('a source over HTTP', () => {
     offered(async (source, offer) => {
       const expected: SourceState = {
         ...{ lease: offer.lease, place: null, numPromptTokens: 3, promptDigest: promptDigestOf([1, 2, 3]), seed: 77 },
-        identity: { fingerprint: 'f00d', shape: { numLayers: 2, rowFloats: 64 }, sharing: 'salt' },
+        identity: { fingerprint: 'f00d', shape: { numLayers: 2, dtype: 'f32', rowBytes: 256 }, sharing: 'salt' },
         ...{ outputTokenIds: [], numTokens: 0, numExactTokens: 0, isFinal: false, pausesItself: false },
       };
       expect(await source.open(NEVER)).to.deep.equal(expected);

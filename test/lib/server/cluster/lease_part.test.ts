@@ -49,7 +49,7 @@ describe('leases over HTTP', () => {
     const first = await state();
     expect(first).to.deep.equal({
       ...{ version: 0, place: null, num_prompt_tokens: 3, prompt_digest: promptDigestOf([1, 2, 3]), seed: 77 },
-      identity: { fingerprint: 'f00d', shape: { num_layers: 2, row_floats: 64 }, sharing: 'salt' },
+      identity: { fingerprint: 'f00d', shape: { num_layers: 2, dtype: 'f32', row_bytes: 256 }, sharing: 'salt' },
       ...{ output_token_ids: [], num_tokens: 0, num_exact_tokens: 0, is_final: false, pauses_itself: false },
     });
     const next = state('?after=0');
