@@ -19,7 +19,7 @@ export { attend, attendBytes } from './attention/attend.as';
 export { setTile } from './linear/tile_rows.as';
 export { setInt8Activations } from './linear/int8_linear.as';
 export { gqaLayer } from './attention/gqa_layer.as';
-export { mlaLayer } from './attention/mla_layer.as';
+export { mlaLayer } from './attention/mla/mla_layer.as';
 export { shortConvLayer } from './mixers/short_conv_layer.as';
 export { deltaRuleLayer } from './mixers/delta_rule_layer.as';
 export { joinCrew, takeChunks, wakeCaller, workAlone } from './threads/parallel.as';

@@ -2,9 +2,9 @@
  * Softmax attention over keys and values in blocks. A row's result depends on its own query and on the keys it sees, in the order of their positions: neither
  * on other rows, nor on blocks, nor on what lies in keys that it doesn't see. All that changes is in the lane's scratch memory.
  */
-import { codeQueries } from './code_scores.as';
 import { weighCodes } from './code_values.as';
 import {
+  IN_ROWS,
   Lane,
   ROWS,
   boundRows,
@@ -22,7 +22,7 @@ import { gatherQueries } from './queries.as';
 import { scoreRows } from './scores.as';
 import { softmaxRow } from './softmax.as';
 import { lacking } from './step.as';
-import { weighRows } from './weighted_values.as';
+import { weighRows, weighStored } from './weighted_values.as';
 
 /** Scratch memory of a lane. */
 export function attendBytes(address: usize): usize {
@@ -54,8 +54,7 @@ function attendRows(lane: Lane, first: i32, count: i32): void {
   const stride = scoreStride(firstKey, endKey);
   const rowBytes: usize = (<usize>stride) << 2;
   const scores = scoresOf(lane) - ((<usize>firstKey) << 2);
-  if (lane.dtype == INT8) codeQueries(lane, first, count);
-  else gatherQueries(lane, first, count);
+  gatherQueries(lane, first, count);
   scoreRows(lane, count, startKey, endKey, scores, rowBytes);
   for (let row = 0; row < count; row++) {
     const head = (first + row) % lane.numHeads;
@@ -64,6 +63,7 @@ function attendRows(lane: Lane, first: i32, count: i32): void {
     store<f32>(denominatorsOf(lane) + ((<usize>row) << 2), sum);
   }
   if (lane.dtype == INT8) weighCodes(lane, count, startKey, endKey, scores, rowBytes);
+  else if (lane.dtype == BF16 && lane.form == IN_ROWS) weighStored(lane, count, startKey, endKey, scores, rowBytes);
   else if (lane.dtype == BF16) weighRows<u16>(lane, count, startKey, endKey, scores, rowBytes);
   else weighRows<f32>(lane, count, startKey, endKey, scores, rowBytes);
   for (let row = 0; row < count; row++) {

@@ -1,11 +1,11 @@
 /**
- * Dot products of rows of i16 with the columns of a panel of bytes, [pair][16] or [pair][4] pairs: to[row][column] = Σ x[row][i] · panel[i][column], whole numbers that don't
- * pass 32 bits.
+ * Dot products of rows of i16 with the columns of a panel, [pair][16] or [pair][4] pairs: to[row][column] = Σ x[row][i] · panel[i][column], whole numbers that don't
+ * pass 32 bits. T: elements of the panel, u8 or i16.
  */
 import { tileRows } from '../linear/tile_rows.as';
 
 /** Sixteen columns, of k pairs. Rows begin every `apart` bytes, pairs of the panel every `step`, rows of `to` every `toApart`. */
-export function codeDots16(
+export function codeDots16<T>(
   x: usize,
   apart: usize,
   numRows: i32,
@@ -17,14 +17,14 @@ export function codeDots16(
 ): void {
   if (tileRows >= 4)
     for (; numRows >= 4; numRows -= 4, x += 4 * apart, to += 4 * toApart)
-      codeDots4x16(x, apart, panel, step, k, to, toApart);
+      codeDots4x16<T>(x, apart, panel, step, k, to, toApart);
   for (; numRows >= 2; numRows -= 2, x += 2 * apart, to += 2 * toApart)
-    codeDots2x16(x, apart, panel, step, k, to, toApart);
-  if (numRows > 0) codeDots1x16(x, panel, step, k, to);
+    codeDots2x16<T>(x, apart, panel, step, k, to, toApart);
+  if (numRows > 0) codeDots1x16<T>(x, panel, step, k, to);
 }
 
 /** Four columns. */
-export function codeDots4(
+export function codeDots4<T>(
   x: usize,
   apart: usize,
   numRows: i32,
@@ -34,10 +34,10 @@ export function codeDots4(
   to: usize,
   toApart: usize,
 ): void {
-  for (; numRows > 0; numRows--, x += apart, to += toApart) codeDots1x4(x, panel, step, k, to);
+  for (; numRows > 0; numRows--, x += apart, to += toApart) codeDots1x4<T>(x, panel, step, k, to);
 }
 
-function codeDots4x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
+function codeDots4x16<T>(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
   let x1 = x + apart;
   let x2 = x + 2 * apart;
   let x3 = x + 3 * apart;
@@ -58,10 +58,10 @@ function codeDots4x16(x: usize, apart: usize, panel: usize, step: usize, k: i32,
   let d2 = a0;
   let d3 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load8x8_u(panel);
-    const p1 = v128.load8x8_u(panel, 8);
-    const p2 = v128.load8x8_u(panel, 16);
-    const p3 = v128.load8x8_u(panel, 24);
+    const p0 = pairs<T>(panel);
+    const p1 = secondPairs<T>(panel);
+    const p2 = thirdPairs<T>(panel);
+    const p3 = fourthPairs<T>(panel);
     panel += step;
     let pair = v128.load32_splat(x);
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(pair, p0));
@@ -108,7 +108,7 @@ function codeDots4x16(x: usize, apart: usize, panel: usize, step: usize, k: i32,
   v128.store(to, d3, 48);
 }
 
-function codeDots2x16(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
+function codeDots2x16<T>(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
   let x1 = x + apart;
   let a0 = i32x4.splat(0);
   let a1 = a0;
@@ -119,10 +119,10 @@ function codeDots2x16(x: usize, apart: usize, panel: usize, step: usize, k: i32,
   let b2 = a0;
   let b3 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load8x8_u(panel);
-    const p1 = v128.load8x8_u(panel, 8);
-    const p2 = v128.load8x8_u(panel, 16);
-    const p3 = v128.load8x8_u(panel, 24);
+    const p0 = pairs<T>(panel);
+    const p1 = secondPairs<T>(panel);
+    const p2 = thirdPairs<T>(panel);
+    const p3 = fourthPairs<T>(panel);
     panel += step;
     let pair = v128.load32_splat(x);
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(pair, p0));
@@ -147,16 +147,16 @@ function codeDots2x16(x: usize, apart: usize, panel: usize, step: usize, k: i32,
   v128.store(to, b3, 48);
 }
 
-function codeDots1x16(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
+function codeDots1x16<T>(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
   let a0 = i32x4.splat(0);
   let a1 = a0;
   let a2 = a0;
   let a3 = a0;
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load8x8_u(panel);
-    const p1 = v128.load8x8_u(panel, 8);
-    const p2 = v128.load8x8_u(panel, 16);
-    const p3 = v128.load8x8_u(panel, 24);
+    const p0 = pairs<T>(panel);
+    const p1 = secondPairs<T>(panel);
+    const p2 = thirdPairs<T>(panel);
+    const p3 = fourthPairs<T>(panel);
     panel += step;
     const pair = v128.load32_splat(x);
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(pair, p0));
@@ -170,13 +170,30 @@ function codeDots1x16(x: usize, panel: usize, step: usize, k: i32, to: usize): v
   v128.store(to, a3, 48);
 }
 
-function codeDots1x4(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
+function codeDots1x4<T>(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
   let a0 = i32x4.splat(0);
   for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
-    const p0 = v128.load8x8_u(panel);
+    const p0 = pairs<T>(panel);
     panel += step;
     const pair = v128.load32_splat(x);
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(pair, p0));
   }
   v128.store(to, a0);
+}
+
+/** Four pairs of a panel as i16. */
+function pairs<T>(panel: usize): v128 {
+  return sizeof<T>() == 1 ? v128.load8x8_u(panel) : v128.load(panel);
+}
+
+function secondPairs<T>(panel: usize): v128 {
+  return sizeof<T>() == 1 ? v128.load8x8_u(panel, 8) : v128.load(panel, 16);
+}
+
+function thirdPairs<T>(panel: usize): v128 {
+  return sizeof<T>() == 1 ? v128.load8x8_u(panel, 16) : v128.load(panel, 32);
+}
+
+function fourthPairs<T>(panel: usize): v128 {
+  return sizeof<T>() == 1 ? v128.load8x8_u(panel, 24) : v128.load(panel, 48);
 }

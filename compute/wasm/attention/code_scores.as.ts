@@ -18,7 +18,7 @@ const SUMS: usize = 4 * ROWS;
 
 /** A row's query as whole numbers, i16 [width], where queries are; its scale and its sum in the tile. NaN and infinity are in the scale. */
 export function codeQueries(lane: Lane, first: i32, count: i32): void {
-  const highest = min(HIGHEST_QUERY, i32.MAX_VALUE / (HIGHEST_CODE * lane.width));
+  const highest = highestQuery(lane.width);
   const rowBytes = (<usize>lane.width) << 1;
   let to = queriesOf(lane);
   let at = tileOf(lane);
@@ -36,8 +36,13 @@ export function codeQueries(lane: Lane, first: i32, count: i32): void {
   }
 }
 
+/** What a query of so many channels is rounded to at most. */
+export function highestQuery(width: i32): i32 {
+  return min(HIGHEST_QUERY, i32.MAX_VALUE / (HIGHEST_CODE * width));
+}
+
 /** The largest magnitude of `width` floats; NaN is larger than all. */
-function topOf(x: usize, width: i32): f32 {
+export function topOf(x: usize, width: i32): f32 {
   const mask = i32x4.splat(ABS_MASK);
   let tops = i32x4.splat(0);
   for (const end = x + ((<usize>width) << 2); x < end; x += 16) tops = i32x4.max_s(tops, v128.and(v128.load(x), mask));
@@ -46,7 +51,7 @@ function topOf(x: usize, width: i32): f32 {
 }
 
 /** x / scale to nearest, to `to`; returns the sum. */
-function roundQuery(x: usize, width: i32, scale: f32, highest: f32, to: usize): i32 {
+export function roundQuery(x: usize, width: i32, scale: f32, highest: f32, to: usize): i32 {
   const divisor = f32x4.splat(scale == 0 ? Infinity : scale);
   const most = f32x4.splat(highest);
   const least = f32x4.splat(-highest);
@@ -79,10 +84,10 @@ export function scoreCodes(
     const numTokens = panelWidth(room, token);
     const panel = codes + <usize>(token * width);
     const to = scores + ((<usize>token) << 2);
-    if (numTokens == PANEL) codeDots16(queries, width << 1, numRows, panel, 2 * PANEL, width >> 1, to, rowBytes);
+    if (numTokens == PANEL) codeDots16<u8>(queries, width << 1, numRows, panel, 2 * PANEL, width >> 1, to, rowBytes);
     else
       for (let at = 0; at < numTokens; at += 4)
-        codeDots4(queries, width << 1, numRows, panel + 2 * at, 2 * numTokens, width >> 1, to + 4 * at, rowBytes);
+        codeDots4<u8>(queries, width << 1, numRows, panel + 2 * at, 2 * numTokens, width >> 1, to + 4 * at, rowBytes);
     for (let at: usize = 0; at < (<usize>numTokens) << 2; at += 16)
       scaleScores(lane, numRows, keys + ((<usize>token) << 2) + at, to + at, rowBytes);
   }

@@ -4,8 +4,9 @@
  * Why: docs/decisions/kernels.md#attention-in-whole-numbers
  */
 import { roomOf, wordsBytes } from './code_panels.as';
+import { gatherRows, pairValues } from './code_rows.as';
 import { weighCodes1x16, weighCodes1x4, weighCodes2x16, weighCodes4x16 } from './code_weighing.as';
-import { Lane, ROWS, VALUES, endOf, queriesOf, startOf, sumsOf, tableOf, tileOf } from './lane.as';
+import { IN_PANELS, IN_ROWS, Lane, ROWS, VALUES, endOf, queriesOf, startOf, sumsOf, tableOf, tileOf } from './lane.as';
 import { PANEL } from './panels.as';
 import { tileRows } from '../linear/tile_rows.as';
 
@@ -22,6 +23,7 @@ export function weighCodes(
   weights: usize,
   rowBytes: usize,
 ): void {
+  const inRows = lane.form == IN_ROWS;
   const width = lane.valueWidth;
   const narrow = width & (PANEL - 1);
   const sumBytes = (<usize>width) << 2;
@@ -31,13 +33,18 @@ export function weighCodes(
     const from = max(group, startKey & ~(PANEL - 1));
     const to = min(group + VALUES, endKey);
     const codes = weights + ((<usize>from) << 2);
-    gatherWords(lane, from, to);
+    let tableEnd: usize = 0;
+    if (inRows) tableEnd = gatherRows(lane, from, to);
+    else gatherWords(lane, from, to);
     for (let row = 0; row < numRows; row++) roundWeights(lane, row, codes + <usize>row * rowBytes, from, to);
-    let tableEnd = addressPairs(lane, from, to, PANEL);
-    for (let first = 0; first + PANEL <= width; first += PANEL)
+    if (!inRows) tableEnd = addressPairs(lane, from, to, PANEL);
+    for (let first = 0; first + PANEL <= width; first += PANEL) {
+      if (inRows) pairValues(lane, to - from, first);
       weighPanel(lane, numRows, codes, rowBytes, tableEnd, first);
+    }
     if (narrow == 0) continue;
-    tableEnd = addressPairs(lane, from, to, narrow);
+    if (inRows) pairValues(lane, to - from, width - narrow);
+    else tableEnd = addressPairs(lane, from, to, narrow);
     for (let row = 0; row < numRows; row++)
       weighNarrow(lane, row, codes + <usize>row * rowBytes, tableEnd, width - narrow);
   }
@@ -105,7 +112,7 @@ function roundWeights(lane: Lane, row: i32, weights: usize, from: i32, to: i32):
     store<f32>(scalesOf(lane) + own, 0);
     memory.fill(weights, 0, size);
   }
-  if (lane.blockSize & 1) spreadWeights(lane, weights, from, to);
+  if (lane.form == IN_PANELS && lane.blockSize & 1) spreadWeights(lane, weights, from, to);
 }
 
 /** weights[i] *= scale of word i, for i from `first` to `last` − 1; what is before `start` or from `end` on becomes 0. `mins`: Σ weight · min is added. Returns the largest. */
@@ -170,10 +177,15 @@ function pairOf(lane: Lane, position: i32): i32 {
   return (position / lane.blockSize) * half + ((position % lane.blockSize) >> 1);
 }
 
+/** From what the table says to channel `first`. */
+function offsetOf(lane: Lane, first: i32): usize {
+  return lane.form == IN_ROWS ? 0 : <usize>(first * roomOf(lane.blockSize));
+}
+
 /** Sixteen channels, from `first` on, of the pairs of the table. */
 function weighPanel(lane: Lane, numRows: i32, codes: usize, rowBytes: usize, tableEnd: usize, first: i32): void {
   const table = tableOf(lane);
-  const offset = <usize>(first * roomOf(lane.blockSize));
+  const offset = offsetOf(lane, first);
   const sumBytes = (<usize>lane.valueWidth) << 2;
   let sums = sumsOf(lane) + ((<usize>first) << 2);
   let scales = scalesOf(lane);
@@ -191,7 +203,7 @@ function weighPanel(lane: Lane, numRows: i32, codes: usize, rowBytes: usize, tab
 
 /** The last channels, fewer than sixteen, from `first` on. */
 function weighNarrow(lane: Lane, row: i32, codes: usize, tableEnd: usize, first: i32): void {
-  const offset = <usize>(first * roomOf(lane.blockSize));
+  const offset = offsetOf(lane, first);
   const sums = sumsOf(lane) + ((<usize>(row * lane.valueWidth + first)) << 2);
   const scale = scalesOf(lane) + ((<usize>row) << 2);
   for (let channel: usize = 0; channel < <usize>(lane.valueWidth - first); channel += 4)

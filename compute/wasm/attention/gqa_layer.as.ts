@@ -319,7 +319,6 @@ function describeLane(l: GqaLayer, scratch: usize): Lane {
   lane.valueBytes = 0;
   lane.valueWidth = width;
   lane.valueDim = l.headDim;
-  lane.storedKeys = 0;
   lane.outTokenBytes = floats(changetype<Matrix>(l.output).stride);
   lane.outHeadBytes = floats(l.headDim);
   lane.scratch = scratch;

@@ -43,7 +43,7 @@ export class Lane {
   valueWidth: i32;
   /** What is written of a value's width. */
   valueDim: i32;
-  /** {@link StoredKeys} where keys are rows of other things than floats, and values the same rows; else 0. */
+  /** {@link StoredKeys} where keys are rows that aren't of floats, and values the same rows. */
   storedKeys: usize;
   out: usize;
   outTokenBytes: usize;

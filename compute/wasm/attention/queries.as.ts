@@ -1,8 +1,16 @@
 /** The queries of some rows in scratch memory, multiplied by the softmax's scale. */
+import { codeQueriesAcross } from './code_rows.as';
+import { codeQueries } from './code_scores.as';
 import { IN_PANELS, Lane, ROWS, queriesOf } from './lane.as';
+import { INT8 } from '../memory/memory.as';
 
-/** [row][width] for keys in panels; for keys in rows [width][ROWS], zeros where there is no row: queries are the panel then. */
+/** [row][width] for keys in panels; for keys in rows [width][ROWS], zeros where there is no row: queries are the panel then. For keys of int8 whole numbers, as code_scores.as.ts and code_rows.as.ts have them. */
 export function gatherQueries(lane: Lane, first: i32, count: i32): void {
+  if (lane.dtype == INT8) {
+    if (lane.form == IN_PANELS) codeQueries(lane, first, count);
+    else codeQueriesAcross(lane, first, count);
+    return;
+  }
   const to = queriesOf(lane);
   const bytes: usize = (<usize>lane.width) << 2;
   const inPanels = lane.form == IN_PANELS;

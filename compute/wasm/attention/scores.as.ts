@@ -1,8 +1,9 @@
 /** Scores of query rows against keys: one accumulator each over ascending channels, whichever rows and keys are computed together. */
 import { dots16, dots4 } from './dots.as';
+import { scoreCodedKeys } from './code_rows.as';
 import { scoreCodes } from './code_scores.as';
 import { IN_ROWS, Lane, ROWS, loadedOf, queriesOf, tileOf } from './lane.as';
-import { BF16, F32 } from '../memory/memory.as';
+import { BF16, F32, INT8 } from '../memory/memory.as';
 import { PANEL, panelWidth } from './panels.as';
 import { loadKeys } from './stored_keys.as';
 
@@ -63,13 +64,17 @@ function scorePanels<T>(
 function scoreKeys(lane: Lane, numRows: i32, keys: usize, first: i32, end: i32, scores: usize, rowBytes: usize): void {
   const queries = queriesOf(lane);
   const tile = tileOf(lane);
-  const isStored = lane.storedKeys != 0;
-  const keyBytes = isStored ? (<usize>lane.width) << 2 : lane.keyBytes;
   for (let token = first; token < end; token += 4) {
-    const key = isStored ? loadedOf(lane) : keys + <usize>token * keyBytes;
     const count = min(4, end - token);
-    if (isStored) loadKeys(lane, keys, token, count, key);
-    if (numRows <= 4) dots4<f32>(key, keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
+    let key = keys + <usize>token * lane.keyBytes;
+    let keyBytes = lane.keyBytes;
+    if (lane.dtype == BF16) {
+      loadKeys(lane, key, count, loadedOf(lane));
+      key = loadedOf(lane);
+      keyBytes = (<usize>lane.width) << 2;
+    }
+    if (lane.dtype == INT8) scoreCodedKeys(lane, numRows, key, count);
+    else if (numRows <= 4) dots4<f32>(key, keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
     else dots16<f32>(key, keyBytes, count, queries, 4 * ROWS, lane.width, tile, 4 * ROWS);
     transpose(tile, numRows, scores + ((<usize>token) << 2), rowBytes);
   }

@@ -19,10 +19,6 @@ export function weighRows<T>(
   const sumBytes = (<usize>width) << 2;
   const sums = sumsOf(lane);
   memory.fill(sums, 0, <usize>numRows * sumBytes);
-  if (lane.storedKeys != 0) {
-    weighStored(lane, numRows, startKey, endKey, weights, rowBytes);
-    return;
-  }
   const panelBytes = <usize>(lane.form == IN_PANELS ? PANEL * lane.blockSize : PANEL) * sizeof<T>();
   const wholePanels = width & ~(PANEL - 1);
   for (let key = startKey; key < endKey; key += VALUES) {
@@ -49,10 +45,18 @@ export function weighRows<T>(
   }
 }
 
-/** The same for stored values, which are floats for as long as all rows take them. */
-function weighStored(lane: Lane, numRows: i32, startKey: i32, endKey: i32, weights: usize, rowBytes: usize): void {
+/** The same for stored rows, which are floats for as long as all rows of queries take them. */
+export function weighStored(
+  lane: Lane,
+  numRows: i32,
+  startKey: i32,
+  endKey: i32,
+  weights: usize,
+  rowBytes: usize,
+): void {
   const width = lane.valueWidth;
   const sumBytes = (<usize>width) << 2;
+  memory.fill(sumsOf(lane), 0, <usize>numRows * sumBytes);
   const loaded = loadedOf(lane);
   for (let i = 0; i < VALUES; i++) store<u32>(tableOf(lane) + floats(i), <u32>(loaded + floats(PANEL * i)));
   for (let key = startKey; key < endKey; key += VALUES) {

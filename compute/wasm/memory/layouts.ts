@@ -104,7 +104,6 @@ export const LANE = {
 
 /** stored_keys.as.ts */
 export const STORED_KEYS = {
-  dtype: 'i32',
   firstDim: 'i32',
   restDim: 'i32',
   restWordAt: 'address',

@@ -80,12 +80,12 @@ export function runStoredLane(
       if (restDim > 0) store(firstDim, restDim, restAt, restWordAt);
     }
   });
-  const keys = new Descriptor(memory, STORED_KEYS, { dtype, firstDim, restDim, restWordAt, restAt });
+  const keys = new Descriptor(memory, STORED_KEYS, { firstDim, restDim, restWordAt, restAt });
   const width = keyWidth(stored);
   const out = place.floats(numTokens * numHeads * firstDim);
   const fields = {
     ...{ position, numTokens, numHeads, window, softmaxScale, width, blockSize, sinks: 0 },
-    ...{ valueWidth: roundUp4(firstDim), valueDim: firstDim, storedKeys: keys.address },
+    ...{ valueWidth: roundUp4(firstDim), valueDim: firstDim, dtype, storedKeys: keys.address },
     queries: place.floats(lane.queries),
     ...{ queryTokenBytes: 4 * numHeads * width, queryHeadBytes: 4 * width },
     blocks: place.words(blocks),

@@ -48,7 +48,7 @@ describe('attention over rows of bf16 and int8', () => {
         place.memory.kernels.setTile(tile);
         const rows = randomRows(stored, shape.position + shape.numTokens);
         const lane = laneFor(stored, shape, rows);
-        const expected = runLane(place, lane, { blockSize: 16, seed: 0, form: 'rows' });
+        const expected = runLane(place, lane, { blockSize: 16, seed: 0, form: 'rows', dtype: 'f32' });
         place.free();
         const got = runStoredLane(place, lane, stored, rows, stale);
         place.free();

@@ -1,16 +1,16 @@
 /** The absorbed form: queries are multiplied into the latent space, so that all heads read the cache rows themselves, as keys and as values. */
-import { attendBlock, numBlocks } from './attend.as';
-import { IN_ROWS, Lane, laneBytes, roundUp4 } from './lane.as';
-import { linear } from '../linear/divided.as';
-import { Matrix, here } from '../memory/memory.as';
+import { attendBlock, numBlocks } from '../attend.as';
+import { IN_ROWS, Lane, laneBytes, roundUp4 } from '../lane.as';
+import { linear } from '../../linear/divided.as';
+import { Matrix, here } from '../../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, cacheWidth, mostAttended, queryWidth } from './mla_fields.as';
-import { rowBytes, storedKeysOf } from './mla_rows.as';
-import { clearPadding, copyRows } from '../linear/rows.as';
-import { NAIVE, Step, attentionWork, bytesOf, floats, mostKeys, partOf } from './step.as';
-import { StoredKeys } from './stored_keys.as';
-import { linearTransposed } from '../linear/transposed.as';
-import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
+import { describeKeys, rowBytes } from './mla_rows.as';
+import { clearPadding, copyRows } from '../../linear/rows.as';
+import { NAIVE, Step, attentionWork, bytesOf, floats, mostKeys, partOf } from '../step.as';
+import { StoredKeys } from '../stored_keys.as';
+import { linearTransposed } from '../../linear/transposed.as';
+import { chunksFor, numSlots, ownSlot, parallel } from '../../threads/parallel.as';
 
 /** Tokens whose queries are in the latent space at once. */
 const TOKENS: i32 = 32;
@@ -180,7 +180,9 @@ function laneOf(pass: Pass, index: i32): Lane {
   lane.valueBytes = rowBytes(l);
   lane.valueWidth = roundUp4(l.kvLoraRank);
   lane.valueDim = l.kvLoraRank;
-  lane.storedKeys = storedKeysOf(l, here(keysAt));
+  lane.dtype = l.kvDtype;
+  lane.storedKeys = here(keysAt);
+  describeKeys(l, changetype<StoredKeys>(lane.storedKeys));
   lane.outTokenBytes = floats(contextStride);
   lane.outHeadBytes = floats(pass.count * contextStride);
   lane.out = pass.contexts + <usize>(start - row) * lane.outTokenBytes;

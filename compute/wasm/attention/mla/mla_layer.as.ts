@@ -1,17 +1,17 @@
 /** The attention part of a layer with multi-head latent attention (DeepSeek-V2, 2024): x += residual · attention(norm(x)). A layer's part of a cache block: mla_rows.as.ts. */
-import { linear } from '../linear/divided.as';
-import { roundUp4 } from './lane.as';
-import { Matrix, padded } from '../memory/memory.as';
+import { linear } from '../../linear/divided.as';
+import { roundUp4 } from '../lane.as';
+import { Matrix, padded } from '../../memory/memory.as';
 import { absorbedBytes, attendAbsorbed } from './mla_absorbed.as';
 import { attendChosen, denseBytes, denseStep, sparseBytes } from './mla_chosen.as';
 import { MlaLayer, queryWidth } from './mla_fields.as';
 import { indexFloats, projectIndex } from './mla_indexer.as';
 import { attendNaive, naiveBytes } from './mla_naive.as';
 import { rowAt, storeLatent } from './mla_rows.as';
-import { applyNorm } from '../linear/norm.as';
-import { rope } from './rope.as';
-import { addRows, clearPadding, scaleRows, spreadHeads } from '../linear/rows.as';
-import { NAIVE, Part, Step, bytesOf, floats, lacking, partOf } from './step.as';
+import { applyNorm } from '../../linear/norm.as';
+import { rope } from '../rope.as';
+import { addRows, clearPadding, scaleRows, spreadHeads } from '../../linear/rows.as';
+import { NAIVE, Part, Step, bytesOf, floats, lacking, partOf } from '../step.as';
 
 /** Returns 0, or the bytes of scratch memory that it needs, and then nothing changed. */
 export function mlaLayer(layer: usize, step: usize): usize {

@@ -3,18 +3,18 @@
  * Σ over heads of weight · relu(query · key / √dim); the highest are chosen, of equal ones those before.
  * Why: docs/decisions/exactness.md#sparse-attention-attends-to-what-was-chosen
  */
-import { gatherQueries } from './queries.as';
-import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4, scoreStride, scoresOf } from './lane.as';
-import { linear } from '../linear/divided.as';
-import { here } from '../memory/memory.as';
+import { gatherQueries } from '../queries.as';
+import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4, scoreStride, scoresOf } from '../lane.as';
+import { linear } from '../../linear/divided.as';
+import { here } from '../../memory/memory.as';
 import { MlaLayer } from './mla_fields.as';
-import { indexWordAt, rowAt, rowBytes, storeIndexKey, storedIndexKeysOf } from './mla_rows.as';
-import { applyNorm } from '../linear/norm.as';
-import { rope } from './rope.as';
-import { scaleRows, spreadHeads } from '../linear/rows.as';
-import { scoreRows } from './scores.as';
-import { Part, Step, floats, partOf } from './step.as';
-import { StoredKeys } from './stored_keys.as';
+import { describeIndexKeys, indexWordAt, rowAt, rowBytes, storeIndexKey } from './mla_rows.as';
+import { applyNorm } from '../../linear/norm.as';
+import { rope } from '../rope.as';
+import { scaleRows, spreadHeads } from '../../linear/rows.as';
+import { scoreRows } from '../scores.as';
+import { Part, Step, floats, partOf } from '../step.as';
+import { StoredKeys } from '../stored_keys.as';
 
 /** Keys that are scored at once. */
 export const RANGE: i32 = 1024;
@@ -117,7 +117,9 @@ function describeLane(l: MlaLayer, part: Part, row: i32, index: usize, scratch: 
   lane.form = IN_ROWS;
   lane.keyOffset = l.cacheOffset + indexWordAt(l);
   lane.keyBytes = rowBytes(l);
-  lane.storedKeys = storedIndexKeysOf(l, here(keysAt));
+  lane.dtype = l.kvDtype;
+  lane.storedKeys = here(keysAt);
+  describeIndexKeys(l, changetype<StoredKeys>(lane.storedKeys));
   lane.valueWidth = 0;
   lane.scratch = scratch;
   return lane;

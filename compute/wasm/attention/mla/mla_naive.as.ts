@@ -1,13 +1,13 @@
 /** The naive form: each head's keys and values are expanded from the cache rows. Cheaper than the absorbed form where many tokens share the expansion. */
-import { attendBlock, numBlocks } from './attend.as';
-import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
-import { linear } from '../linear/divided.as';
-import { Matrix, here } from '../memory/memory.as';
+import { attendBlock, numBlocks } from '../attend.as';
+import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from '../lane.as';
+import { linear } from '../../linear/divided.as';
+import { F32, Matrix, here } from '../../memory/memory.as';
 import { keyRows, valueRows } from './mla_heads.as';
 import { MlaLayer, mostAttended, queryWidth } from './mla_fields.as';
 import { loadLatent, loadRotated, rowAt } from './mla_rows.as';
-import { NAIVE, Part, Step, bytesOf, floats, partOf, partWork } from './step.as';
-import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
+import { NAIVE, Part, Step, bytesOf, floats, partOf, partWork } from '../step.as';
+import { chunksFor, numSlots, ownSlot, parallel } from '../../threads/parallel.as';
 
 /** Cache rows that are expanded at once: what stays in the L2 cache with a head's rows of kv_b_proj. */
 const KEYS: i32 = 64;
@@ -146,7 +146,7 @@ function describeLane(pass: Pass): Lane {
   lane.valueBytes = floats(roundUp4(l.valueDim));
   lane.valueWidth = roundUp4(l.valueDim);
   lane.valueDim = l.valueDim;
-  lane.storedKeys = 0;
+  lane.dtype = F32;
   lane.outTokenBytes = floats(changetype<Matrix>(l.output).stride);
   lane.outHeadBytes = 0;
   lane.out = pass.attended + <usize>part.rowStart * lane.outTokenBytes + floats(pass.head * l.valueDim);

@@ -2,12 +2,12 @@
  * Cache rows of latent attention, a token's [latent | rotated key | indexer's key]. Of f32 each of the three is padded with zeros to a multiple of 4 floats. Of other element
  * types they lie side by side, as they do outside the cache; in int8 each is behind the word of its scale and minimum, but a rotated key that shares that of its latent.
  */
-import { F32, INT8 } from '../memory/memory.as';
-import { roundUp4 } from './lane.as';
+import { F32, INT8 } from '../../memory/memory.as';
+import { roundUp4 } from '../lane.as';
 import { MlaLayer, cacheWidth } from './mla_fields.as';
-import { Part, blockAt, floats } from './step.as';
-import { StoredKeys, valueBytes, wordBytes } from './stored_keys.as';
-import { loadRow, storeRow } from './stored_rows.as';
+import { Part, blockAt, floats } from '../step.as';
+import { StoredKeys, valueBytes, wordBytes } from '../stored_keys.as';
+import { loadRow, storeRow } from '../stored_rows.as';
 
 /** Of a token among a part's, or before them. */
 export function rowAt(l: MlaLayer, part: Part, token: i32): usize {
@@ -82,24 +82,16 @@ export function loadBoth(l: MlaLayer, row: usize, to: usize): void {
   }
 }
 
-/** How attention takes latents and rotated keys out of rows; 0: they are floats. `keys`: room for what it returns. */
-export function storedKeysOf(l: MlaLayer, at: usize): usize {
-  if (l.kvDtype == F32) return 0;
-  const keys = changetype<StoredKeys>(at);
-  keys.dtype = l.kvDtype;
+/** Writes `keys`: how attention takes latents and rotated keys out of rows that aren't of floats. */
+export function describeKeys(l: MlaLayer, keys: StoredKeys): void {
   keys.firstDim = l.kvLoraRank;
   keys.restDim = l.ropeDim;
   keys.restWordAt = rotatedWordAt(l);
   keys.restAt = rotatedAt(l);
-  return at;
 }
 
 /** The same for keys of the indexer, from {@link indexWordAt} on. */
-export function storedIndexKeysOf(l: MlaLayer, at: usize): usize {
-  if (l.kvDtype == F32) return 0;
-  const keys = changetype<StoredKeys>(at);
-  keys.dtype = l.kvDtype;
+export function describeIndexKeys(l: MlaLayer, keys: StoredKeys): void {
   keys.firstDim = l.indexDim;
   keys.restDim = 0;
-  return at;
 }

@@ -2,15 +2,15 @@
  * Latent attention over the keys that an indexer chose: of tokens that see more than `indexTopk`; those before them attend to all keys. A token's keys are gathered, in
  * the order of their positions, and all heads attend to them in the latent space, whatever the form: what a token makes depends on its own keys alone.
  */
-import { attendBlock } from './attend.as';
-import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from './lane.as';
-import { Matrix, here } from '../memory/memory.as';
+import { attendBlock } from '../attend.as';
+import { IN_ROWS, Lane, ROWS, laneBytes, roundUp4 } from '../lane.as';
+import { F32, Matrix, here } from '../../memory/memory.as';
 import { headIntoLatent, headOutOfLatent } from './mla_absorbed.as';
 import { MlaLayer, cacheWidth, queryWidth } from './mla_fields.as';
 import { loadBoth, rowAt } from './mla_rows.as';
 import { RANGE, chooseKeys, scoreBytes, scoreKeys } from './mla_indexer.as';
-import { Part, Step, bytesOf, floats, mostKeys, partOf } from './step.as';
-import { chunksFor, numSlots, ownSlot, parallel } from '../threads/parallel.as';
+import { Part, Step, bytesOf, floats, mostKeys, partOf } from '../step.as';
+import { chunksFor, numSlots, ownSlot, parallel } from '../../threads/parallel.as';
 
 /** Tokens whose keys are gathered at once. */
 const TOKENS: i32 = 4;
@@ -299,7 +299,7 @@ function laneOf(pass: Pass, i: i32): Lane {
   lane.valueBytes = floats(width);
   lane.valueWidth = roundUp4(l.kvLoraRank);
   lane.valueDim = l.kvLoraRank;
-  lane.storedKeys = 0;
+  lane.dtype = F32;
   lane.out = pass.contexts + floats(i * stride);
   lane.outTokenBytes = 0;
   lane.outHeadBytes = floats(pass.count * stride);

@@ -1,5 +1,5 @@
 /** A head's rows of kv_b_proj: first `nopeDim` that make keys of latents, then `valueDim` that make values. Either begin with a panel of their own. */
-import { Matrix, PANEL, here, panelBytes } from '../memory/memory.as';
+import { Matrix, PANEL, here, panelBytes } from '../../memory/memory.as';
 import { MlaLayer } from './mla_fields.as';
 
 const rowsAt: usize = memory.data(offsetof<Matrix>(), 16);

@@ -1,5 +1,5 @@
 /** A layer with multi-head latent attention as its descriptor says it. */
-import { roundUp4 } from './lane.as';
+import { roundUp4 } from '../lane.as';
 
 @unmanaged
 export class MlaLayer {
