@@ -72,6 +72,18 @@ export const routerSection = z
     roles: z
       .strictObject({ policy: choice('fixed', 'auto'), interval_ms: ms, cool_down_ms: integer(0, DAY_MS) })
       .readonly(),
+    replication: z
+      .strictObject({
+        enabled: boolean,
+        interval_ms: ms,
+        half_life_ms: ms,
+        requests_per_replica: key(z.number().min(1).max(1e6), 'a number of requests ≥ 1', 'number'),
+        max_replicas: integer(1, 1024),
+        max_blocks: integer(1, 65_536),
+        max_at_once: integer(1, 1024),
+        cool_down_ms: integer(0, DAY_MS),
+      })
+      .readonly(),
     elastic: z
       .strictObject({ interval_ms: ms, cool_down_ms: integer(0, DAY_MS), add_below: blocks, remove_above: blocks })
       .readonly(),
@@ -113,5 +125,15 @@ export const ROUTER_DEFAULTS: z.infer<typeof routerSection> = {
     max_at_once: 4,
   },
   roles: { policy: 'fixed', interval_ms: 1000, cool_down_ms: 10_000 },
+  replication: {
+    enabled: true,
+    interval_ms: 1000,
+    half_life_ms: 60_000, // of what counts of a request
+    requests_per_replica: 16, // that count, for another instance to have a prefix
+    max_replicas: 4, // with the first
+    max_blocks: 1024, // of one prefix, from its beginning
+    max_at_once: 2, // copies, of all prefixes
+    cool_down_ms: 10_000, // before the same prefix goes to the same instance again
+  },
   elastic: { interval_ms: 1000, cool_down_ms: 30_000, add_below: 10, remove_above: 60 }, // free blocks per running request
 };

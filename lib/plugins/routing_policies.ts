@@ -75,6 +75,7 @@ const trialCandidate = (id: string, numRequests: number, numCachedTokens: number
     numKvBlocks: 1024,
     maxModelLen: 4096,
     sharing: null,
+    isPooled: false,
   },
   isHealthy: true,
   numRequests,
@@ -86,6 +87,7 @@ const trialCandidate = (id: string, numRequests: number, numCachedTokens: number
   rates: { prefillTokensPerS: null, tbtMs: null, requestsPerS: null, latencyMs: null },
   load: null,
   numCachedTokens,
+  numFetchableTokens: 0,
   numAddedBlocks: 8,
 });
 /** As when a router begins: nothing was measured or reported. */

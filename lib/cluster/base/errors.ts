@@ -9,6 +9,7 @@ export type ClusterErrorCode =
   | 'POLICY_FAILED' // a policy chose what isn't there to choose
   | 'NO_REQUEST' // nobody knows a request that is to move
   | 'MOVE_FAILED' // a request could not move; it goes on where it is
+  | 'COPY_FAILED' // an instance could not bring blocks from others; they are computed where they are wanted
   | 'INSTANCE_LOST' // an instance is gone, and what it said with it
   | 'START_FAILED' // an instance ended before it served
   | 'BUS_FAILED' // the bus can't be reached, or refuses

@@ -39,4 +39,6 @@ export interface InstanceRecord {
   readonly maxModelLen: number;
   /** Null: it has no prefix cache, or tells nothing of it. */
   readonly sharing: BlockSharing | null;
+  /** It lends blocks of its caches to instances of the same weights and sharing, and reads theirs. */
+  readonly isPooled: boolean;
 }

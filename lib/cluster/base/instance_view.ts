@@ -39,6 +39,8 @@ export interface InstanceView {
 export interface Candidate extends InstanceView {
   /** The request's first tokens that are in its prefix cache. */
   readonly numCachedTokens: number;
+  /** Those behind them that another instance has in a cache that this one can read. */
+  readonly numFetchableTokens: number;
   /** KV blocks that its requests will hold more if this one's prompt comes: those that others there hold already aren't counted again. */
   readonly numAddedBlocks: number;
 }

@@ -19,6 +19,6 @@ export function foreignRecord(id: string, url: string, models: string): Instance
   return {
     ...{ id, incarnation: 'foreign', url, kind: 'foreign', role: 'mixed', isDraining: false },
     ...{ model: model!.id, maxModelLen: model!.max_model_len ?? 0, numRanks: 1, blockSize: BLOCK_SIZE },
-    ...{ fingerprint: null, numKvBlocks: 0, sharing: null },
+    ...{ fingerprint: null, numKvBlocks: 0, sharing: null, isPooled: false },
   };
 }

@@ -31,6 +31,7 @@ const recordSchema = z.object({
   numKvBlocks: count,
   maxModelLen: count,
   sharing: z.object({ seed: z.string().regex(/^[0-9a-f]{64}$/), separatesForms: z.boolean() }).nullable(),
+  isPooled: z.boolean(),
 }) satisfies z.ZodType<InstanceRecord>;
 
 const request = z.object({

@@ -28,6 +28,7 @@ import { passageRoutes } from './passage_routes.js';
 import { PromptReader } from './passage/prompt_reader.js';
 import type { RequestStory } from './passage/request_story.js';
 import { Passages } from './passages.js';
+import { Replicator } from './replicator.js';
 import { RouterMetrics } from './router_metrics.js';
 import { needsTokens, readableModel, routingTableOf } from './routing_of.js';
 import { logStory } from './story_log.js';
@@ -104,6 +105,15 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
   const views = (): readonly InstanceView[] => table.views;
   const mover = new Mover({ config: config.router, views, passages, upstreams, calls, clock, log });
   const fleet = new Fleet({ bus, table, upstreams, log, draining: () => mover.move() });
+  const replicator = new Replicator({
+    config: config.router,
+    table,
+    upstreams,
+    calls,
+    clock,
+    log,
+    copied: metrics.copied,
+  });
   const over = (story: RequestStory): void => {
     metrics.over(story);
     logStory(log, story);
@@ -129,6 +139,7 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
     await app.close();
     fleet.close();
     mover.close();
+    replicator.close();
     await upstreams.close();
     await longTexts.close();
   };

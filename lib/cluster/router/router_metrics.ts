@@ -16,6 +16,8 @@ export class RouterMetrics {
   private readonly promptTokens: Counter;
   private readonly cachedTokens: Counter;
   private readonly outputTokens: Counter;
+  private readonly copies: Counter<'instance' | 'outcome'>;
+  private readonly copiedBlocks: Counter<'instance'>;
   private readonly cutOff: Counter;
   private readonly firstToken: Histogram;
   private readonly duration: Histogram;
@@ -59,6 +61,17 @@ export class RouterMetrics {
       'expertwire_router_output_tokens_total',
       'Output tokens, as far as answers tell them.',
     );
+    this.copies = make.counter(
+      'expertwire_router_copies_total',
+      'Prefixes that many ask for, as they came to one more instance, or did not.',
+      'instance',
+      'outcome',
+    );
+    this.copiedBlocks = make.counter(
+      'expertwire_router_copied_blocks_total',
+      'KV blocks of such prefixes that an instance has since.',
+      'instance',
+    );
     this.firstToken = make.histogram(
       'expertwire_router_first_token_seconds',
       'Until the first token.',
@@ -95,6 +108,12 @@ export class RouterMetrics {
     if (firstTokenMs !== null) this.firstToken.observe(firstTokenMs / 1000);
     this.duration.observe(ms / 1000);
   }
+
+  /** A prefix came to an instance; null: it didn't. */
+  readonly copied = (instance: string, numBlocks: number | null): void => {
+    this.copies.inc({ instance, outcome: numBlocks === null ? 'failed' : 'done' });
+    this.copiedBlocks.inc({ instance }, numBlocks ?? 0);
+  };
 
   /** All series at this moment, in Prometheus' text format 0.0.4. */
   text(views: readonly InstanceView[], numRunning: number): Promise<string> {

@@ -8,11 +8,15 @@ import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import type { TokenizerThread } from '../../tokenizer/tokenizer_thread.js';
 import { routingPolicyNamed } from '../routing/policies/by_name.js';
+import type { ReplicationOptions } from '../routing/pool/replication.js';
 import { RoutingTable } from '../routing/routing_table.js';
 import type { ReadableModel } from './passage/prompt_reader.js';
 
 /** Prompts aren't longer for anybody; whether one fits, its instance says. */
 const MAX_PROMPT_TOKENS = 2 ** 20;
+
+/** Blocks of prompts whose requests are counted: 64 digits and some numbers each. */
+const MAX_HOT_BLOCKS = 2 ** 16;
 
 /** Policies that don't ask what is cached, or how long a prompt is. */
 const BLIND: ReadonlySet<string> = new Set(['round_robin', 'random', 'least_load', 'min_observed_latency']);
@@ -37,7 +41,23 @@ export function routingTableOf(
     lengthBuckets: router.length_buckets,
     sessions: { ttlMs: router.session_ttl_ms, maxSessions: router.max_sessions },
     localPrefillTokens: router.local_prefill_tokens,
+    replication: replicationOf(router),
   });
+}
+
+function replicationOf({
+  replication,
+  max_index_blocks: maxBlocks,
+}: ExpertwireConfig['router']): ReplicationOptions | null {
+  if (!replication.enabled) return null;
+  return {
+    halfLifeMs: replication.half_life_ms,
+    maxBlocks: Math.min(maxBlocks, MAX_HOT_BLOCKS),
+    maxDepth: replication.max_blocks,
+    heatPerReplica: replication.requests_per_replica,
+    maxReplicas: replication.max_replicas,
+    maxAtOnce: replication.max_at_once,
+  };
 }
 
 /** The model of the configuration, as its instances call it. */

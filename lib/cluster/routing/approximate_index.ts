@@ -1,6 +1,6 @@
 /** What instances that tell nothing are taken to have in their prefix caches: what was sent there lately. Why: docs/decisions/cluster.md#without-events-what-was-sent-counts */
 import type { BlockKey } from '../base/block_events.js';
-import type { PromptBlocks } from './prompt_keys.js';
+import type { PromptBlocks } from './pool/named_blocks.js';
 
 /** How long and how much is remembered. */
 export interface ApproximateIndexOptions {

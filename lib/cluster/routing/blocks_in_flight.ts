@@ -1,6 +1,6 @@
 /** Which blocks the requests hold that this router sent somewhere: they are there, or about to be, before any event tells so, and can't be evicted. */
 import type { BlockKey } from '../base/block_events.js';
-import type { PromptBlocks } from './prompt_keys.js';
+import type { PromptBlocks } from './pool/named_blocks.js';
 
 /** Of one instance. */
 export class BlocksInFlight {

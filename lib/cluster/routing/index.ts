@@ -26,6 +26,7 @@ export { leastLoad, minExpectedLatency, minObservedLatency, random, roundRobin }
 export { slo, type Slo } from './policies/slo.js';
 export { sticky } from './policies/sticky.js';
 export { PrefixIndex, type BatchFate } from './prefix_index.js';
-export { PromptKeys, type KnownPrompt, type PromptBlocks } from './prompt_keys.js';
+export { PromptKeys, type KnownPrompt } from './prompt_keys.js';
+export type { PromptBlocks } from './pool/named_blocks.js';
 export { RoutingTable, type AskedRequest, type RoutingTableOptions } from './routing_table.js';
 export type { SentEnd, SentRequest } from './sent_request.js';

@@ -1,6 +1,6 @@
 /** Which blocks of prompts instances have in their prefix caches, as they tell. Why: docs/decisions/cluster.md#a-key-stands-for-all-tokens-before-it */
 import type { BlockBatch, BlockEvent, BlockKey } from '../base/block_events.js';
-import type { PromptBlocks } from './prompt_keys.js';
+import type { PromptBlocks } from './pool/named_blocks.js';
 
 /**
  * What became of a batch. `late`: it tells of what was known, or of an incarnation that is over; `gap`: batches before it are missing, so that nothing is known of

@@ -2,8 +2,10 @@
 import { hash } from 'node:crypto';
 import { BlockHasher, BlockKeys } from '../../head/scheduling/blocks/block_keys.js';
 import type { PrefixSharing } from '../../head/scheduling/blocks/prefix_sharing.js';
+import { shortKeyOf } from '../../head/scheduling/blocks/stored_blocks.js';
 import type { BlockKey } from '../base/block_events.js';
 import type { BlockSharing, InstanceRecord } from '../base/instance_record.js';
+import type { NamedBlocks } from './pool/named_blocks.js';
 
 /** Where nobody told token ids, so many characters stand for a token. */
 const TEXT_TOKEN_CHARS = 4;
@@ -19,17 +21,10 @@ export function blockSharingOf(sharing: PrefixSharing | null): BlockSharing | nu
   return { seed: hash('sha256', sharing.seed, 'hex'), separatesForms: sharing.separatesForms };
 }
 
-/** Keys of a prompt's full blocks, each made when it is first asked for. */
-export interface PromptBlocks {
-  readonly numBlocks: number;
-  /** Of a block that is there. */
-  at(index: number): BlockKey;
-}
-
 /** The keys that one prompt's blocks have in different instances. */
 export class PromptKeys {
   /** By what names them. */
-  private readonly known = new Map<string, PromptBlocks>();
+  private readonly known = new Map<string, NamedBlocks>();
 
   constructor(private readonly prompt: KnownPrompt) {}
 
@@ -45,7 +40,7 @@ export class PromptKeys {
   }
 
   /** As this instance names them. */
-  of({ sharing, blockSize }: Pick<InstanceRecord, 'sharing' | 'blockSize'>): PromptBlocks {
+  of({ sharing, blockSize }: Pick<InstanceRecord, 'sharing' | 'blockSize'>): NamedBlocks {
     const { seed, separatesForms } = sharing ?? OWN_SHARING;
     const name = `${seed} ${separatesForms} ${blockSize}`;
     const known = this.known.get(name) ?? blocksOf(this.prompt, BlockHasher.like(blockSize, { seed, separatesForms }));
@@ -54,13 +49,15 @@ export class PromptKeys {
   }
 }
 
-function blocksOf(prompt: KnownPrompt, hasher: BlockHasher): PromptBlocks {
+function blocksOf(prompt: KnownPrompt, hasher: BlockHasher): NamedBlocks {
   const promptTokenIds = 'tokens' in prompt ? prompt.tokens : wordsOf(prompt.text);
   const keys = new BlockKeys(hasher, { promptTokenIds, outputTokenIds: [] });
   const short: BlockKey[] = [];
+  const hex = (key: string): string => Buffer.from(key, 'binary').toString('hex');
   return {
     numBlocks: Math.floor(promptTokenIds.length / hasher.blockSize),
-    at: (index) => (short[index] ??= Buffer.from(keys.at(index).slice(0, 8), 'binary').toString('hex')),
+    at: (index) => (short[index] ??= hex(shortKeyOf(keys.at(index)))),
+    wholeAt: (index) => hex(keys.at(index)),
   };
 }
 

@@ -5,13 +5,17 @@ import type { InstanceRecord } from '../base/instance_record.js';
 import type { Candidate, InstanceView } from '../base/instance_view.js';
 import type { LoadReport } from '../base/load_report.js';
 import type { RoutedRequest, RouteLeg, RoutingPolicy } from '../base/routed_request.js';
-import { ApproximateIndex } from './approximate_index.js';
+import { KnownCaches } from './known_caches.js';
 import { KnownInstance } from './known_instance.js';
 import { compareIds, decodeLegOf, legsOf, type Route } from './legs.js';
 import { LengthPredictor } from './length_predictor.js';
 import { numTokensToCompute } from './policies/least.js';
-import { PrefixIndex, type BatchFate } from './prefix_index.js';
+import { MAX_HOLDERS, poolOf, type BlockHolder } from './pool/holders.js';
+import type { BegunCopy, Copy, PoolMember } from './pool/replicas.js';
+import { Replication, type ReplicationOptions } from './pool/replication.js';
+import type { BatchFate } from './prefix_index.js';
 import type { PromptKeys } from './prompt_keys.js';
+import { blocksOfKeys } from './pool/named_blocks.js';
 import { SentRequest } from './sent_request.js';
 import { SessionTable, type SessionTableOptions } from './session_table.js';
 
@@ -29,6 +33,8 @@ export interface RoutingTableOptions {
   readonly sessions: SessionTableOptions;
   /** Prompts of which an instance that generates lacks no more than so many tokens stay in one piece. */
   readonly localPrefillTokens: number;
+  /** Null: what many ask for stays where it is. */
+  readonly replication: ReplicationOptions | null;
 }
 
 /** A request that is to go somewhere. */
@@ -51,17 +57,17 @@ export interface AskedRequest {
 /** One router's. */
 export class RoutingTable {
   private readonly instances = new Map<string, KnownInstance>();
-  private readonly index: PrefixIndex;
-  private readonly approximate: ApproximateIndex;
+  private readonly caches: KnownCaches;
   private readonly sessions: SessionTable;
   private readonly lengths: LengthPredictor;
+  private readonly replication: Replication | null;
   private numRouted = 0;
   private numSent = 0;
 
   constructor(private readonly options: RoutingTableOptions) {
-    const { maxBlocks, ttlMs, sessions, lengthBuckets } = options;
-    this.index = new PrefixIndex(maxBlocks);
-    this.approximate = new ApproximateIndex({ ttlMs, maxBlocks });
+    const { sessions, lengthBuckets, replication } = options;
+    this.replication = replication && new Replication(replication);
+    this.caches = new KnownCaches(options);
     this.sessions = new SessionTable(sessions);
     this.lengths = new LengthPredictor(lengthBuckets);
   }
@@ -74,17 +80,15 @@ export class RoutingTable {
   /** An instance is there, or tells something new of itself. */
   join(record: InstanceRecord): void {
     const known = this.instances.get(record.id);
-    this.index.add(record.id, record.incarnation);
+    this.caches.join(record);
     if (known?.record.incarnation === record.incarnation) return void (known.record = record);
-    this.approximate.remove(record.id);
     this.instances.set(record.id, new KnownInstance(record)); // requests of the one before end with what it was
   }
 
   /** It is gone, and all that was known of it. */
   leave(id: string): void {
     this.instances.delete(id);
-    this.index.remove(id);
-    this.approximate.remove(id);
+    this.caches.leave(id);
   }
 
   /** What an instance has in hand. */
@@ -94,12 +98,12 @@ export class RoutingTable {
 
   /** What came to an instance's prefix cache, and what went. */
   apply(batch: BlockBatch): BatchFate {
-    return this.options.usesEvents ? this.index.apply(batch) : 'late';
+    return this.caches.apply(batch);
   }
 
   /** Batches of an instance were lost: nothing counts as cached there until one begins with `cleared`. */
   gap(id: string): void {
-    this.index.lose(id);
+    this.caches.lose(id);
   }
 
   /** Whether an instance answers, as health checks and requests show. */
@@ -129,7 +133,7 @@ export class RoutingTable {
       throw new ClusterError('INSTANCE_LOST', `instance ${id} left meanwhile; choose another one`, { instance: id });
     }
     const request = this.requestOf(asked, nowMs, leg);
-    const candidate = this.candidateOf(known, asked, nowMs);
+    const candidate = this.candidateOf(known, asked, nowMs, this.numPooled(asked.prompt));
     const { session, prompt, maxNewTokens } = asked;
     const clues = { session, numPromptTokens: prompt.numTokens, maxNewTokens };
     const blocks = prompt.of(known.record);
@@ -140,9 +144,41 @@ export class RoutingTable {
       numTokensToCompute: leg === 'decode' ? 0 : numTokensToCompute(request, candidate),
     };
     known.lastRouted = this.numSent++;
-    if (!this.knowsEvents(known.record, prompt)) this.approximate.add(id, blocks, nowMs);
+    this.caches.sent(known.record, prompt, nowMs);
+    const pool = poolOf(known.record);
+    if (pool !== null && prompt.hasTokens && leg !== 'decode') this.replication?.asked(pool, blocks, nowMs);
     if (session !== null && leg !== 'prefill') this.sessions.set(session, id, nowMs);
     return new SentRequest(known, facts, nowMs, (numTokens) => this.lengths.observe(clues, numTokens));
+  }
+
+  /**
+   * Who has more of a prompt's first blocks in caches than an instance that can read them there, as they told: of the most first, {@link MAX_HOLDERS} at most.
+   */
+  holders({ prompt }: AskedRequest, id: string): readonly BlockHolder[] {
+    const reader = this.instances.get(id)?.record;
+    const pool = reader === undefined ? null : poolOf(reader);
+    if (reader === undefined || pool === null) return [];
+    const numOwn = this.caches.numTold(reader, prompt);
+    return this.sorted()
+      .filter(({ record, isHealthy }) => isHealthy && record.id !== id && poolOf(record) === pool)
+      .map(({ record, numRequests }) => ({ record, numRequests, numBlocks: this.caches.numTold(record, prompt) }))
+      .filter(({ numBlocks }) => numBlocks > numOwn)
+      .sort((a, b) => b.numBlocks - a.numBlocks || a.numRequests - b.numRequests)
+      .slice(0, MAX_HOLDERS)
+      .map(({ record: { id: instance, url }, numBlocks }) => ({ instance, url, numBlocks }));
+  }
+
+  /** Copies of prefixes that many ask for, to begin now. `begun`: those that are underway, or were lately. */
+  copies(begun: readonly BegunCopy[], nowMs: number): readonly Copy[] {
+    if (this.replication === null) return [];
+    const members = new Map<string, PoolMember[]>();
+    for (const { record, view } of this.sorted()) {
+      const pool = poolOf(record);
+      if (pool === null) continue;
+      const numHeld: PoolMember['numHeld'] = ({ keys }) => this.caches.numHeld(record.id, blocksOfKeys(keys));
+      members.set(pool, [...(members.get(pool) ?? []), { view, numHeld }]);
+    }
+    return this.replication.plan(members, begun, nowMs);
   }
 
   private requestOf(asked: AskedRequest, nowMs: number, leg: RouteLeg): RoutedRequest {
@@ -169,30 +205,41 @@ export class RoutingTable {
     });
     if (able.length === 0) throw this.nobody(asked);
     const fitting = able.filter(({ record }) => record.maxModelLen === 0 || numTokens < record.maxModelLen);
+    const numPooled = this.numPooled(asked.prompt);
     // Where it fits nowhere, one of them says why not.
-    return (fitting.length > 0 ? fitting : able).map((known) => this.candidateOf(known, asked, nowMs));
+    return (fitting.length > 0 ? fitting : able).map((known) => this.candidateOf(known, asked, nowMs, numPooled));
   }
 
-  private candidateOf(known: KnownInstance, { prompt }: AskedRequest, nowMs: number): Candidate {
+  private candidateOf(
+    known: KnownInstance,
+    { prompt }: AskedRequest,
+    nowMs: number,
+    numPooled: ReadonlyMap<string, number>,
+  ): Candidate {
     const { record, prompts } = known;
-    const blocks = prompt.of(record);
-    const numHeld = prompts.numMatching(blocks);
-    const numCached = Math.max(numHeld, this.numCached(record, prompt, nowMs));
+    const numHeld = prompts.numMatching(prompt.of(record));
+    const numCached = Math.max(numHeld, this.caches.numCached(record, prompt, nowMs));
+    const pool = poolOf(record);
+    const numFound = Math.max(numCached, pool === null ? 0 : (numPooled.get(pool) ?? 0));
+    const tokensOf = (numBlocks: number): number => Math.min(numBlocks * record.blockSize, prompt.numTokens - 1);
+    const numCachedTokens = hasPrefixCache(record) ? tokensOf(numCached) : 0;
     return {
       ...known.view,
-      numCachedTokens: hasPrefixCache(record) ? Math.min(numCached * record.blockSize, prompt.numTokens - 1) : 0,
+      numCachedTokens,
+      numFetchableTokens: pool === null ? 0 : tokensOf(numFound) - numCachedTokens,
       numAddedBlocks: Math.ceil(prompt.numTokens / record.blockSize) - numHeld,
     };
   }
 
-  private numCached(record: InstanceRecord, prompt: PromptKeys, nowMs: number): number {
-    const blocks = prompt.of(record);
-    if (this.knowsEvents(record, prompt)) return this.index.numMatching(record.id, blocks);
-    return this.approximate.numMatching(record.id, blocks, nowMs);
-  }
-
-  private knowsEvents({ kind }: InstanceRecord, { hasTokens }: PromptKeys): boolean {
-    return this.options.usesEvents && kind === 'own' && hasTokens;
+  /** By pool: blocks that the instance has that has most of the prompt. */
+  private numPooled(prompt: PromptKeys): ReadonlyMap<string, number> {
+    const most = new Map<string, number>();
+    for (const { record, isHealthy } of this.instances.values()) {
+      const pool = poolOf(record);
+      if (pool === null || !isHealthy) continue;
+      most.set(pool, Math.max(most.get(pool) ?? 0, this.caches.numTold(record, prompt)));
+    }
+    return most;
   }
 
   private nobody({ model, except }: AskedRequest): ClusterError {

@@ -3,7 +3,7 @@ import type { LengthBucket } from '../base/routed_request.js';
 import type { KnownInstance } from './known_instance.js';
 import type { LengthClues } from './length_predictor.js';
 import { isHeavy } from './policies/length.js';
-import type { PromptBlocks } from './prompt_keys.js';
+import type { PromptBlocks } from './pool/named_blocks.js';
 
 /** What is counted. */
 export interface SentFacts extends LengthClues {

@@ -46,6 +46,7 @@ export class Instance {
       ...{ blockSize: limits.blockSize, maxModelLen: limits.maxModelLen },
       numKvBlocks: load.ranks.reduce((sum, { numKvBlocks }) => sum + numKvBlocks, 0),
       sharing: blockSharingOf(prefixSharing),
+      isPooled: prefixSharing !== null,
     };
   }
 

@@ -9,7 +9,7 @@ import type { Bus, BusEvent, MemberEvents, Membership } from '../../../lib/clust
 export const recordOf = (id: string, others: Partial<InstanceRecord> = {}): InstanceRecord => ({
   ...{ id, incarnation: `${id} 1`, url: 'http://127.0.0.1:8000', kind: 'own', role: 'mixed', isDraining: false },
   ...{ model: 'model', fingerprint: 'f00d', numRanks: 2, blockSize: 16, numKvBlocks: 64, maxModelLen: 512 },
-  ...{ sharing: { seed: 'ab'.repeat(32), separatesForms: false } },
+  ...{ sharing: { seed: 'ab'.repeat(32), separatesForms: false }, isPooled: true },
   ...others,
 });
 

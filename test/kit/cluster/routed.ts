@@ -46,6 +46,7 @@ const recordOf = (url: string, index: number, change: Partial<InstanceRecord> = 
   numKvBlocks: 0,
   maxModelLen: 0,
   sharing: null,
+  isPooled: false,
   ...change,
 });
 

@@ -156,7 +156,7 @@ export function simulated(
   { numInstances, numBlocks, usesEvents = true }: { readonly numInstances: number; readonly numBlocks: number; readonly usesEvents?: boolean }, // prettier-ignore
 ): Simulated {
   const clock = new Clock();
-  const table = new RoutingTable({ policy, usesEvents, ttlMs: 120_000, maxBlocks: 2 ** 20, lengthBuckets: [64, 256], sessions: { ttlMs: 1e6, maxSessions: 1000 }, localPrefillTokens: 0 }); // prettier-ignore
+  const table = new RoutingTable({ policy, usesEvents, ttlMs: 120_000, maxBlocks: 2 ** 20, lengthBuckets: [64, 256], sessions: { ttlMs: 1e6, maxSessions: 1000 }, localPrefillTokens: 0, replication: null }); // prettier-ignore
   const sharing = blockSharingOf(SHARING);
   const instances = new Map<string, Instance>();
   for (let i = 0; i < numInstances; i++) {

@@ -20,6 +20,7 @@ export const recordOf = (id: string, changes: Partial<InstanceRecord> = {}): Ins
   numKvBlocks: 100,
   maxModelLen: 0,
   sharing: { seed: '00'.repeat(32), separatesForms: false },
+  isPooled: false,
   ...changes,
 });
 
@@ -70,6 +71,7 @@ export const candidateOf = (
   rates: { prefillTokensPerS: null, tbtMs: null, requestsPerS: null, latencyMs: null },
   load: null,
   numCachedTokens: 0,
+  numFetchableTokens: 0,
   numAddedBlocks: 0,
   ...changes,
 });

@@ -6,6 +6,7 @@ import { PromptKeys, type KnownPrompt } from '../../routing/prompt_keys.js';
 import type { AskedRequest, RoutingTable } from '../../routing/routing_table.js';
 import { ApiError } from '../../../server/base/api_error.js';
 import { ROUTER_HEADER } from '../../../server/cluster/stream_notes.js';
+import type { OfferedParams } from '../../../server/cluster/transfer_params.js';
 import type { Upstream } from '../upstream/upstream.js';
 import type { Upstreams } from '../upstream/upstreams.js';
 import { spliced, type Asked, type Fields } from './asked.js';
@@ -84,10 +85,11 @@ export class Dispatch {
     const { table, upstreams, clock } = this.parts;
     const upstream = upstreams.get(instance);
     if (upstream === undefined) throw new ClusterError('INSTANCE_LOST', `instance ${instance} is gone; choose another`);
+    const fields = withHolders(added, this.holdersFor(instance, added));
     const sent = this.asked.endpoint === null ? null : table.send(this.askedRequest, instance, leg, clock());
     const hasNotes = this.hasNotes(upstream);
     const { method, path, body } = this.asked;
-    const whole = body !== null && Object.keys(added).length > 0 ? spliced(body, added) : body;
+    const whole = body !== null && Object.keys(fields).length > 0 ? spliced(body, fields) : body;
     const request = { method, path, headers: this.headersFor(upstream, hasNotes), body: whole };
     return new Leg(upstream, sent, { request, hasNotes, position });
   }
@@ -109,6 +111,13 @@ export class Dispatch {
   /** It can be told of by comments. */
   hasNotes({ record }: Upstream): boolean {
     return record.kind === 'own' && this.asked.endpoint !== null && !this.asked.isClients;
+  }
+
+  /** Where blocks of its prompt lie that the instance lacks: URLs. Why: docs/decisions/kv_store.md#the-router-names-who-has-a-prefix */
+  private holdersFor(instance: string, { kv_transfer_params: params }: Fields): readonly string[] {
+    const { endpoint, isClients } = this.asked;
+    if (endpoint === null || isClients || (params as Partial<OfferedParams> | undefined)?.do_remote_prefill) return [];
+    return this.parts.table.holders(this.askedRequest, instance).map(({ url }) => url);
   }
 
   private routeOf(leg: 'whole' | 'decode'): Route {
@@ -145,4 +154,9 @@ export class Dispatch {
     if (hasNotes) headers[ROUTER_HEADER] = '1';
     return headers;
   }
+}
+
+function withHolders(added: Fields, holders: readonly string[]): Fields {
+  if (holders.length === 0) return added;
+  return { ...added, kv_transfer_params: { ...(added.kv_transfer_params as Fields | undefined), holders } };
 }

@@ -17,6 +17,8 @@ export interface KvOptions {
 const OWN_TOKENS = 6;
 /** What copying a token's keys and values costs, behind a prompt that was computed elsewhere. */
 const COPIED_TOKENS = 1 / 16;
+/** What a token costs that comes out of a cache elsewhere: it is copied, and takes room in two. */
+const FETCHED_TOKENS = 2;
 /** A sequence that runs beside, in tokens to compute, as where a rank is chosen (rank_choice.ts). */
 const SEQUENCE_TOKENS = 64;
 /** Tokens in blocks that are held, whose reading takes about as long as computing one. */
@@ -35,10 +37,15 @@ export function kv({ overlapWeight = 1, temperature = 0, seed = 0 }: KvOptions =
 /** In tokens to compute. What an instance has to do is spread over its ranks. */
 export function kvCost(request: RoutedRequest, candidate: Candidate, overlapWeight: number): number {
   const { numPrefillTokens, numRequests, numActiveBlocks, numAddedBlocks, record } = candidate;
-  const own = numTokensToCompute(request, candidate) * (request.leg === 'decode' ? COPIED_TOKENS : OWN_TOKENS);
   const held = (numActiveBlocks + numAddedBlocks) * record.blockSize;
   const work = numPrefillTokens + SEQUENCE_TOKENS * numRequests + held / HELD_TOKENS;
-  return overlapWeight * own + work / record.numRanks;
+  return overlapWeight * ownCost(request, candidate) + work / record.numRanks;
+}
+
+function ownCost(request: RoutedRequest, candidate: Candidate): number {
+  const { numCachedTokens, numFetchableTokens } = candidate;
+  if (request.leg === 'decode') return COPIED_TOKENS * Math.max(request.numPromptTokens - numCachedTokens, 1);
+  return OWN_TOKENS * numTokensToCompute(request, candidate) + FETCHED_TOKENS * numFetchableTokens;
 }
 
 /** Weights of costs, of which the range between lowest and highest is 1 before they are divided by the temperature. */

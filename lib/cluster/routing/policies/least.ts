@@ -22,5 +22,7 @@ export function drawn(weights: readonly number[], chance: number): number {
 export const chanceOf = (seed: number, { number }: RoutedRequest, draw: number): number => uniform(seed, draw, number);
 
 /** Tokens that a candidate would have to compute before the request's first token, without those of others; the last one always is. */
-export const numTokensToCompute = ({ numPromptTokens }: RoutedRequest, { numCachedTokens }: Candidate): number =>
-  Math.max(numPromptTokens - numCachedTokens, 1);
+export const numTokensToCompute = (
+  { numPromptTokens }: RoutedRequest,
+  { numCachedTokens, numFetchableTokens }: Candidate,
+): number => Math.max(numPromptTokens - numCachedTokens - numFetchableTokens, 1);

@@ -35,7 +35,7 @@ describe('a router before a real engine', () => {
           numCachedTokens = only!.numCachedTokens;
           return { kind: 'routed', instance: 'a' };
         };
-        const table = new RoutingTable({ policy, usesEvents: true, ttlMs: 1, maxBlocks: 1000, lengthBuckets: [64], sessions: { ttlMs: 1, maxSessions: 1 }, localPrefillTokens: 0 }); // prettier-ignore
+        const table = new RoutingTable({ policy, usesEvents: true, ttlMs: 1, maxBlocks: 1000, lengthBuckets: [64], sessions: { ttlMs: 1, maxSessions: 1 }, localPrefillTokens: 0, replication: null }); // prettier-ignore
         const sharing = blockSharingOf(engine.prefixSharing);
         expect(sharing!.separatesForms).to.equal(mla === 'auto');
         table.join(recordOf('a', { blockSize, numKvBlocks: 24, sharing }));

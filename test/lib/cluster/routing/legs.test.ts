@@ -10,7 +10,7 @@ import { RoutingTable } from '../../../../lib/cluster/routing/routing_table.js';
 import { ROLES, type Role } from '../../../../lib/config/cluster_schema.js';
 import { askedOf, candidateOf, recordOf, requestOf } from '../../../kit/cluster/views.js';
 
-const OPTIONS = { policy: leastLoad, localPrefillTokens: 0 };
+const OPTIONS = { policy: leastLoad, localPrefillTokens: 0, replication: null };
 
 const told = (route: Route): string =>
   route.kind === 'apart'

@@ -17,6 +17,7 @@ const OPTIONS: RoutingTableOptions = {
   lengthBuckets: [64, 256],
   sessions: { ttlMs: 1000, maxSessions: 10 },
   localPrefillTokens: 0,
+  replication: null,
 };
 
 const SHARING = { seed: 'all that keys depend on', separatesForms: true };
@@ -156,6 +157,106 @@ describe('RoutingTable', () => {
     table.join(recordOf('b', { maxModelLen: 20 }));
     expect(table.route(askedOf(tokens(15)), 0)).to.deep.equal({ kind: 'whole', instance: 'b' });
     expect(table.route(askedOf(tokens(25)), 0)).to.deep.equal({ kind: 'whole', instance: 'a' });
+  });
+
+  describe('of a pool', () => {
+    const POOLED = { isPooled: true };
+    const pooled = (changes: Partial<RoutingTableOptions> = {}): RoutingTable => {
+      const table = tableOf([], changes);
+      for (const id of ['a', 'b', 'c']) table.join(recordOf(id, POOLED));
+      return table;
+    };
+    const stored = (
+      table: RoutingTable,
+      id: string,
+      numTokens: number,
+      sequence = 0,
+      kind: 'stored' | 'removed' = 'stored',
+    ) => {
+      // prettier-ignore
+      const blocks = new PromptKeys({ tokens: tokens(numTokens) }).of(recordOf(id));
+      const keys = Array.from({ length: blocks.numBlocks }, (_, i) => blocks.at(i));
+      return table.apply({ instance: id, incarnation: 'x', sequence, events: [{ kind, keys }] });
+    };
+    const holdersOf = (table: RoutingTable, id: string): string[] =>
+      table.holders(askedOf(tokens(40)), id).map(({ instance, numBlocks }) => `${instance} ${numBlocks}`);
+
+    it('names who has more of a prompt than the instance that it goes to, who has most first', () => {
+      const table = pooled();
+      stored(table, 'a', 12);
+      stored(table, 'b', 24);
+      expect(holdersOf(table, 'c')).to.deep.equal(['b 6', 'a 3']);
+      expect(holdersOf(table, 'a')).to.deep.equal(['b 6']);
+      expect(holdersOf(table, 'b')).to.deep.equal([]);
+      table.send(askedOf([9]), 'b', 'whole', 0);
+      stored(table, 'a', 24, 1);
+      expect(holdersOf(table, 'c'), 'of equal ones who has less to do').to.deep.equal(['a 6', 'b 6']);
+    });
+
+    it('names nobody of other weights, other keys, another block size, or who lends nothing', () => {
+      const others = [{ fingerprint: 'g' }, { fingerprint: null }, { blockSize: 8 }, { sharing: null }, { isPooled: false }]; // prettier-ignore
+      for (const change of [...others, { sharing: { seed: '11'.repeat(32), separatesForms: false } }]) {
+        const table = pooled();
+        stored(table, 'a', 40);
+        table.join(recordOf('a', { ...POOLED, ...change }));
+        expect(holdersOf(table, 'b'), JSON.stringify(change)).to.deep.equal([]);
+        expect(holdersOf(table, 'a')).to.deep.equal([]);
+      }
+    });
+
+    it('names nobody for blocks that are gone: evicted, with their instance, or lost from sight', () => {
+      const losses: Readonly<Record<string, (table: RoutingTable) => unknown>> = {
+        evicted: (table) => stored(table, 'a', 40, 1, 'removed'),
+        left: (table) => table.leave('a'),
+        restarted: (table) => table.join(recordOf('a', { ...POOLED, incarnation: 'y' })),
+        failing: (table) => table.setHealthy('a', false),
+        gap: (table) => stored(table, 'a', 4, 2),
+        lost: (table) => table.gap('a'),
+      };
+      for (const [how, lose] of Object.entries(losses)) {
+        const table = pooled({ policy: kv() });
+        stored(table, 'a', 40);
+        expect(holdersOf(table, 'b')).to.deep.equal(['a 10']);
+        lose(table);
+        expect(holdersOf(table, 'b'), how).to.deep.equal([]);
+      }
+    });
+
+    it('goes by what is cached, if nothing else counts, and by load if it does: the prefix comes from elsewhere', () => {
+      const table = pooled({ policy: kv() });
+      stored(table, 'b', 40);
+      expect(table.route(askedOf(tokens(44)), 0)).to.deep.equal({ kind: 'whole', instance: 'b' });
+      table.report(reportOf('b', { numPrefillTokens: 90 }));
+      expect(table.route(askedOf(tokens(44)), 0)).to.deep.equal({ kind: 'whole', instance: 'a' });
+      const sent = table.send(askedOf(tokens(44)), 'a', 'whole', 0);
+      expect(sent.numTokensToCompute, 'what comes from elsewhere is not computed').to.equal(4);
+    });
+
+    it('copies what many ask for to one more instance, once', () => {
+      const replication = {
+        halfLifeMs: 1000,
+        maxBlocks: 100,
+        maxDepth: 8,
+        heatPerReplica: 2,
+        maxReplicas: 2,
+        maxAtOnce: 4,
+      };
+      const table = pooled({ replication });
+      for (const id of ['a', 'b', 'c']) table.report(reportOf(id));
+      stored(table, 'a', 40);
+      for (let i = 0; i < 3; i++) table.send(askedOf(tokens(41)), 'a', 'whole', 0);
+      const [copy, ...others] = table.copies([], 0);
+      expect(others).to.deep.equal([]);
+      expect(copy).to.deep.include({ holders: ['http://a'], to: 'b' });
+      const blocks = new PromptKeys({ tokens: tokens(40) }).of(recordOf('a'));
+      expect(copy!.keys).to.deep.equal(Array.from({ length: 8 }, (_, i) => blocks.wholeAt(i)));
+      expect(copy!.keys[0]).to.match(/^[0-9a-f]{64}$/);
+      stored(table, 'b', 40);
+      expect(table.copies([], 0), 'two have it').to.deep.equal([]);
+      table.leave('b');
+      expect(table.copies([], 0), 'one again').to.have.length(1);
+      expect(table.copies([], 5000), 'nobody asked for long').to.deep.equal([]);
+    });
   });
 
   it('refuses to send to who left meanwhile', () => {

@@ -80,6 +80,7 @@ describe('an instance', () => {
       ...{ id: 'here', url: 'http://127.0.0.1:8000', kind: 'own', role: 'prefill', isDraining: false, model: 'moe-7m' },
       ...{ fingerprint: 'f00d', numRanks: 1, blockSize: 16, maxModelLen: 512, numKvBlocks: 1024 },
       sharing: { seed: hash('sha256', 'salt', 'hex'), separatesForms: false },
+      isPooled: true,
     });
     const flip = await app.inject({ method: 'POST', url: '/role', payload: { role: 'decode' } });
     expect(flip.json()).to.include({ incarnation, role: 'decode' });
