@@ -3,11 +3,11 @@
  * inside; here it stands alone, for a cache of something else, an experiment, or an engine of one's own. Why: docs/decisions/kv_store.md#a-pool-is-the-parts-of-an-engine
  */
 import { BlockHasher, BlockKeys } from '../head/scheduling/blocks/block_keys.js';
-import { BlockLedger } from '../head/scheduling/blocks/block_ledger.js';
-import { Pins } from '../head/scheduling/blocks/pins.js';
-import { BlockMemory } from './block_memory.js';
 import { KvPoolError } from './errors.js';
+import { PoolBlocks } from './pool_blocks.js';
+import type { KvPoolAddress } from './pool_link.js';
 import { checkedPoolOptions, type KvPoolOptions } from './pool_options.js';
+import { PoolTransfers } from './pool_transfers.js';
 
 /** Blocks that hold the beginning of some tokens; whoever asked holds them, until they are freed. */
 export interface KvMatch {
@@ -33,109 +33,137 @@ export interface KvPoolUse {
  * room is needed, the least recently used one first; it is found until then.
  */
 export class KvPool {
-  private readonly ledger: BlockLedger;
-  private readonly memory = new BlockMemory();
+  private readonly blocks: PoolBlocks;
+  private readonly transfers: PoolTransfers;
   private readonly hasher: BlockHasher;
   private isClosed = false;
 
   private constructor(private readonly options: KvPoolOptions) {
     const { numBlocks, blockSize, identity = '' } = options;
-    this.ledger = new BlockLedger(numBlocks, new Pins(numBlocks));
+    this.blocks = new PoolBlocks(numBlocks);
     this.hasher = new BlockHasher(blockSize, { seed: identity, separatesForms: false });
+    this.transfers = new PoolTransfers(options, this.blocks);
   }
 
-  /** @throws KvPoolError INVALID_ARGUMENT: which option can't be */
+  /** @throws KvPoolError INVALID_ARGUMENT: which option can't be; CommError: why it can't listen */
   static async open(options: KvPoolOptions): Promise<KvPool> {
-    return Promise.resolve(new KvPool(checkedPoolOptions(options)));
+    const pool = new KvPool(checkedPoolOptions(options));
+    await pool.transfers.listen();
+    return pool;
+  }
+
+  /** Where others bring blocks; null: nowhere. */
+  get address(): KvPoolAddress | null {
+    return this.transfers.address;
   }
 
   /** What there is now. */
   get use(): KvPoolUse {
-    this.ledger.unpin(performance.now());
-    const { numBlocks, numUsed, numCached, numPinned } = this.ledger;
+    const { ledger } = this.blocks;
+    ledger.unpin(performance.now());
+    const { numBlocks, numUsed, numCached, numPinned } = ledger;
     return { numBlocks, numUsed, numCached, numPinned };
   }
 
-  /** So many blocks, which hold nothing yet; what is cached makes room. @throws KvPoolError OUT_OF_BLOCKS, INVALID_ARGUMENT */
+  /** So many blocks, which hold nothing yet; what is cached makes room. @throws KvPoolError OUT_OF_BLOCKS, INVALID_ARGUMENT, CLOSED */
   alloc(count: number): readonly number[] {
     this.check();
     if (!Number.isInteger(count) || count < 0) throw invalid(`${count} blocks; give a whole number from 0`);
-    this.makeRoom(count);
-    const blocks = this.ledger.take(count);
+    const blocks = this.blocks.take(count);
     if (blocks !== null) return blocks;
-    const { numBlocks, numUsed } = this.ledger;
+    const { numBlocks, numUsed } = this.blocks.ledger;
     throw new KvPoolError('OUT_OF_BLOCKS', `${count} of ${numBlocks} blocks, and ${numUsed} are held; free some`);
   }
 
-  /** Fills a block that the caller holds; the bytes stay the caller's. Not one that was inserted: others may read it. @throws KvPoolError INVALID_ARGUMENT */
+  /** Fills a block that the caller holds; the bytes stay the caller's. Not one that was inserted: others may read it. @throws KvPoolError INVALID_ARGUMENT, CLOSED */
   write(block: number, bytes: Uint8Array): void {
     this.checkHeld([block]);
     const { blockBytes } = this.options;
     if (bytes.byteLength !== blockBytes) {
       throw invalid(`${bytes.byteLength} bytes for a block of ${blockBytes}; give all of it`);
     }
-    if (this.ledger.isSealed(block)) throw invalid(`block ${block} was inserted; allocate another one`);
-    this.memory.write(block, bytes);
+    if (this.blocks.ledger.isSealed(block)) throw invalid(`block ${block} was inserted; allocate another one`);
+    this.blocks.memory.write(block, bytes);
   }
 
-  /** A copy of what a block holds that the caller holds. @throws KvPoolError INVALID_ARGUMENT: nothing was written to it */
+  /** A copy of what a block holds that the caller holds. @throws KvPoolError INVALID_ARGUMENT: nothing was written to it; CLOSED */
   async read(block: number): Promise<Uint8Array<ArrayBuffer>> {
     this.checkFilled([block]);
-    return this.memory.read(block);
+    return this.blocks.memory.read(block);
   }
 
   /**
    * From now on whoever asks for the beginning of these tokens finds these blocks, in order of position: as many as the tokens fill, or fewer. The caller goes on holding
-   * them. @throws KvPoolError INVALID_ARGUMENT
+   * them. @throws KvPoolError INVALID_ARGUMENT, CLOSED
    */
   insert(tokenIds: readonly number[], blocks: readonly number[]): void {
+    this.blocks.seal(blocks, this.keysOfBlocks(tokenIds, blocks));
+  }
+
+  /** The longest beginning of these tokens that is here. The caller holds its blocks. @throws KvPoolError INVALID_ARGUMENT, CLOSED */
+  async match(tokenIds: readonly number[]): Promise<KvMatch> {
+    const blocks = await Promise.resolve(this.blocks.match(this.keysOf(tokenIds)));
+    return { blocks, numTokens: blocks.length * this.options.blockSize };
+  }
+
+  /**
+   * Forgets what these tokens fill from token `from` on, unless somebody holds it; what was inserted behind them isn't found any more either. Returns how many blocks are free
+   * now. @throws KvPoolError INVALID_ARGUMENT, CLOSED
+   */
+  delete(tokenIds: readonly number[], from = 0): number {
+    return this.blocks.drop(this.keysOf(tokenIds).slice(Math.ceil(from / this.options.blockSize)));
+  }
+
+  /** What these tokens fill stays for so long, once nobody holds it, before what others left. @throws KvPoolError INVALID_ARGUMENT, CLOSED */
+  pin(tokenIds: readonly number[], ms: number): void {
+    if (!(ms >= 0)) throw invalid(`${ms} ms to pin; give a number from 0`);
+    this.blocks.ledger.pin(this.keysOf(tokenIds), performance.now() + ms);
+  }
+
+  /** The caller holds these no more, in order of position. @throws KvPoolError INVALID_ARGUMENT: it doesn't hold them; CLOSED */
+  free(blocks: readonly number[]): void {
+    this.checkHeld(blocks);
+    const again = blocks.find((block, i) => blocks.indexOf(block) !== i);
+    if (again !== undefined) throw invalid(`block ${again} twice; free what was matched twice in two calls`);
+    this.blocks.release(blocks);
+  }
+
+  /**
+   * Copies blocks that the caller holds into blocks of another pool, whose owner has them then (`onBlocks`). Resolves with their numbers there.
+   * @throws KvPoolError NOT_LISTENING, REFUSED, TRANSFER_FAILED, INVALID_ARGUMENT, CLOSED; the reason of `signal`
+   */
+  async transfer(to: KvPoolAddress, blocks: readonly number[], signal?: AbortSignal): Promise<readonly number[]> {
+    this.checkFilled(blocks);
+    return this.transfers.send(to, { blocks, keys: null }, signal);
+  }
+
+  /**
+   * Copies the blocks of some tokens, as for {@link insert}, into another pool, where whoever asks for these tokens finds them from then on; what it has already doesn't travel.
+   * Errors as those of {@link transfer}.
+   */
+  async transferWithInsert(
+    to: KvPoolAddress,
+    tokenIds: readonly number[],
+    blocks: readonly number[],
+    signal?: AbortSignal,
+  ): Promise<readonly number[]> {
+    return this.transfers.send(to, { blocks, keys: this.keysOfBlocks(tokenIds, blocks) }, signal);
+  }
+
+  /** Idempotent: transfers end, and everything is forgotten. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await this.transfers.close();
+  }
+
+  /** One for each of the blocks. */
+  private keysOfBlocks(tokenIds: readonly number[], blocks: readonly number[]): string[] {
     const keys = this.keysOf(tokenIds);
     if (blocks.length > keys.length) {
       throw invalid(`${blocks.length} blocks, and ${tokenIds.length} tokens fill ${keys.length}; give the tokens too`);
     }
     this.checkFilled(blocks);
-    for (const [i, block] of blocks.entries()) this.ledger.seal(block, keys[i]!);
-  }
-
-  /** The longest beginning of these tokens that is here. The caller holds its blocks. @throws KvPoolError CLOSED, INVALID_ARGUMENT */
-  async match(tokenIds: readonly number[]): Promise<KvMatch> {
-    const keys = this.keysOf(tokenIds);
-    const blocks = this.ledger.match(keys.length, (i) => keys[i]!);
-    this.ledger.share(blocks);
-    return Promise.resolve({ blocks, numTokens: blocks.length * this.options.blockSize });
-  }
-
-  /**
-   * Forgets what these tokens fill from token `from` on, unless somebody holds it; what was inserted behind them isn't found any more either. Returns how many blocks are free
-   * now. @throws KvPoolError CLOSED, INVALID_ARGUMENT
-   */
-  delete(tokenIds: readonly number[], from = 0): number {
-    const freed = this.ledger.drop(this.keysOf(tokenIds).slice(Math.ceil(from / this.options.blockSize)));
-    this.memory.free(freed);
-    return freed.length;
-  }
-
-  /** What these tokens fill stays for so long, once nobody holds it, before what others left. @throws KvPoolError CLOSED, INVALID_ARGUMENT */
-  pin(tokenIds: readonly number[], ms: number): void {
-    if (!(ms >= 0)) throw invalid(`${ms} ms to pin; give a number from 0`);
-    this.ledger.pin(this.keysOf(tokenIds), performance.now() + ms);
-  }
-
-  /** The caller holds these no more, in order of position. @throws KvPoolError INVALID_ARGUMENT: it doesn't hold them */
-  free(blocks: readonly number[]): void {
-    this.checkHeld(blocks);
-    this.memory.free(this.ledger.release(blocks));
-  }
-
-  /** Idempotent: everything is forgotten. */
-  close(): Promise<void> {
-    this.isClosed = true;
-    return Promise.resolve();
-  }
-
-  private makeRoom(count: number): void {
-    this.ledger.unpin(performance.now());
-    this.memory.free(this.ledger.evict(count - this.ledger.numFree));
+    return keys.slice(0, blocks.length);
   }
 
   private keysOf(tokenIds: readonly number[]): string[] {
@@ -149,13 +177,14 @@ export class KvPool {
 
   private checkHeld(blocks: readonly number[]): void {
     this.check();
-    const other = blocks.find((block) => !this.ledger.isUsed(block));
+    const { ledger } = this.blocks;
+    const other = blocks.find((block) => ledger.numHoldersOf(block) === 0);
     if (other !== undefined) throw invalid(`nobody holds block ${other}; allocate or match it first`);
   }
 
   private checkFilled(blocks: readonly number[]): void {
     this.checkHeld(blocks);
-    const empty = blocks.find((block) => !this.memory.has(block));
+    const empty = blocks.find((block) => !this.blocks.memory.has(block));
     if (empty !== undefined) throw invalid(`nothing was written to block ${empty}; write it first`);
   }
 

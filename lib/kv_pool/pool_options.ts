@@ -1,5 +1,7 @@
 import * as z from 'zod';
+import { MAX_TIMEOUT_MS } from '../../comm/base/deadline.js';
 import { KvPoolError } from './errors.js';
+import type { KvPoolListen } from './pool_door.js';
 
 /** What a pool is made of. */
 export interface KvPoolOptions {
@@ -11,15 +13,44 @@ export interface KvPoolOptions {
   readonly numBlocks: number;
   /** All that the bytes of a block depend on besides tokens: a model, a configuration. Pools with another one take nothing of each other's. Default ''. */
   readonly identity?: string;
+  /** Where others bring blocks, and read those that are brought to them. Default: nowhere; then none can be transferred. */
+  readonly listen?: KvPoolListen;
+  /**
+   * Whose blocks become that another pool transfers without their tokens: the owner holds them, and frees them. It must not throw. Default: such transfers are refused.
+   */
+  readonly onBlocks?: (blocks: readonly number[]) => void;
+  /** How long another pool may give no sign of life. Default 30000. */
+  readonly timeoutMs?: number;
 }
 
-const integer = (most: number) => z.int(`give a whole number from 1 to ${most}`).min(1).max(most);
+const integer = (most: number) => {
+  const error = `give a whole number from 1 to ${most}`;
+  return z.int(error).min(1, error).max(most, error);
+};
+const KEY = 'give a text of 16 characters or more';
+const PORT = 'give a port from 0 to 65535';
+
+const port = z.int(PORT).min(0, PORT).max(65_535, PORT);
+const callback = z.custom<() => void>((value) => typeof value === 'function', 'give a function');
 
 const schema = z.strictObject({
   blockBytes: integer(2 ** 30),
   blockSize: integer(65_536),
   numBlocks: integer(2 ** 24),
   identity: z.string('give a text').optional(),
+  listen: z
+    .strictObject({
+      host: z.string('give a host').min(1).optional(),
+      port: port.optional(),
+      blocksPort: port.optional(),
+      advertise: z.string('give a host').min(1).optional(),
+      key: z.string(KEY).min(16, KEY).optional(),
+      tls: z.custom<KvPoolListen['tls']>().optional(),
+      onRefused: callback.optional(),
+    })
+    .optional(),
+  onBlocks: callback.optional(),
+  timeoutMs: integer(MAX_TIMEOUT_MS).optional(),
 });
 
 /** @throws KvPoolError INVALID_ARGUMENT naming the option */

@@ -16,7 +16,7 @@ const NONCE_BYTES = 32;
 export interface HandshakeOptions {
   readonly secret: string;
   /** What the socket is for: a proof for one purpose is none for another. */
-  readonly purpose: 'control' | 'data' | 'kv';
+  readonly purpose: 'control' | 'data' | 'kv' | 'pool';
   /** Default PROTOCOL_VERSION. */
   readonly protocol?: number;
 }

@@ -51,9 +51,9 @@ export class BlockLedger {
     return this.numHolders.size;
   }
 
-  /** Whether somebody holds a block. */
-  isUsed(block: number): boolean {
-    return this.numHolders.has(block);
+  /** How many hold a block. */
+  numHoldersOf(block: number): number {
+    return this.numHolders.get(block) ?? 0;
   }
 
   /** Whether it is known what a block holds. */
