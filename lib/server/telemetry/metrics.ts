@@ -5,6 +5,7 @@ import type { EngineObserver } from '../../head/watchers.js';
 import { ArrivalMetrics } from './arrival_metrics.js';
 import { ExpertMetrics } from './expert_metrics.js';
 import { JobMetrics } from './job_metrics.js';
+import { KvMetrics } from './kv_metrics.js';
 import { RequestMetrics } from './request_metrics.js';
 import type { TrackListener } from './request_track.js';
 import { SchedulerMetrics } from './scheduler_metrics.js';
@@ -40,6 +41,7 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
   private readonly experts: ExpertMetrics;
   private readonly job: JobMetrics;
   private readonly arrivals: ArrivalMetrics;
+  private readonly kv: KvMetrics;
 
   constructor(
     private readonly source: TelemetrySource,
@@ -54,6 +56,7 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
     this.traffic = new TrafficMetrics(make, isFull);
     this.job = new JobMetrics(make);
     this.arrivals = new ArrivalMetrics(make);
+    this.kv = new KvMetrics(make);
   }
 
   /** Who counts requests. */
@@ -80,13 +83,15 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
   text(): Promise<string> {
     const { source } = this;
     const stats = source.stats();
-    this.scheduler.update(source.load, stats);
+    const { load } = source;
+    this.scheduler.update(load, stats);
     this.requestMetrics.update();
     this.steps.update(stats);
     this.experts.update(stats);
     this.traffic.update(stats);
     this.job.update(stats, source.placement.version);
     this.arrivals.update(stats);
+    this.kv.update(load, stats);
     return this.registry.metrics();
   }
 }

@@ -1,6 +1,6 @@
 /** An engine without ranks: a test plays its steps and what becomes of requests; its statistics and watchers are the real ones. */
 import { noArrivals, type ArrivalCounts } from '../../../lib/head/handover/arrival_counts.js';
-import { noPoolCounts } from '../../../lib/head/kv/pool_counts.js';
+import { noPoolCounts, type PoolCounts } from '../../../lib/head/kv/pool_counts.js';
 import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js';
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import { createPlacement, type Placement } from '../../../experts/placement/placement.js';
@@ -55,6 +55,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   scaling: ScalingStats | null = null;
   speeds: readonly RankSpeed[] = [];
   arrivals: ArrivalCounts = noArrivals();
+  pool: PoolCounts = noPoolCounts();
   private readonly window: LoadWindow;
   private readonly collector: StatsCollector;
   private readonly totals: { dispatchBytes: number[]; combineBytes: number[]; waitMs: number[] }[];
@@ -110,7 +111,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
       scaling: this.scaling,
       speeds: this.speeds,
       arrivals: this.arrivals,
-      pool: noPoolCounts(),
+      pool: this.pool,
     };
   }
 

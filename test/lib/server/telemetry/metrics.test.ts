@@ -203,6 +203,38 @@ describe('metrics', () => {
     expect(later.of('expertwire:rank_kv_usage').metrics).to.have.length(1);
   });
 
+  it('tell what lies in tiers, and what came from there, from other ranks and from other instances', async () => {
+    const watched = new Watched();
+    const { engine } = watched;
+    expect((await watched.scrape()).of('expertwire:kv_tier_blocks').metrics, 'no tiers').to.have.length(0);
+    const [first, second] = engine.load.ranks;
+    const use = { tier: 'disk', numBlocks: 3, numBytes: 300, maxBytes: 1000, numPinnedBlocks: 2 } as const;
+    engine.load = { ...engine.load, ranks: [{ ...first!, numPinnedBlocks: 1, tiers: [use] }, second!] };
+    const tier = { numLoaded: 2, loadedBytes: 200, numStored: 5, storedBytes: 500, numLost: 1 };
+    const tiers = [
+      { tier: 'ram', numQueries: 90, numHits: 20, ...tier },
+      { tier: 'disk', numQueries: 70, numHits: 30, ...tier },
+    ] as const;
+    engine.counts = { ...engine.counts, tiers };
+    const instance = { numFetches: 4, numBlocks: 9, numBytes: 900, numFailed: 1 };
+    const loans = { numLoans: 6, numLentBlocks: 11, numEvictedLoans: 2, numExpiredLoans: 1 };
+    engine.pool = { ...engine.pool, ...loans, numHits: 8, fetched: { ...engine.pool.fetched, instance } };
+    const scrape = await watched.scrape();
+    expect(scrape.value('vllm:external_prefix_cache_queries_total')).to.equal(90);
+    expect(scrape.value('vllm:external_prefix_cache_hits_total')).to.equal(20 + 30 + 8);
+    expect(scrape.value('expertwire:kv_tier_blocks', { rank: '0', tier: 'disk' })).to.equal(3);
+    expect(scrape.value('expertwire:kv_tier_bytes', { rank: '0', tier: 'disk' })).to.equal(300);
+    expect(scrape.value('expertwire:kv_pinned_blocks', { rank: '0', tier: 'disk' })).to.equal(2);
+    expect(scrape.value('expertwire:kv_pinned_blocks', { rank: '0', tier: 'cache' })).to.equal(1);
+    expect(scrape.value('expertwire:kv_tier_queries_total', { tier: 'disk' })).to.equal(70);
+    expect(scrape.value('expertwire:kv_tier_loaded_bytes_total', { tier: 'ram' })).to.equal(200);
+    expect(scrape.value('expertwire:kv_fetches_total', { origin: 'instance', outcome: 'done' })).to.equal(3);
+    expect(scrape.value('expertwire:kv_fetches_total', { origin: 'instance', outcome: 'failed' })).to.equal(1);
+    expect(scrape.value('expertwire:kv_fetched_bytes_total', { origin: 'instance' })).to.equal(900);
+    expect(scrape.value('expertwire:kv_loans_total', { outcome: 'ended' })).to.equal(3);
+    expect(scrape.value('expertwire:kv_lent_blocks_total')).to.equal(11);
+  });
+
   it('tell of requests of other instances', async () => {
     const watched = new Watched();
     const { engine } = watched;
