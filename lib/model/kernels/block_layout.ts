@@ -1,7 +1,7 @@
 /**
  * How keys and values lie in a block of the kernels' cache, and how the same block is rows outside it (KvCache in decoder.ts). Pure.
- * Latents are rows, in f32 with parts padded to a multiple of 4 values, else as outside (mla_layer.as.ts); keys and values of heads are in panels (panels.as.ts), behind the
- * parameters of all tokens of their lane where their type has any (kv_dtype.ts).
+ * Latents are rows, in f32 with parts padded to a multiple of 4 values, else as outside (mla_layer.as.ts); keys and values of heads are in panels (panels.as.ts), in int8 of
+ * pairs behind the parameters of all tokens of their lane (code_panels.as.ts).
  */
 import { KV_PARAMETER_BYTES, KV_VALUE_BYTES, type KvDtype } from '../../../compute/base/kv_dtype.js';
 import { cacheBlockBytes, cacheRowsOf, rowBytesPerToken } from '../spec/cache_layout.js';
@@ -93,6 +93,9 @@ interface LaneSizes {
   readonly rowWidth: number;
   /** Of a token's values, with padding. */
   readonly width: number;
+  /** Tokens that a lane has room for, and how many cells that are summed one after the other lie side by side. */
+  readonly room: number;
+  readonly pair: number;
   /** Of a lane. */
   readonly laneSize: number;
 }
@@ -105,8 +108,9 @@ function laneSizesOf({ attention, dtype, blockSize }: BlockShape): LaneSizes {
   const parts = isRow
     ? [{ dim: rowWidth, width: rowWidth }]
     : rows.flat().map((dim) => ({ dim, width: 4 * Math.ceil(dim / 4) }));
+  const pair = attention.kind === 'gqa' && dtype === 'int8' ? 2 : 1;
   return {
-    ...{ attention: attention.kind, numLanes, parts, rowWidth },
+    ...{ attention: attention.kind, numLanes, parts, rowWidth, pair, room: pair * Math.ceil(blockSize / pair) },
     numParameters: attention.kind === 'mla' ? 0 : KV_PARAMETER_BYTES[dtype] / size,
     width: parts.reduce((sum, { width }) => sum + width, 0),
     laneSize: cacheBlockBytes(attention, dtype, blockSize) / numLanes / size,
@@ -117,7 +121,7 @@ function eachRun(shape: BlockShape, visit: Visit): void {
   const sizes = laneSizesOf(shape);
   for (let lane = 0; lane < shape.numLayers * sizes.numLanes; lane++) {
     for (let token = 0; token < shape.blockSize; token++) {
-      visitToken(sizes, shape.blockSize, lane, token, (lane * shape.blockSize + token) * sizes.rowWidth, visit);
+      visitToken(sizes, lane, token, (lane * shape.blockSize + token) * sizes.rowWidth, visit);
     }
   }
 }
@@ -128,29 +132,22 @@ function eachTokenRun(shape: BlockShape, { layer, start, count }: BlockTokens, v
   for (let token = 0; token < count; token++) {
     for (let lane = 0; lane < numLanes; lane++) {
       const row = (token * numLanes + lane) * rowWidth;
-      visitToken(sizes, shape.blockSize, layer * numLanes + lane, start + token, row, visit);
+      visitToken(sizes, layer * numLanes + lane, start + token, row, visit);
     }
   }
 }
 
 /** `row`: where a token's rows of a lane begin among all rows. */
-function visitToken(
-  { attention, parts, numParameters, width, laneSize }: LaneSizes,
-  blockSize: number,
-  lane: number,
-  token: number,
-  row: number,
-  visit: Visit,
-): void {
+function visitToken(sizes: LaneSizes, lane: number, token: number, row: number, visit: Visit): void {
+  const { attention, parts, numParameters, width, laneSize, room } = sizes;
   const laneAt = lane * laneSize;
   if (attention === 'mla') {
     visitParts(parts, row, laneAt + token * width, visit);
     return;
   }
   if (numParameters > 0) visit(row, laneAt + token * numParameters, numParameters, 1);
-  const valuesAt = laneAt + blockSize * numParameters;
   const visitHead = lane % 2 === 0 ? visitKey : visitValue;
-  visitHead(row + numParameters, valuesAt, token, parts[0]!.dim, width, blockSize, visit);
+  visitHead(sizes, row + numParameters, laneAt + room * numParameters, token, visit);
 }
 
 function visitParts(parts: LaneSizes['parts'], row: number, at: number, visit: Visit): void {
@@ -164,25 +161,24 @@ function visitParts(parts: LaneSizes['parts'], row: number, at: number, visit: V
 /** Tokens of a panel of keys, and channels of a panel of values (panels.as.ts). */
 const PANEL = 16;
 
-type Place = [
-  row: number,
-  valuesAt: number,
-  token: number,
-  dim: number,
-  width: number,
-  blockSize: number,
-  visit: Visit,
-];
+type Place = [sizes: LaneSizes, row: number, valuesAt: number, token: number, visit: Visit];
 
-function visitKey(...[row, valuesAt, token, dim, width, blockSize, visit]: Place): void {
+function visitKey(...[{ parts, width, room, pair }, row, valuesAt, token, visit]: Place): void {
+  const { dim } = parts[0]!;
   const first = token - (token % PANEL);
-  visit(row, valuesAt + first * width + token - first, dim, Math.min(PANEL, blockSize - first));
+  const numTokens = Math.min(PANEL, room - first);
+  const at = valuesAt + first * width + pair * (token - first);
+  if (pair === 1) visit(row, at, dim, numTokens);
+  else for (let c = 0; c < dim; c += pair) visit(row + c, at + c * numTokens, Math.min(pair, dim - c), 1);
 }
 
 /** A value's channels, panel by panel. */
-function visitValue(...[row, valuesAt, token, dim, width, blockSize, visit]: Place): void {
+function visitValue(...[{ parts, width, room, pair }, row, valuesAt, token, visit]: Place): void {
+  const { dim } = parts[0]!;
+  const inPair = token % pair;
   for (let first = 0; first < dim; first += PANEL) {
-    const at = valuesAt + first * blockSize + token * Math.min(PANEL, width - first);
-    visit(row + first, at, Math.min(PANEL, dim - first), 1);
+    const numChannels = Math.min(PANEL, width - first);
+    const at = valuesAt + first * room + (token - inPair) * numChannels + inPair;
+    visit(row + first, at, Math.min(PANEL, dim - first), pair);
   }
 }

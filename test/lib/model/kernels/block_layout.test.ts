@@ -36,20 +36,21 @@ describe('blocks of the kernels’ cache', () => {
     }
   });
 
-  it('have heads in int8 behind the parameters of all tokens, with codes in the places of values', () => {
+  it('have heads in int8 behind the parameters of all tokens, with the codes of two channels of a key or of two tokens side by side', () => {
     const { attention } = gqaSpec({ num_key_value_heads: 1, head_dim: 2 });
-    const shape = { attention, dtype: 'int8', blockSize: 4, numLayers: 1 } as const;
+    const shape = { attention, dtype: 'int8', blockSize: 3, numLayers: 1 } as const;
     const lane = (first: number): number[][] =>
-      [0, 1, 2, 3].map((token) => [first + token, 10, 20, 30, 40 + first + token, 60 + first + token]);
+      [0, 1, 2].map((token) => [first + token, 10, 20, 30, 40 + first + token, 60 + first + token]);
     const block = new Uint8Array(blockBytes(shape)).fill(99);
     fillBlock(block, shape, Uint8Array.from([...lane(0), ...lane(4)].flat()));
     const words = (first: number): number[] => lane(first).flatMap((row) => row.slice(0, 4));
+    // Four channels wide, and with room for a fourth token.
     const nothing = [99, 99];
     expect([...block]).to.deep.equal([
-      ...words(0),
-      ...[40, 41, 42, 43, 60, 61, 62, 63, ...nothing, ...nothing, ...nothing, ...nothing],
-      ...words(4),
-      ...[44, 64, ...nothing, 45, 65, ...nothing, 46, 66, ...nothing, 47, 67, ...nothing],
+      ...[...words(0), ...nothing, ...nothing],
+      ...[40, 60, 41, 61, 42, 62, ...nothing, ...nothing, ...nothing, ...nothing, ...nothing],
+      ...[...words(4), ...nothing, ...nothing],
+      ...[44, 45, 64, 65, ...nothing, ...nothing, 46, 99, 66, 99, ...nothing, ...nothing],
     ]);
   });
 
