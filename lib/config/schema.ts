@@ -134,6 +134,7 @@ export const configSchema = z.strictObject({
       kept_states: autoOrInteger(0, 10_000_000),
       state_interval: integer(1, MAX_COUNT),
       kv_tiers: kvTiersSection,
+      kv_pool: choice('auto', 'on', 'off'),
       mla: choice('auto', 'naive', 'absorbed'),
       seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
@@ -293,6 +294,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     kept_states: 'auto', // of layers without keys and values: two for each of max_num_seqs, within a bound of the engine
     state_interval: 512, // tokens of a prompt from one of them to the next
     kv_tiers: [], // blocks that the cache has no room for are forgotten
+    kv_pool: 'auto', // what one rank or instance computed comes to others, where cluster.enabled
     mla: 'auto',
     seed: 0,
   },

@@ -25,6 +25,7 @@ import { startJob } from '../job/start/start_job.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
+import { isPooled } from '../protocol/kv_pool.js';
 import { kvSizesOf } from '../protocol/kv_transfer.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import type { Look } from '../protocol/look.js';
@@ -379,7 +380,8 @@ export class Engine implements TokenSource {
    * @throws EngineError QUEUE_FULL: too many loans are open
    */
   lend(keys: readonly string[]): Loan | null {
-    return this.failure === null && this.prefixSharing !== null ? this.lending.lend(keys) : null;
+    const isLending = this.failure === null && this.prefixSharing !== null && isPooled(this.parts.config);
+    return isLending ? this.lending.lend(keys) : null;
   }
 
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */

@@ -6,6 +6,7 @@ import type { ControlLink } from '../../../comm/job/control_link.js';
 import type { ControlPortOptions } from '../../../comm/job/control_port.js';
 import { Rendezvous } from '../../../comm/job/rendezvous.js';
 import { backendOf } from '../../model/weights/residence.js';
+import { hasKvDoors } from '../../protocol/kv_pool.js';
 import { EngineError } from '../../protocol/errors.js';
 import { compareExperts, readExpertTable, type ExpertTable } from './expert_table.js';
 import { Job, type JobParts } from '../job.js';
@@ -221,7 +222,7 @@ export function rankJobOf(options: JobOptions): RankJob {
     maxNumBatchedTokens: limits.maxNumBatchedTokens,
     moves: moveLimitsOf(config, spec),
     kvBytesPerStep: config.comm.on_peer_loss === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
-    kvPort: config.cluster.enabled ? config.cluster.kv_port : null,
+    kvPort: hasKvDoors(config, placement.numRanks) ? config.cluster.kv_port : null,
     kvStore: kvStorePlanOf(config, spec, options.fingerprint ?? null),
   };
   return { ...told, phy2log: placement.phy2log, digest: jobDigest(told) };

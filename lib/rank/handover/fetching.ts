@@ -3,13 +3,19 @@ import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { BlockBytes } from '../../model/spec/cache_layout.js';
 import type { FetchOrder } from '../../protocol/handover.js';
-import type { Got } from './imports.js';
 
 /** Where blocks come from and go to. */
 export interface FetchParts {
   readonly cache: Pick<KvCache, 'write'>;
   readonly blockBytes: BlockBytes;
   readonly network: Pick<KvNetwork, 'dialBlocks'>;
+}
+
+/** What a pull brought by now. */
+export interface Got {
+  payloadBytes: number;
+  /** Of a fetch. */
+  numBlocks?: number;
 }
 
 /** Each is written when it is whole, and none before `freed`, when what the blocks held before is forgotten. @throws CommError: why there are no more; what the cache says */

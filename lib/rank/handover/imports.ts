@@ -6,7 +6,7 @@ import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import { remoteErrorOf } from '../../../comm/base/errors.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { FetchOrder, KvShape, PullOrder, PullReport } from '../../protocol/handover.js';
-import { fetchBlocks, type FetchParts } from './fetching.js';
+import { fetchBlocks, type FetchParts, type Got } from './fetching.js';
 
 /** Where rows and blocks come from and go to, and who hears what came of a pull. */
 export interface ImportsParts extends FetchParts {
@@ -14,13 +14,6 @@ export interface ImportsParts extends FetchParts {
   readonly shape: KvShape;
   readonly network: Pick<KvNetwork, 'dial' | 'dialBlocks'>;
   readonly tell: (report: PullReport) => void;
-}
-
-/** What a pull brought by now. */
-export interface Got {
-  payloadBytes: number;
-  /** Of a fetch. */
-  numBlocks?: number;
 }
 
 /** The pulls of one rank. */
