@@ -87,7 +87,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     ending: ending.signal,
   };
   const keys = new ApiKeys(apiKeys, clusterKeys);
-  const cluster = servedCluster(common, keys);
+  const cluster = servedCluster(common, keys, clusterKeys);
   const kept = file === null ? null : await openKeptRuns(file, common);
   const context = { ...common, cluster, callerOf: keys.callerOf, runs: kept ?? unkeptRuns(engine) };
   try {

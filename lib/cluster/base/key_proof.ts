@@ -19,3 +19,7 @@ export const keyDigest = (key: string): Buffer => createHash('sha256').update(ke
 /** Only who has the key, of which this is the {@link keyDigest}, can make it: 64 hex digits. */
 export const proofOf = (digest: Buffer, challenge: string): string =>
   createHmac('sha256', digest).update(`expertwire cluster ${challenge}`).digest('hex');
+
+/** Whether an answer's {@link PROOF_HEADER} shows that who answered has this key. */
+export const isProofOf = (header: string | null, key: string, challenge: string): boolean =>
+  header?.split(/, ?/).includes(proofOf(keyDigest(key), challenge)) ?? false;

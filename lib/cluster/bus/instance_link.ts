@@ -1,6 +1,6 @@
 /** Questions to one instance over HTTP; an answer that says nothing for too long is broken off by whoever counts the time. */
 import { ClusterError } from '../base/errors.js';
-import { CHALLENGE_HEADER, keyDigest, newChallenge, proofOf, PROOF_HEADER } from '../base/key_proof.js';
+import { CHALLENGE_HEADER, isProofOf, newChallenge, PROOF_HEADER } from '../base/key_proof.js';
 import { MAX_MESSAGE_CHARS } from './messages.js';
 
 /** Where, and with which keys. */
@@ -35,7 +35,7 @@ export class InstanceLink {
     const challenge = newChallenge();
     const answer = await this.get('/cluster/events', { [CHALLENGE_HEADER]: challenge }, signal);
     const proofs = answer.headers.get(PROOF_HEADER);
-    const isProved = clusterKey !== null && isProof(proofs, proofOf(keyDigest(clusterKey), challenge));
+    const isProved = clusterKey !== null && isProofOf(proofs, clusterKey, challenge);
     if (WANTS_KEY.has(answer.status) && isProved) {
       await answer.body?.cancel();
       return this.piecesOf(await this.get('/cluster/events', bearer(clusterKey), signal), CLUSTER_ADVICE, signal);
@@ -87,5 +87,3 @@ export class InstanceLink {
 
 const bearer = (key: string | null): Readonly<Record<string, string>> =>
   key === null ? {} : { authorization: `Bearer ${key}` };
-
-const isProof = (proofs: string | null, wanted: string): boolean => proofs?.split(/, ?/).includes(wanted) ?? false;

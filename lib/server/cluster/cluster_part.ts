@@ -4,6 +4,7 @@ import { ROLES } from '../../config/cluster_schema.js';
 import { ApiError } from '../base/api_error.js';
 import type { ServerApp, ServerContext } from '../base/part.js';
 import { leaseRoutes } from './lease_part.js';
+import { loanRoutes } from './loan_part.js';
 import type { ServedCluster } from './served_cluster.js';
 
 /** A context with a cluster, or without: then it is null. */
@@ -17,11 +18,11 @@ const body = z.object({ role: z.enum(ROLES, { error: ROLE }) }, { error: 'give a
 /** For who has the cluster key. */
 const config = { access: 'cluster' } as const;
 
-/** GET /cluster and /cluster/events, POST /role, and the routes of leases; none where `cluster.enabled` is false. */
+/** GET /cluster and /cluster/events, POST /role, and the routes of leases and loans; none where `cluster.enabled` is false. */
 export function clusterPart(app: ServerApp, context: ClusterContext): void {
   const { cluster } = context;
   if (cluster === null) return;
-  const { instance, leases, events } = cluster;
+  const { instance, leases, loans, events } = cluster;
   app.get('/cluster', { config }, () => instance.record);
   app.get('/cluster/events', { config }, (_request, reply) => {
     const text = events.open();
@@ -33,4 +34,5 @@ export function clusterPart(app: ServerApp, context: ClusterContext): void {
     return instance.record;
   });
   leaseRoutes(app, context, leases);
+  loanRoutes(app, loans);
 }

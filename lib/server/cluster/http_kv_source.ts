@@ -1,7 +1,8 @@
 /** A request of another instance, over HTTP: the target's side of the endpoints in lease_part.ts. Why: docs/decisions/cluster.md#leases-over-http */
-import { causeText, jsonOrUndefined, printable } from '../../../base/foreign_text.js';
+import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { KvSource, SourceState } from '../../protocol/kv_source.js';
 import { EngineError } from '../../protocol/errors.js';
+import { boundedText, messageIn } from './answer_text.js';
 import { leaseState, type LeaseStateMessage } from './lease_messages.js';
 
 /** Whose lease it is, and where. */
@@ -83,9 +84,9 @@ export class HttpKvSource implements KvSource {
       try {
         const headers = { authorization: `Bearer ${token}` };
         const answer = await fetch(url, { method, headers, signal: both, redirect: 'error' });
-        const text = await boundedText(answer);
+        const text = await boundedText(answer, MAX_ANSWER_BYTES);
         if (answer.ok) return text;
-        throw this.lost(`answers ${answer.status} ${messageOf(text)}`);
+        throw this.lost(`answers ${answer.status} ${messageIn(text)}`);
       } catch (error) {
         if (signal.aborted) throw signal.reason as Error;
         if (error instanceof EngineError) throw error;
@@ -114,21 +115,4 @@ function sourceStateOf(message: LeaseStateMessage, { id, token }: LeasePlace): S
     numTokens: message.num_tokens,
     numExactTokens: message.num_exact_tokens,
   };
-}
-
-async function boundedText({ body }: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let numBytes = 0;
-  for await (const chunk of (body ?? []) as AsyncIterable<Uint8Array>) {
-    numBytes += chunk.length;
-    if (numBytes > MAX_ANSWER_BYTES) throw new Error(`its answer has more than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
-}
-
-/** What an error's body says; it comes from elsewhere. */
-function messageOf(text: string): string {
-  const { error } = (jsonOrUndefined(text) ?? {}) as { readonly error?: { readonly message?: unknown } };
-  return printable(typeof error?.message === 'string' ? error.message : text);
 }

@@ -27,10 +27,12 @@ export interface RequestTerms {
   readonly resume: Resume | null;
   /** That its tokens are drawn with, where somebody drew them before. */
   readonly seed: number | null;
+  /** Instances that may have blocks of its prompt: URLs without a path. */
+  readonly holders: readonly string[];
 }
 
 /** Of a request that is on its own. */
-const NONE: RequestTerms = { isRouted: false, handsOver: false, source: null, resume: null, seed: null };
+const NONE: RequestTerms = { isRouted: false, handsOver: false, source: null, resume: null, seed: null, holders: [] };
 
 /** @throws ApiError UNSUPPORTED, CLUSTER_ONLY, INVALID_VALUE */
 export function termsOf(
@@ -39,20 +41,22 @@ export function termsOf(
   cluster: Pick<ServedCluster, 'isOfCluster' | 'hasKeys'> | null,
 ): RequestTerms {
   const transfer = params?.do_remote_decode === true || params?.do_remote_prefill === true ? params : null;
+  const hasHolders = (params?.holders?.length ?? 0) > 0;
   if (cluster === null) {
-    if (transfer !== null) throw noCluster('kv_transfer_params');
+    if (transfer !== null || hasHolders) throw noCluster('kv_transfer_params');
     if (resume !== null) throw noCluster('resume');
     return NONE;
   }
   const isOfCluster = cluster.isOfCluster(request);
   const isRouted = isOfCluster && request.headers[ROUTER_HEADER] === '1';
-  if (transfer === null && resume === null) return { ...NONE, isRouted };
-  if (!isOfCluster) throw strange(transfer === null ? 'resume' : 'kv_transfer_params');
+  if (transfer === null && resume === null && !hasHolders) return { ...NONE, isRouted };
+  if (!isOfCluster) throw strange(transfer === null && !hasHolders ? 'resume' : 'kv_transfer_params');
+  const holders = (params?.holders ?? []).map((url) => holderIn(url, cluster));
   const handsOver = transfer?.do_remote_decode === true;
   if (handsOver && transfer.do_remote_prefill === true) throw wrong('do_remote_decode', BOTH);
   if (handsOver && stream === true && !isRouted) throw new ApiError('UNSUPPORTED', NO_NOTES, { param: PARAMS });
   const source = transfer !== null && !handsOver ? placeOf(transfer, cluster) : null;
-  return { isRouted, handsOver, source, resume, seed: resume?.seed ?? transfer?.seed ?? null };
+  return { isRouted, handsOver, source, resume, seed: resume?.seed ?? transfer?.seed ?? null, holders };
 }
 
 const PARAMS = 'kv_transfer_params';
@@ -70,6 +74,13 @@ function placeOf(params: TransferParams, { hasKeys }: Pick<ServedCluster, 'hasKe
   // Why: docs/decisions/cluster.md#who-may-name-a-host
   if (!hasKeys && !isLoopback(host)) throw wrong('remote_host', NOT_LOOPBACK);
   return { host, port, isTls: isTls === true, id, token };
+}
+
+/** What comes behind the host isn't asked for. @throws ApiError INVALID_VALUE */
+export function holderIn(url: string, { hasKeys }: Pick<ServedCluster, 'hasKeys'>): string {
+  const { origin, hostname } = new URL(url);
+  if (!hasKeys && !isLoopback(hostname)) throw wrong('holders', NOT_LOOPBACK);
+  return origin;
 }
 
 const MISSING = 'it is missing; give what the other instance answered as kv_transfer_params';

@@ -4,16 +4,22 @@ import { InstanceEvents } from '../../cluster/bus/instance_events.js';
 import { InstanceTeller } from '../../cluster/bus/instance_teller.js';
 import { ConfigError } from '../../config/errors.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { BlockHolder } from '../../protocol/kv_loan.js';
+import { isPooled } from '../../protocol/kv_pool.js';
 import type { ServerContext } from '../base/part.js';
 import type { MovingEngine, ServedEngine } from '../base/served_engine.js';
 import type { ApiKeys } from '../http/api_keys.js';
 import { Instance } from './instance.js';
+import { HttpBlockHolder } from './http_block_holder.js';
 import { Leases } from './leases.js';
+import { Loans } from './loans.js';
 
 /** The cluster, as seen from one instance of it. */
 export class ServedCluster {
   readonly instance: Instance;
   readonly leases: Leases;
+  /** Blocks that others read here. */
+  readonly loans: Loans;
   /** For who follows it over HTTP. */
   readonly events: InstanceEvents;
   private readonly teller: InstanceTeller;
@@ -24,10 +30,12 @@ export class ServedCluster {
   constructor(
     private readonly context: ServerContext & { readonly engine: ServedEngine & MovingEngine },
     private readonly keys: Pick<ApiKeys, 'isOfCluster' | 'hasClusterKeys'>,
+    private readonly clusterKey: string | null,
   ) {
     const { config, modelName, log, engine } = context;
     this.instance = new Instance({ config, modelName, engine });
     this.leases = new Leases(engine, () => this.instance.place);
+    this.loans = new Loans(engine, config.cluster.lease_timeout_ms);
     this.teller = new InstanceTeller(engine, {
       record: this.instance.record,
       intervalMs: config.cluster.load_interval_ms,
@@ -49,6 +57,15 @@ export class ServedCluster {
     return this.keys.hasClusterKeys;
   }
 
+  /** Another instance that may have blocks for one here. Null: nobody's blocks are of use. */
+  holderAt(url: string): BlockHolder | null {
+    const { kvIdentity, limits } = this.context.engine;
+    const { fingerprint, sharing } = kvIdentity;
+    if (sharing === null || !isPooled(this.context.config)) return null;
+    const identity = { fingerprint, sharing, block_size: limits.blockSize };
+    return new HttpBlockHolder(url, { identity, clusterKey: this.clusterKey });
+  }
+
   /** The server listens: it is there for all who meet at `cluster.bus`. @throws ClusterError BUS_FAILED */
   async enter(): Promise<void> {
     const { config, env } = this.context;
@@ -67,10 +84,14 @@ export class ServedCluster {
 }
 
 /** Null where `cluster.enabled` is false. @throws ConfigError INVALID_VALUE */
-export function servedCluster(context: ServerContext, keys: ApiKeys): ServedCluster | null {
+export function servedCluster(
+  context: ServerContext,
+  keys: ApiKeys,
+  clusterKeys: readonly string[],
+): ServedCluster | null {
   const { engine, config } = context;
   if (!config.cluster.enabled) return null;
-  if (isMoving(engine)) return new ServedCluster({ ...context, engine }, keys);
+  if (isMoving(engine)) return new ServedCluster({ ...context, engine }, keys, clusterKeys[0] ?? null);
   throw excluded('cluster.enabled', 'since those of this engine stay where they are');
 }
 

@@ -9,6 +9,10 @@ import { flag, integer, name } from '../base/plain_fields.js';
 const MAX_BLOCKS = 2 ** 20;
 const MAX_HOST_CHARS = 255;
 const HOST_ERROR = 'give a host name or an IP address';
+const MAX_URL_CHARS = 512;
+/** That one request is brought blocks from. */
+export const MAX_HOLDERS = 4;
+const HOLDERS_ERROR = `give up to ${MAX_HOLDERS} URLs of instances, http:// or https://`;
 const SEED_ERROR = 'give a whole number from 0 to 2^53 − 1';
 
 const hex = (numDigits: number) => {
@@ -33,6 +37,11 @@ export const hostField = z
   .max(MAX_HOST_CHARS, { error: HOST_ERROR })
   .regex(/^([A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?)$/, { error: HOST_ERROR });
 
+/** Where an instance is, without a path: one is put behind it. */
+export const holderField = z.url({ protocol: /^https?$/, error: HOLDERS_ERROR }).max(MAX_URL_CHARS, {
+  error: HOLDERS_ERROR,
+});
+
 /** What a request may have; fields that this doesn't know are ignored, as vLLM does. */
 export const transferParams = z.object(
   {
@@ -52,6 +61,8 @@ export const transferParams = z.object(
     lease_token: leaseTokenField.nullish(),
     /** Tokens are drawn with it. */
     seed: seedField.nullish(),
+    /** Instances that may have blocks of its prompt, the likeliest first: URLs without a path. */
+    holders: z.array(holderField, { error: HOLDERS_ERROR }).max(MAX_HOLDERS, { error: HOLDERS_ERROR }).nullish(),
   },
   { error: 'give an object' },
 );

@@ -1,6 +1,7 @@
 /** A played engine whose requests may go on elsewhere: a test says how far they are. */
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { Offer, OfferEnd, OfferState } from '../../../lib/head/handover/offer.js';
+import { Loan } from '../../../lib/head/kv/loan.js';
 import type { EngineObserver } from '../../../lib/head/watchers.js';
 import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
 import type { SequenceLoads } from '../../../lib/head/scheduling/sequence_loads.js';
@@ -115,6 +116,20 @@ export class MovingEngine extends PlayedEngine {
     const offer = new PlayedOffer(this.offers.size + 1);
     this.offers.set(id, offer);
     return offer;
+  }
+
+  /** Keys of blocks that it has, a character each per byte. */
+  readonly keys: string[] = [];
+  readonly loans: Loan[] = [];
+
+  lend(keys: readonly string[]): Loan | null {
+    const numBlocks = keys.findIndex((key) => !this.keys.includes(key));
+    const terms = { rank: 0, place: { host: '127.0.0.1', port: 4321 }, blocks: [], timeoutMs: 1000 };
+    const host = { after: () => () => undefined, ended: () => undefined };
+    if (numBlocks === 0) return null;
+    const loan = new Loan({ ...terms, numBlocks: numBlocks < 0 ? keys.length : numBlocks }, host);
+    this.loans.push(loan);
+    return loan;
   }
 
   /** Who watches. */
