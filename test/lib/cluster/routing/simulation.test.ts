@@ -6,7 +6,7 @@ import { PluginRegistry } from '../../../../lib/plugins/plugin_registry.js';
 import { routingPolicyNamed } from '../../../../lib/cluster/routing/policies/by_name.js';
 import { kv } from '../../../../lib/cluster/routing/policies/kv.js';
 import { leastLoad, roundRobin } from '../../../../lib/cluster/routing/policies/plain.js';
-import { infiniteCache, simulated, type Conversation } from '../../../kit/cluster/simulated_cluster.js';
+import { infiniteCache, simulated, type Conversation } from '../../../../bench/kv/simulation/simulated_cluster.js';
 import { randomFrom } from '../../../refs/random.js';
 
 /** Tokens that nobody else has. */
@@ -59,19 +59,30 @@ describe('routing, in virtual time', () => {
     const by = (policy: RoutingPolicy, usesEvents = true) => simulated(load, policy, { ...SIZE, usesEvents });
 
     it(`${name}: kv computes within 5 % of the tokens of one infinite cache, and nobody waits longer`, () => {
-      const { numPrefillTokens, numRequests, meanTtftMs } = by(kv());
-      expect(numPrefillTokens).to.be.within(least, 1.05 * least);
+      const { tokens, numRequests, meanTtftMs } = by(kv());
+      expect(tokens.computed).to.be.within(least, 1.05 * least);
       const mean = numRequests.reduce((a, b) => a + b, 0) / SIZE.numInstances;
       expect(Math.max(...numRequests), 'its instances are busy').to.be.below(1.2 * mean);
       for (const policy of [roundRobin, leastLoad]) {
         const other = by(policy);
-        expect(other.numPrefillTokens).to.be.at.least(1.5 * least);
+        expect(other.tokens.computed).to.be.at.least(1.5 * least);
         expect(other.meanTtftMs).to.be.above(2 * meanTtftMs);
       }
     });
 
     it(`${name}: without events it computes within 10 %`, () => {
-      expect(by(kv(), false).numPrefillTokens).to.be.within(least, 1.1 * least);
+      expect(by(kv(), false).tokens.computed).to.be.within(least, 1.1 * least);
+    });
+
+    it(`${name}: what one instance computed no other one does in a pool, and it stays where it is if nothing is in the way`, () => {
+      const pooled = (policy: RoutingPolicy) => simulated(load, policy, { ...SIZE, isPooled: true });
+      for (const policy of [kv(), roundRobin, leastLoad]) {
+        // Of prompts that begin alike and come at once each is computed: nobody has them yet.
+        expect(pooled(policy).tokens.computed).to.be.within(least, 1.2 * least);
+      }
+      const [{ tokens }, spread] = [pooled(kv()), pooled(roundRobin)];
+      expect(tokens.computed).to.be.below(1.02 * least);
+      expect(tokens.fetched).to.be.below(0.5 * spread.tokens.fetched);
     });
 
     it(`${name}: each run has the same numbers`, () => {
@@ -96,7 +107,10 @@ describe('routing, in virtual time', () => {
 
   it('where blocks are evicted, kv sends nobody after what is gone: it computes far less than others still', () => {
     const load = turns(3, 120);
-    const [cached, ...others] = [kv(), roundRobin, leastLoad].map((policy) => simulated(load, policy, { numInstances: 3, numBlocks: 400 }).numPrefillTokens); // prettier-ignore
+    const [cached, ...others] = [kv(), roundRobin, leastLoad].map((policy) => simulated(load, policy, { numInstances: 3, numBlocks: 400 }).tokens.computed); // prettier-ignore
     for (const other of others) expect(cached).to.be.below(0.7 * other);
+    const { numVain, tokens } = simulated(load, kv(), { numInstances: 3, numBlocks: 400, isPooled: true });
+    expect(tokens.computed).to.be.below(1.05 * cached!);
+    expect(numVain, 'blocks that went while a name was on its way').to.be.below(load.length / 10);
   });
 });
