@@ -26,6 +26,7 @@ import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
 import { isPooled } from '../protocol/kv_pool.js';
+import { kvStorePlanOf } from '../protocol/kv_store_plan.js';
 import { kvSizesOf } from '../protocol/kv_transfer.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import type { Look } from '../protocol/look.js';
@@ -50,6 +51,7 @@ import { checkMovable, movability } from './handover/movability.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
 import { Lending } from './kv/lending.js';
 import type { Loan } from './kv/loan.js';
+import { tierRoomsOf } from './kv/tier_rooms.js';
 import { noPoolCounts, type PoolCounts } from './kv/pool_counts.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
@@ -194,9 +196,12 @@ export class Engine implements TokenSource {
     const slow = (): readonly number[] => (onSlow === 'demote' ? [] : this.speeds.slow);
     this.experts = new ExpertMoves({ ...parts, ...told, placement: this.live, window, capacities, slow });
     const policy = POLICIES[config.engine.scheduling];
+    const kv = kvSizesOf(config, spec);
+    const blockBytes = kv.rowBytes + kv.stateBytes;
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
     const sharing = areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null;
+    const tiers = sharing === null ? [] : tierRoomsOf(kvStorePlanOf(config, spec, parts.fingerprint));
     this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, config.engine.kv_dtype, sharing);
     this.prefixSharing = sharing;
     this.scheduler = new Scheduler({
@@ -209,7 +214,8 @@ export class Engine implements TokenSource {
       sharing,
       told: toldOf(spec),
       numHeadroomBlocks: HEADROOM_BLOCKS,
-      kv: kvSizesOf(config, spec),
+      kv,
+      tiers,
     });
     this.lending = new Lending({
       ...{ blocks: this.scheduler.lendable, ranks: job, timeoutMs: config.cluster.lease_timeout_ms },
@@ -224,11 +230,16 @@ export class Engine implements TokenSource {
         blockSize: limits.blockSize,
         timeoutMs: config.cluster.lease_timeout_ms,
       },
+      loadMs: (numBlocks) => config.comm.timeout_ms + (numBlocks * blockBytes) / SLOWEST_BYTES_PER_MS,
       onWork: () => this.loop.start(),
       onNews: (news) => {
         this.scaler?.request(news);
         watchers.request(news);
       },
+    });
+    job.watchStores({
+      onLifted: (rank, report) => this.requests.hearLift(rank, report),
+      onNews: (rank, news) => this.requests.hearStore(rank, news),
     });
     this.arrivals = new Arrivals({
       ...{ job, host: this.requests, identity: this.kvIdentity, config: config.cluster, blockSize: limits.blockSize },
@@ -611,6 +622,9 @@ export class Engine implements TokenSource {
 /** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */
 const slotsPerRankIn = ({ comm }: SettledConfig, { slotsPerRank, numExperts }: Placement): number =>
   comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, numExperts) : slotsPerRank;
+
+/** That a tier brings in any case, where it isn't broken: 1 MiB/s. */
+const SLOWEST_BYTES_PER_MS = 1048;
 
 const closed = (): EngineError => new EngineError('CLOSED', 'the engine was closed; start another');
 

@@ -2,12 +2,17 @@
 import { takersOf } from '../job/members.js';
 import type { EpochChange, StepRunner } from '../job/step_runner.js';
 import { EngineError } from '../protocol/errors.js';
-import type { PlanPart, SequenceOutput, StepPlan, StepResult } from '../protocol/step_plan.js';
+import type { FreeOrder, PlanPart, SequenceOutput, StepPlan, StepResult } from '../protocol/step_plan.js';
 import type { ScheduledPlan, Scheduler, SequenceRequest } from './scheduling/scheduler.js';
 import type { ToldHooks } from './hooks/told_hooks.js';
 import type { RequestNews, SequenceEnd } from './observing/request_news.js';
 import type { Sequence } from './sequence.js';
 import { Drains } from './drains.js';
+import type { StoreRunner } from '../job/step_runner.js';
+import type { LiftReport, StoreNews } from '../protocol/kv_store.js';
+import type { BlockNumbers } from './kv/kv_costs.js';
+import { Lifts } from './kv/lifts.js';
+import { TierLoads } from './kv/tier_loads.js';
 import type { Arrival, ArrivalHost } from './handover/arrival.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
 import type { Lending } from './kv/lending.js';
@@ -66,7 +71,11 @@ export interface RequestsParts extends Pick<
   'blockSize' | 'timeoutMs' | 'after' | 'onWork' | 'isReadable'
 > {
   readonly scheduler: Scheduler;
-  readonly job: Pick<StepRunner, 'free'> & OffersParts['ranks'];
+  readonly job: Pick<StepRunner, 'free'> & Pick<StoreRunner, 'store'> & OffersParts['ranks'];
+  /** How long a rank may take to load so many blocks from its tiers. */
+  readonly loadMs: (numBlocks: number) => number;
+  /** Told what bringing blocks took. Default: nobody is. */
+  readonly onBrought?: ((blocks: BlockNumbers, ms: number) => void) | undefined;
   /** Hears what ranks are to forget before they do. Default: nothing is lent. */
   readonly lending?: Pick<Lending, 'forget' | 'enter' | 'close'>;
   /** Told what becomes of each request; what it throws ends all of them. Default: nobody is. */
@@ -90,6 +99,8 @@ export class Requests implements ArrivalHost {
 
   private readonly scheduler: Scheduler;
   private readonly offers: Offers;
+  private readonly loads: TierLoads;
+  private readonly lifts: Lifts;
 
   constructor(private readonly parts: RequestsParts) {
     this.scheduler = parts.scheduler;
@@ -98,6 +109,11 @@ export class Requests implements ArrivalHost {
       onMoved: (sequence) => this.moved(sequence),
       onFree: (sequence) => this.takeBack(sequence),
     });
+    this.loads = new TierLoads({
+      ...{ ranks: parts.job, loadMs: parts.loadMs, onBrought: parts.onBrought },
+      onLost: (rank, lost) => this.scheduler.hearStore(rank, { found: [], lost }),
+    });
+    this.lifts = new Lifts({ sources: { tier: this.loads }, onEnd: (...end) => this.endLift(...end) });
   }
 
   /** What ended all requests, after which none is taken; null until then. */
@@ -141,6 +157,7 @@ export class Requests implements ArrivalHost {
     this.settleArrivals(); // what gave way isn't written any more
     this.offers.sync();
     this.free(); // of sequences that gave way to what is planned
+    this.lifts.start(this.scheduler.lifts);
     this.isPlanning = plans !== null;
     for (const move of this.scheduler.takeMoves()) {
       if (move.kind === 'admitted') this.running.get(move.sequence)?.taker.admit?.(move.numCachedTokens);
@@ -278,6 +295,18 @@ export class Requests implements ArrivalHost {
     return isReset;
   }
 
+  /** What came of a load from a rank's tiers. */
+  hearLift(rank: number, report: LiftReport): void {
+    this.loads.hear(rank, report);
+    this.free();
+  }
+
+  /** As {@link Scheduler.hearStore}. */
+  hearStore(rank: number, news: StoreNews): void {
+    this.scheduler.hearStore(rank, news);
+    this.free();
+  }
+
   /** Ends all requests, and refuses later ones, with the first error that this is told. */
   fail(error: Error): void {
     this.ended ??= error;
@@ -285,6 +314,7 @@ export class Requests implements ArrivalHost {
     this.offers.close();
     this.parts.lending?.close();
     for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.ended);
+    this.lifts.stop(new Map());
   }
 
   /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. Once: nothing happens later. */
@@ -333,15 +363,24 @@ export class Requests implements ArrivalHost {
     }
   }
 
-  /** Ranks forget what the scheduler took back. */
+  /** Ranks forget what the scheduler took back, which nothing is lifted into any more, and hear what becomes of their tiers. */
   private free(): void {
     if (this.ended !== null || this.isPlanning) return;
+    const { scheduler, lifts } = this;
     const { job, lending } = this.parts;
-    for (const freed of this.scheduler.takeFreed()) {
-      lending?.forget(freed);
-      const { rank, ...order } = freed;
-      job.free(rank, order);
+    lifts.stop(scheduler.lifts);
+    for (const { rank, orders = [], ...free } of scheduler.takeFreed()) {
+      for (const order of orders) job.store(rank, order);
+      lending?.forget({ rank, ...free });
+      if (numIn(free) > 0) job.free(rank, free);
     }
+  }
+
+  /** A sequence begins behind what was lifted for it. */
+  private endLift(sequence: number, numBlocks: number): void {
+    this.scheduler.endLift(sequence, numBlocks);
+    this.free();
+    this.parts.onWork();
   }
 
   /** Fails one request; the others go on. */
@@ -387,3 +426,6 @@ const NO_RESULT: Pick<StepResult, 'outputs'> = { outputs: [] };
 
 /** What was thrown, as an error. */
 export const errorFrom = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+
+const numIn = ({ blocks, sequences, states = [], keep = [] }: FreeOrder): number =>
+  blocks.length + sequences.length + states.length + keep.length;

@@ -16,7 +16,7 @@ export class PoolBlocks {
     const { ledger, memory } = this;
     if (count > ledger.numFree + ledger.numCached) return null;
     ledger.unpin(performance.now());
-    memory.free(ledger.evict(count - ledger.numFree));
+    memory.free(ledger.evict(count - ledger.numFree).map(({ block }) => block));
     return ledger.take(count);
   }
 

@@ -9,7 +9,7 @@ import type { ArrivalPlace } from '../scheduling/sequence_arrivals.js';
 import type { ArrivalCounter } from './arrival_counts.js';
 import type { FollowedSource } from './followed_source.js';
 import type { Pulls } from './pulls.js';
-import { Patience } from './patience.js';
+import { Patience } from '../kv/patience.js';
 import { nextStage, type Stage, type StageLimits } from './stages.js';
 
 /** Who holds the sequence's place, as {@link Scheduler} does. */

@@ -3,8 +3,9 @@
  * Why: docs/decisions/kv_store.md#a-block-is-found-by-its-key-wherever-it-lies
  */
 import type { KeyedBlock } from '../../protocol/kv_store.js';
+import type { BlockOrigin } from './kv_costs.js';
 
-/** Where blocks of a lift come from: the rank's own tiers. */
+/** Who brings blocks of a lift: the rank itself, from its own tiers. */
 export interface LiftSource {
   readonly kind: 'tier';
 }
@@ -13,6 +14,8 @@ export interface LiftSource {
 export interface LiftSegment<Source extends LiftSource = LiftSource> {
   readonly source: Source;
   readonly blocks: readonly KeyedBlock[];
+  /** As many as blocks: what each costs. */
+  readonly origins: readonly BlockOrigin[];
 }
 
 /** What comes of one sequence, in the order in which it is wanted: nothing behind a block that doesn't come is of use. */

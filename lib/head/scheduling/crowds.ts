@@ -17,6 +17,9 @@ export interface Crowd {
 /** Blocks that each running sequence finds free to grow into before another one is admitted beside it. Why: docs/decisions/memory.md#admission-leaves-headroom */
 export const HEADROOM_BLOCKS = 2;
 
+/** What a token costs that comes from elsewhere, as tokens to compute. Why: docs/decisions/kv_store.md#what-lies-elsewhere-counts-as-nearly-computed */
+const COMING_TOKENS = 1 / 16;
+
 /** The limits that count here. */
 interface CrowdLimits {
   readonly blockSize: number;
@@ -48,11 +51,12 @@ export class Crowds {
     const numKnown = numKnownTokens(state);
     const isGenerating = state.numSampled > 0 && state.numPlanned >= state.numCommitted;
     const isComputed = isGenerating || state.arrival !== null;
+    const numFirst = Math.max(state.numPlanned, (state.lift?.slots.length ?? 0) * this.limits.blockSize);
     this.crowds.set(state.rank, {
       numSequences: numSequences + 1,
       numAhead: numAhead + Math.max(this.numBlocks(numKnown) - state.blocks.length, 0),
       numHeadroom: numHeadroom + this.headroomOf(state),
-      numPrefillTokens: numPrefillTokens + (isComputed ? 0 : numKnown - state.numPlanned),
+      numPrefillTokens: numPrefillTokens + (isComputed ? 0 : numKnown - numFirst),
     });
   }
 
@@ -60,7 +64,7 @@ export class Crowds {
   placeOf(rank: number, request: Progress, blocks: SequenceBlocks): Place {
     const { blockSize } = this.limits;
     const { numSequences, numAhead, numHeadroom, numPrefillTokens } = this.of(rank);
-    const cached = blocks.match(rank, request);
+    const { cached, numComing } = foundOn(rank, request, blocks);
     const isAlone = numSequences === 0;
     const numAvailable = blocks.numAvailable(rank, isAlone);
     const numKnown = numKnownTokens(request);
@@ -68,13 +72,15 @@ export class Crowds {
     const numKept = isAlone ? 0 : blocks.numPinnedOf(rank, cached);
     const numOwn = this.numBlocks(numKnown) - cached.length + numIdle - numKept;
     const numCachedTokens = cached.length * blockSize;
+    const numComingTokens = numComing * blockSize;
     return {
       rank,
       numSequences,
       numFreeBlocks: numAvailable - numAhead - numOwn - numHeadroom,
-      numCachedTokens,
+      numCachedTokens: numCachedTokens + numComingTokens,
       numIdleTokens: numIdle * blockSize,
-      numPrefillTokens: numPrefillTokens + numKnown - numCachedTokens,
+      numPrefillTokens:
+        numPrefillTokens + numKnown - numCachedTokens - Math.floor((1 - COMING_TOKENS) * numComingTokens),
       numKvTokens: blocks.numUsed(rank) * blockSize,
       pace: this.limits.paceOf?.(rank) ?? 1,
     };
@@ -90,4 +96,16 @@ export class Crowds {
   private numBlocks(numTokens: number): number {
     return Math.ceil(numTokens / this.limits.blockSize);
   }
+}
+
+/** What a request would begin with on a rank: blocks of its cache, and so many that come from elsewhere. */
+function foundOn(
+  rank: number,
+  request: Progress,
+  blocks: SequenceBlocks,
+): { readonly cached: readonly number[]; readonly numComing: number } {
+  const { blocks: cached, slots } = blocks.lookup(rank, request);
+  if (slots.length === 0 || request.arrival !== null) return { cached, numComing: 0 };
+  const shared = slots.flatMap((slot) => (slot.kind === 'cached' ? [slot.block] : []));
+  return { cached: shared, numComing: slots.length - shared.length };
 }

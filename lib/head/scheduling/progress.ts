@@ -1,6 +1,7 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
 import type { SamplingParams } from '../../protocol/sampling.js';
 import { SAMPLED, type PlanPart, type SequenceStart, type SequenceWants } from '../../protocol/step_plan.js';
+import type { RunningLift } from '../kv/lift_plan.js';
 import type { BlockKeys } from './blocks/block_keys.js';
 import type { RunningView } from './policy.js';
 import { isTold, type Told } from './told.js';
@@ -51,6 +52,8 @@ export interface Running extends Progress {
   readonly numShared: number;
   /** It came with them from another rank. */
   readonly hasMoved: boolean;
+  /** Blocks come that it isn't computed without; null: all are there that it begins with. */
+  readonly lift: RunningLift | null;
   /** The first step that computes it. */
   readonly firstStep: number;
   /** Tokens in the KV cache, of steps that count. */

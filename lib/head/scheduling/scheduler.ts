@@ -17,6 +17,7 @@ import {
   isComputing,
   learnOutput,
   maySkipTokens,
+  numKnownTokens,
   partOf,
   startOf,
   viewOf,
@@ -28,7 +29,12 @@ import { loadOf, type RankUse, type SchedulerLoad } from './scheduler_load.js';
 import { generatedFirst, numPrefillTokensOf, withIds, withTransfers, type ScheduledPlan } from './scheduled_plan.js';
 import { noCounts, type SchedulerCounts } from './scheduler_counts.js';
 import type { Homeless, SchedulerEpoch, SchedulerOptions } from './scheduler_options.js';
-import { SequenceBlocks, type Freed } from './sequence_blocks.js';
+import type { StoreNews } from '../../protocol/kv_store.js';
+import type { Lift } from '../kv/lift.js';
+import type { Freed } from './freed_log.js';
+import { SequenceBlocks, type Lookup } from './sequence_blocks.js';
+import { comingOf, numbersOf } from '../kv/lift_plan.js';
+import { SequenceLifts, tokensByOrigin } from './sequence_lifts.js';
 import { sequenceLoads, type SequenceLoads } from './sequence_loads.js';
 import type { StoredBlocks } from './blocks/stored_blocks.js';
 import { outputExchanges } from './told.js';
@@ -83,6 +89,7 @@ export class Scheduler {
   private readonly moving: SequenceMoves;
   private readonly pauses = new Pauses();
   private readonly arriving: SequenceArrivals;
+  private readonly lifting: SequenceLifts;
   private readonly nowMs: () => number;
 
   constructor(private readonly options: SchedulerOptions) {
@@ -93,12 +100,13 @@ export class Scheduler {
     this.blocks.seat(this.takers);
     this.moving = new SequenceMoves(this.blocks, { ...options.kv, blockSize }, (rank) => this.isWantedOn(rank));
     this.arriving = new SequenceArrivals(this.running, this.blocks);
+    this.lifting = new SequenceLifts(this.running, this.blocks, blockSize);
     this.hasher = sharing && new BlockHasher(blockSize, sharing);
     this.nowMs = options.nowMs ?? ((): number => performance.now());
   }
 
   get counts(): SchedulerCounts {
-    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted, tiers: [] };
+    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted, tiers: this.blocks.tiers.counts };
   }
 
   /** What waits and what runs. */
@@ -111,7 +119,8 @@ export class Scheduler {
       const numUsedBlocks = this.blocks.numUsed(rank);
       const [numCachedBlocks, numPinnedBlocks] = [this.blocks.numCached(rank), this.blocks.numPinned(rank)];
       const numPrefillTokens = this.numPrefillTokens[rank] ?? 0;
-      const blocks = { numKvBlocks, numUsedBlocks, numCachedBlocks, numPinnedBlocks, tiers: [] };
+      const tiers = this.blocks.tiers.of(rank)?.use ?? [];
+      const blocks = { numKvBlocks, numUsedBlocks, numCachedBlocks, numPinnedBlocks, tiers };
       return { rank, numRunning, ...blocks, numPrefillTokens };
     });
     return loadOf(this.waiting.size, ranks);
@@ -125,7 +134,7 @@ export class Scheduler {
   /** Some wait for room, and nothing that runs will make any: all of it is paused. */
   get isStalled(): boolean {
     const running = [...this.running.values()];
-    const isQuiet = running.length > 0 && running.every((state) => this.pauses.has(state) && !isComputing(state));
+    const isQuiet = running.length > 0 && running.every((state) => this.pauses.has(state) && isAtRest(state));
     return isQuiet && this.waiting.all.some((request) => !this.pauses.hasWaiting(request));
   }
 
@@ -217,10 +226,10 @@ export class Scheduler {
     for (const state of stateful) this.giveBack(state);
     // What comes goes where it may stay.
     const coming = [...this.running.values()].filter(
-      (each) => each.arrival === 'coming' && this.leaving.has(each.rank),
+      (each) => (each.arrival === 'coming' || each.lift !== null) && this.leaving.has(each.rank),
     );
     for (const state of coming) this.giveBack(state);
-    for (const state of this.running.values()) if (state.arrival === null) this.goBack(state);
+    for (const state of this.running.values()) if (state.arrival === null && state.lift === null) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
     const others = [...homeless.filter((state) => !isOver(state)), ...stateful].filter((state) => !this.forget(state));
     this.waiting.addAgain([...others, ...coming]);
@@ -248,6 +257,7 @@ export class Scheduler {
     this.unpin();
     if (this.isMoving) this.move();
     this.takeArrived();
+    this.takeLifted();
     this.admit();
     const computed = Array.from({ length: this.options.numRanks }, (_, rank) => this.planFor(rank));
     const plans = withTransfers(computed, this.moving.transfersOf(this.step));
@@ -275,7 +285,7 @@ export class Scheduler {
     return { plan: { ...plan, parts }, outputs: outputs.filter((_, i) => !isOver(plan.parts[i]!)) };
   }
 
-  /** What ranks are to forget since the last call: they must hear of it before the plans that {@link next} returned last. */
+  /** What ranks are to forget since the last call, and do with their tiers: they must hear of it before the plans that {@link next} returned last. */
   takeFreed(): readonly Freed[] {
     return this.blocks.takeFreed();
   }
@@ -323,12 +333,27 @@ export class Scheduler {
     this.pauses.end(sequence);
   }
 
+  /** What is to come of sequences from outside of their ranks' caches: another object each time that one is admitted. */
+  get lifts(): ReadonlyMap<number, Lift> {
+    return this.lifting.all;
+  }
+
+  /** So many blocks of a lift are there, and nothing more comes: its sequence begins with the next step, behind what is there. */
+  endLift(sequence: number, numBlocks: number): void {
+    this.lifting.land(sequence, numBlocks);
+  }
+
+  /** A rank says what its tiers have, or don't. */
+  hearStore(rank: number, news: StoreNews): void {
+    this.blocks.tiers.hear(rank, news);
+  }
+
   /** Null: it is over, and holds nothing. */
   standingOf(sequence: number): Standing | null {
     const run = this.running.get(sequence) ?? null;
     const progress = run ?? this.waiting.find(sequence);
     if (progress === undefined) return null;
-    const isHeld = run === null ? this.pauses.hasWaiting(progress) : this.pauses.has(run) && !isComputing(run);
+    const isHeld = run === null ? this.pauses.hasWaiting(progress) : this.pauses.has(run) && isAtRest(run);
     return { progress, run, isPaused: isHeld && progress.arrival === null };
   }
 
@@ -356,7 +381,8 @@ export class Scheduler {
   private move(): void {
     const crowds = this.crowds();
     for (const state of this.running.values()) {
-      const isHere = this.pauses.has(state) || state.arrival !== null; // until it goes to another instance, or came from there
+      // Until it goes to another instance, or all is there that comes.
+      const isHere = this.pauses.has(state) || state.arrival !== null || state.lift !== null;
       if (isHere) this.moving.drop(state.sequence);
       if (isHere || !this.leaving.has(state.rank) || this.moving.has(state.sequence) || isComputing(state)) continue;
       const place = bestPlace(this.placesOf(state, crowds));
@@ -387,6 +413,21 @@ export class Scheduler {
       this.counted.numArrivedTokens += numCame;
       this.moves.push({ kind: 'arrived', sequence, rank, numTokens: numCame });
     }
+  }
+
+  /** Sequences begin of which all is there that comes from elsewhere. */
+  private takeLifted(): void {
+    for (const state of this.lifting.takeThere(MAX_TOLD_TOKENS)) {
+      const numTokens = state.lift!.numThere! * this.options.blockSize;
+      const known = { numShared: numTokens, numComputed: numTokens, numPlanned: numTokens };
+      this.running.set(state.sequence, { ...state, ...known, lift: null, firstStep: this.step });
+      this.tellAdmitted(state, numTokens);
+    }
+  }
+
+  private tellAdmitted({ sequence, rank, promptTokenIds }: Running, numTokens: number): void {
+    const numCachedTokens = Math.min(numTokens, promptTokenIds.length);
+    this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens });
   }
 
   /** A sequence goes on where its blocks are. */
@@ -423,13 +464,13 @@ export class Scheduler {
 
   /** Has a rank run a request from now on, behind what it holds of its tokens. */
   private begin(request: Progress, rank: number): Running {
-    const { sequence, promptTokenIds, hasRun } = request;
-    const blocks = [...this.blocks.match(rank, request)];
-    this.blocks.share(rank, blocks);
+    const { sequence } = request;
+    const found = this.lookup(rank, request);
+    const isCounted = isLookedUp(request);
+    if (isCounted) this.countLookup(request, found);
+    const { blocks, lift } = this.lifting.begin(rank, found, { isWanted: this.isWantedOn(rank), isCounted });
     this.waiting.admit(request);
-    const numShared = blocks.length * this.options.blockSize;
-    const numCachedTokens = Math.min(numShared, promptTokenIds.length);
-    if (!hasRun) this.countLookup(request, numCachedTokens);
+    const numShared = found.blocks.length * this.options.blockSize;
     const state: Running = {
       ...{
         ...request,
@@ -437,6 +478,7 @@ export class Scheduler {
         hasMoved: false,
         rank,
         blocks,
+        lift,
         numShared,
         numComputed: numShared,
         numPlanned: numShared,
@@ -446,14 +488,31 @@ export class Scheduler {
     };
     this.running.set(sequence, state);
     if (state.arrival !== null) this.arriving.begin(state);
-    this.moves.push({ kind: 'admitted', sequence, rank, numCachedTokens });
+    if (lift === null) this.tellAdmitted(state, numShared);
     return state;
   }
 
-  private countLookup(request: Progress, numFound: number): void {
-    if (request.keys === null || !maySkipTokens(request)) return;
-    this.counted.numPrefixQueries += request.promptTokenIds.length;
+  /** What comes from another instance isn't looked for elsewhere, and what is computed sooner isn't brought. */
+  private lookup(rank: number, request: Progress): Lookup {
+    const found = this.blocks.lookup(rank, request);
+    const isComing = found.slots.length > 0 && request.arrival === null && this.isWorth(found, request);
+    return isComing ? found : { ...found, slots: [] };
+  }
+
+  private isWorth({ blocks, slots }: Lookup, request: Progress): boolean {
+    const { blockSize, costs } = this.options;
+    const numbers = numbersOf(comingOf(slots).map(([, { origin }]) => origin));
+    const [position, end] = [blocks.length * blockSize, slots.length * blockSize];
+    const numBehind = numKnownTokens(request) - end;
+    return costs?.worth(numbers, { numTokens: end - position, position, numBehind }) !== false;
+  }
+
+  private countLookup({ promptTokenIds: { length } }: Progress, { blocks, slots }: Lookup): void {
+    const { blockSize } = this.options;
+    const numFound = Math.min(blocks.length * blockSize, length);
+    this.counted.numPrefixQueries += length;
     this.counted.numPrefixHits += numFound;
+    this.blocks.tiers.countLookup(length - numFound, tokensByOrigin(comingOf(slots), blockSize, length));
   }
 
   private placesOf(request: Progress, crowds: Crowds): Place[] {
@@ -489,13 +548,13 @@ export class Scheduler {
     const view = (state: Running): RunningView => viewOf(state, told);
     for (;;) {
       const own = [...this.running.values()].filter((state) => state.rank === rank);
-      const busy = own.filter((state) => !this.pauses.has(state) && state.arrival !== 'coming');
+      const busy = own.filter((state) => !this.pauses.has(state) && state.arrival !== 'coming' && state.lift === null);
       const ready = busy.filter(({ sequence, arrival }) => arrival === null && !this.moving.isPaused(sequence));
       const shares = policy.plan(apart(ready).map(view), { numTokens, numBytes });
       if (shares.length === 0 || this.numLacking(shares) <= this.blocks.numAvailable(rank, busy.length === 1))
         return shares;
       if (this.moving.dropLastTo(rank)) continue;
-      const coming = this.arriving.lastTo(rank);
+      const coming = this.arriving.lastTo(rank) ?? this.lifting.lastOn(rank);
       if (coming !== null) this.preempt(coming);
       else if (busy.length > 1) this.preempt(policy.preempt(busy.map(view)));
       else this.preempt(own.findLast((state) => this.pauses.has(state))!.sequence);
@@ -516,13 +575,17 @@ export class Scheduler {
     return (block) =>
       this.moving.wants(rank, block) ||
       [...this.running.values()].some(
-        (each) => isBeginning(each) && each.blocks[each.numShared / blockSize - 1] === block,
+        (each) =>
+          isBeginning(each) &&
+          (each.blocks[each.numShared / blockSize - 1] === block ||
+            (each.lift !== null && each.blocks.includes(block))),
       );
   }
 
   /** Ends a sequence's run, and takes its blocks back. */
   private giveBack(state: Running): void {
     this.running.delete(state.sequence);
+    this.lifting.cancel(state);
     this.blocks.end(state);
   }
 
@@ -549,15 +612,21 @@ export class Scheduler {
     if (state.arrival === 'there') state.arrival = null; // nothing is left where it came from
     this.waiting.addAgain([state]);
     this.counted.numPreempted++;
-    this.moves.push({ kind: 'preempted', sequence, rank: state.rank });
+    if (state.lift === null) this.moves.push({ kind: 'preempted', sequence, rank: state.rank }); // it was told that it runs
   }
 }
+
+/** Its first run counts, where others may have computed what it asks for. */
+const isLookedUp = (request: Progress): boolean => !request.hasRun && request.keys !== null && maySkipTokens(request);
 
 /** Sequences that failed a rank come one at a time: should the next one fail too, the others are not held responsible. */
 function apart(own: readonly Running[]): readonly Running[] {
   const suspect = own.find(({ failedRanks }) => failedRanks.length > 0);
   return own.filter((state) => state === suspect || state.failedRanks.length === 0);
 }
+
+/** Nothing of it is on its way, in steps that run or from elsewhere. */
+const isAtRest = (state: Running): boolean => !isComputing(state) && state.lift === null;
 
 const numListed = ({ logitBias, allowedTokenIds }: SequenceRequest['sampling']): number =>
   logitBias.length + (allowedTokenIds?.length ?? 0);

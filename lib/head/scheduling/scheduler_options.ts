@@ -1,5 +1,6 @@
 /** What a scheduler is made for, and what may change about it later. */
 import type { KvSizes } from '../../protocol/kv_transfer.js';
+import type { KvCosts } from '../kv/kv_costs.js';
 import type { SchedulingPolicy } from './policy.js';
 import type { PrefixSharing } from './blocks/prefix_sharing.js';
 import type { BlockLimits } from './sequence_blocks.js';
@@ -32,6 +33,8 @@ export interface SchedulerOptions extends SchedulerLimits {
   readonly nowMs?: () => number;
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
   readonly numHeadroomBlocks: number;
+  /** Whether blocks that lie elsewhere are brought. Default: always. */
+  readonly costs?: Pick<KvCosts, 'worth'>;
 }
 
 /** Who computes sequences from now on. */

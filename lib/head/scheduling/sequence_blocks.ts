@@ -2,27 +2,34 @@
  * Which KV blocks sequences hold on which rank: taken as they grow, shared where sequences begin alike, given back when they end or give way. Full
  * ones stay in the rank's cache then, until their room is needed.
  */
+import type { KeyedBlock } from '../../protocol/kv_store.js';
 import type { StateLimits } from '../../protocol/limits.js';
-import type { FreeOrder } from '../../protocol/step_plan.js';
 import type { BlockKeys } from './blocks/block_keys.js';
 import { BlockLedger } from './blocks/block_ledger.js';
 import { isForOthers, keptEnds, KeptStates } from './blocks/kept_states.js';
 import { Pins } from './blocks/pins.js';
 import type { LendableBlocks } from '../kv/lending.js';
+import { FreedLog, type Freed } from './freed_log.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
 import { StoredBlocks } from './blocks/stored_blocks.js';
-
-/** What a rank is to forget. */
-export interface Freed extends FreeOrder {
-  readonly rank: number;
-}
+import type { LiftSource } from '../kv/lift.js';
+import { slotsOf, type Sighting, type Slot } from '../kv/lift_plan.js';
+import { RankTiers } from '../kv/rank_tiers.js';
+import type { TierRoom } from '../kv/tier_shelf.js';
 
 /** What a rank's ledger found for a sequence, as long as neither changes: policies ask again and again in one step. */
-interface Found {
+interface Found extends Lookup {
   readonly ledger: BlockLedger;
   readonly version: number;
   readonly numKeys: number;
+}
+
+/** What there is of a sequence's beginning, for one rank. */
+export interface Lookup {
+  /** In its cache, to begin with at once. */
   readonly blocks: readonly number[];
+  /** More of it, those too, where some lie elsewhere; empty: none do. */
+  readonly slots: readonly Slot[];
 }
 
 /** Of what there is on each rank. */
@@ -36,6 +43,8 @@ export interface BlockLimits {
   readonly states?: StateLimits | null;
   /** Blocks that are pinned at once. Default 0. */
   readonly maxPinned?: number;
+  /** Where blocks go that the cache has no room for, the nearest first. Default none: they are forgotten. */
+  readonly tiers?: readonly TierRoom[];
 }
 
 /** What somebody holds on a rank, in order of position. */
@@ -47,7 +56,7 @@ export class SequenceBlocks implements LendableBlocks {
   private readonly ledgers: (BlockLedger | null)[];
   /** By seat. */
   private readonly found = new WeakMap<BlockKeys, Found[]>();
-  private freed: Freed[] = [];
+  private readonly freed = new FreedLog();
   private evicted = 0;
   /** By seat; empty where all layers have keys and values. */
   private readonly kept: KeptStates[] = [];
@@ -55,10 +64,12 @@ export class SequenceBlocks implements LendableBlocks {
   private readonly states: StateLimits | null;
   /** Null: nobody follows what is there. */
   private stored: StoredBlocks | null = null;
+  readonly tiers: RankTiers;
 
   /** Of seats that nobody took yet: {@link seat}. */
   constructor(private readonly limits: BlockLimits) {
-    const { numRanks, blockSize, states = null } = limits;
+    const { numRanks, blockSize, states = null, tiers = [] } = limits;
+    this.tiers = new RankTiers(numRanks, tiers);
     this.ledgers = new Array<null>(numRanks).fill(null);
     this.blockSize = blockSize;
     this.states = states;
@@ -70,12 +81,17 @@ export class SequenceBlocks implements LendableBlocks {
     for (const [rank, ledger] of this.ledgers.entries()) {
       if (present.has(rank) === (ledger !== null)) continue;
       ledger?.lose();
+      this.tiers.leave(rank);
       const seated = ledger === null ? new BlockLedger(numKvBlocks, new Pins(maxPinned)) : null;
-      if (this.stored !== null) seated?.follow(this.stored);
       this.ledgers[rank] = seated;
+      if (seated !== null) this.tiers.seat(rank, (key) => seated.find(key) !== undefined);
+      if (this.stored !== null) {
+        seated?.follow(this.stored);
+        this.tiers.of(rank)?.follow(this.stored);
+      }
       if (this.states !== null) this.kept[rank] = new KeptStates(numKvBlocks, this.states.maxKept);
     }
-    this.freed = this.freed.filter(({ rank }) => present.has(rank));
+    this.freed.enter(present);
   }
 
   /**
@@ -112,6 +128,7 @@ export class SequenceBlocks implements LendableBlocks {
     if (this.stored !== null) return this.stored;
     this.stored = new StoredBlocks();
     for (const ledger of this.ledgers) ledger?.follow(this.stored);
+    this.tiers.follow(this.stored);
     return this.stored;
   }
 
@@ -122,21 +139,27 @@ export class SequenceBlocks implements LendableBlocks {
 
   /** Blocks of a rank with the beginning of a sequence, of which at least the last token is to be computed. */
   match(rank: number, state: Progress): readonly number[] {
+    return this.lookup(rank, state).blocks;
+  }
+
+  /** As {@link match}, and what lies elsewhere. */
+  lookup(rank: number, state: Progress): Lookup {
     const { keys } = state;
-    if (keys === null) return [];
+    if (keys === null) return NOTHING_FOUND;
     const ledger = this.ledgers[rank]!;
     const kept = this.kept[rank];
-    const version = ledger.version + (kept?.version ?? 0); // both only grow
+    const version = ledger.version + (kept?.version ?? 0) + (this.tiers.of(rank)?.version ?? 0); // all only grow
     const numKeys = Math.floor(numSkippable(state) / this.blockSize);
     const byRank = this.found.get(keys) ?? [];
     this.found.set(keys, byRank);
     const known = byRank[rank];
-    if (known?.ledger === ledger && known.version === version && known.numKeys === numKeys) return known.blocks;
+    if (known?.ledger === ledger && known.version === version && known.numKeys === numKeys) return known;
     const hasState = kept && ((block: number): boolean => kept.has(block));
     const blocks = ledger.match(numKeys, (index) => keys.at(index), hasState);
-    if (hasState !== undefined) blocks.length = blocks.findLastIndex(hasState) + 1;
-    byRank[rank] = { ledger, version, numKeys, blocks };
-    return blocks;
+    blocks.length = this.numToBegin(rank, blocks);
+    const found = { ledger, version, numKeys, blocks, slots: this.slotsOn(rank, keys, numKeys) };
+    byRank[rank] = found;
+    return found;
   }
 
   /** As {@link LendableBlocks.lendable}. */
@@ -209,12 +232,21 @@ export class SequenceBlocks implements LendableBlocks {
     return ends;
   }
 
+  /** Takes blocks for what comes into a rank's cache from elsewhere; as many must be available. */
+  take(rank: number, count: number): number[] {
+    const ledger = this.ledgers[rank]!;
+    this.evicted += this.evict(rank, count - ledger.numFree);
+    return ledger.take(count)!;
+  }
+
+  /** A block that was taken is full of what `key` stands for. */
+  sealKey(rank: number, block: number, key: string): void {
+    this.ledgers[rank]!.seal(block, key);
+  }
+
   /** Takes what a sequence lacks for its first `numTokens` tokens; as many must be available. */
   grow({ rank, blocks }: HeldBlocks, numTokens: number): void {
-    const ledger = this.ledgers[rank]!;
-    const count = this.numLacking(blocks.length, numTokens);
-    this.evicted += this.evict(rank, count - ledger.numFree);
-    blocks.push(...ledger.take(count)!);
+    blocks.push(...this.take(rank, this.numLacking(blocks.length, numTokens)));
   }
 
   /**
@@ -240,6 +272,16 @@ export class SequenceBlocks implements LendableBlocks {
     return this.states !== null;
   }
 
+  /** Whether a block keeps the state behind its last token. */
+  hasState(rank: number, block: number): boolean {
+    return this.kept[rank]?.has(block) === true;
+  }
+
+  /** How many of these blocks, which are full, a sequence can begin behind. */
+  numToBegin(rank: number, blocks: readonly number[]): number {
+    return this.hasStates ? blocks.findLastIndex((block) => this.hasState(rank, block)) + 1 : blocks.length;
+  }
+
   /** The place of the last block of a sequence that keeps a state; −1: none does. */
   lastKept({ rank, blocks, numComputed }: Running): number {
     const kept = this.kept[rank];
@@ -250,7 +292,7 @@ export class SequenceBlocks implements LendableBlocks {
   /** A block that was taken will keep a state from elsewhere: {@link commitKeep} once it does. False: there is no room. `isWanted`: as for {@link planKeeps} */
   planKeep(rank: number, block: number, isWanted: (block: number) => boolean): boolean {
     const victim = this.kept[rank]!.plan(block, isWanted);
-    if (victim !== null && victim >= 0) this.freed.push({ rank, ...NOTHING, states: [victim] });
+    if (victim !== null && victim >= 0) this.forgetState(rank, victim);
     return victim !== null;
   }
 
@@ -262,7 +304,12 @@ export class SequenceBlocks implements LendableBlocks {
   /** Forgets what is cached on all ranks, unless sequences hold blocks: nothing happens then, and false is returned. */
   reset(): boolean {
     if (this.ranks.some((rank) => this.ledgers[rank]!.numUsed > 0)) return false;
-    for (const rank of this.ranks) this.evict(rank, Infinity);
+    for (const rank of this.ranks) {
+      const blocks = this.ledgers[rank]!.evict(Infinity).map(({ block }) => block);
+      for (const block of blocks) this.kept[rank]?.forget(block);
+      if (blocks.length > 0) this.freed.add(rank, { blocks });
+      this.tiers.of(rank)?.clear();
+    }
     return true;
   }
 
@@ -283,31 +330,63 @@ export class SequenceBlocks implements LendableBlocks {
 
   /** What ranks are to forget since the last call; they must hear of it before the next step. */
   takeFreed(): readonly Freed[] {
-    const { freed } = this;
-    this.freed = [];
-    return this.ranks.flatMap((rank) => {
-      const own = freed.filter((each) => each.rank === rank);
-      if (own.length < 2) return own;
-      const blocks = own.flatMap((each) => each.blocks);
-      const sequences = own.flatMap((each) => each.sequences);
-      const states = own.flatMap((each) => each.states ?? []);
-      const keep = own.flatMap((each) => each.keep ?? []);
-      return [{ rank, blocks, sequences, ...(states.length > 0 && { states }), ...(keep.length > 0 && { keep }) }];
-    });
+    for (const rank of this.ranks) this.noteOrders(rank);
+    return this.freed.take();
   }
 
-  /** Has a rank forget up to `count` cached blocks; returns how many. */
+  /** Has a rank forget up to `count` cached blocks, which go down to its tiers; returns how many. */
   private evict(rank: number, count: number): number {
-    const blocks = this.ledgers[rank]!.evict(count);
-    for (const block of blocks) this.kept[rank]?.forget(block);
-    if (blocks.length > 0) this.freed.push({ rank, blocks, sequences: [] });
-    return blocks.length;
+    const evicted = this.ledgers[rank]!.evict(count);
+    for (const { block, key } of evicted) {
+      const keep = this.putDown(rank, { block, key }, this.hasState(rank, block));
+      this.kept[rank]?.forget(block);
+      this.freed.add(rank, { blocks: [block], keep });
+    }
+    return evicted.length;
+  }
+
+  /** A block goes into the first tier, where there is any. Returns what the rank is to read out of its cache. */
+  private putDown(rank: number, { block, key }: KeyedBlock, hasState: boolean): KeyedBlock[] {
+    const isKept = this.tiers.of(rank)?.put(key, hasState) === true;
+    this.noteOrders(rank);
+    return isKept ? [{ block, key }] : [];
+  }
+
+  private noteOrders(rank: number): void {
+    this.freed.order(rank, this.tiers.of(rank)?.takeOrders() ?? []);
+  }
+
+  /** What lies in tiers goes on from what lies in the cache. */
+  private slotsOn(rank: number, keys: BlockKeys, numKeys: number): readonly Slot[] {
+    const tiers = this.tiers.of(rank);
+    if (tiers === null) return [];
+    const ledger = this.ledgers[rank]!;
+    const isPreferred = (block: number): boolean => this.hasState(rank, block);
+    const sightings = (index: number): Sighting[] => {
+      const key = keys.at(index);
+      const [block, below] = [ledger.find(key, isPreferred), tiers.find(key)];
+      const found: Sighting[] = [];
+      if (block !== undefined) found.push({ slot: { kind: 'cached', block }, hasState: isPreferred(block) });
+      if (below !== null) {
+        const { tier, hasState } = below;
+        found.push({ slot: { kind: 'coming', source: FROM_TIERS, origin: tier, key, hasState }, hasState });
+      }
+      return found;
+    };
+    return slotsOf({ numKeys, sightings, hasStates: this.hasStates });
+  }
+
+  /** A block stays, and its state goes down to the tiers, with what the block holds. */
+  private forgetState(rank: number, block: number): void {
+    const key = this.ledgers[rank]!.keyAt(block);
+    const keep = key === undefined ? [] : this.putDown(rank, { block, key }, true);
+    this.freed.add(rank, { states: [block], keep });
   }
 
   private release(rank: number, held: readonly number[], sequences: readonly number[]): void {
     const blocks = this.ledgers[rank]!.release(held);
     for (const block of blocks) this.kept[rank]?.forget(block);
-    if (blocks.length + sequences.length > 0) this.freed.push({ rank, blocks, sequences });
+    if (blocks.length + sequences.length > 0) this.freed.add(rank, { blocks, sequences });
   }
 
   /** The states that were written count, up to `sealed` tokens; the one that the sequence itself would have gone on from makes room. */
@@ -330,8 +409,9 @@ export class SequenceBlocks implements LendableBlocks {
   /** A block stays, and its state goes. */
   private drop(rank: number, block: number): void {
     this.kept[rank]!.forget(block);
-    this.freed.push({ rank, ...NOTHING, states: [block] });
+    this.freed.add(rank, { states: [block] });
   }
 }
 
-const NOTHING = { blocks: [], sequences: [] };
+const FROM_TIERS: LiftSource = { kind: 'tier' };
+const NOTHING_FOUND: Lookup = { blocks: [], slots: [] };

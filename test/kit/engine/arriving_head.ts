@@ -107,10 +107,12 @@ export class ArrivingHead {
       free: (rank: number, order: FreeOrder) => this.free(rank, order),
       handover: (rank: number, order: HandoverOrder) => this.handover(rank, order),
       kvDoorOf: () => null,
+      store: () => false,
       watchPulls: (onPulled: (rank: number, report: PullReport) => void) => void (this.onPulled = onPulled),
     };
     this.requests = new Requests({
       ...{ scheduler: this.scheduler, job, blockSize, timeoutMs: 1000, after: () => () => undefined },
+      loadMs: () => 1000,
       onWork: () => void (this.isWoken = true),
       onNews: (news) => {
         if (news.kind === 'moved' || news.kind === 'arrived') this.arrived.add(news.sequence);

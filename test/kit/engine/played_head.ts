@@ -113,8 +113,10 @@ export class PlayedHead {
     this.scheduler = new Scheduler(options);
     this.requests = new Requests({
       ...{ scheduler: this.scheduler, blockSize: options.blockSize, timeoutMs: LEASE_MS, after: this.timers.after },
+      loadMs: () => 1000,
       onWork: () => void (this.isWoken = true),
       job: {
+        store: () => false,
         free: (rank, order) => this.free(rank, order),
         handover: (rank, order) => this.handover(rank, order),
         kvDoorOf: (rank) => (this.present.has(rank) ? { host: 'door', port: rank } : null),

@@ -74,6 +74,10 @@ class PlayedRanks implements StepRunner {
     return null;
   }
 
+  store(): boolean {
+    return false;
+  }
+
   settled(): Promise<readonly EpochChange[]> {
     return Promise.resolve(this.told.splice(0));
   }
@@ -114,6 +118,7 @@ class Head {
   hear: (news: RequestNews) => void = () => undefined;
   readonly requests: Requests = new Requests({
     ...{ scheduler: new Scheduler(SCHEDULING), job: this.job, blockSize: SCHEDULING.blockSize, timeoutMs: 1000 },
+    loadMs: () => 1000,
     onWork: () => this.loop.start(),
     onNews: (news) => {
       this.news.push(`${news.kind} ${news.sequence}`);

@@ -1,3 +1,4 @@
+import type { KeyedBlock } from '../../../protocol/kv_store.js';
 import { LruList } from './lru_list.js';
 import { Pins } from './pins.js';
 import type { StoredBlocks } from './stored_blocks.js';
@@ -74,16 +75,16 @@ export class BlockLedger {
     return blocks;
   }
 
-  /** The content of up to `count` cached blocks is forgotten, of pinned ones last; returns them: they are free. */
-  evict(count: number): number[] {
-    const blocks: number[] = [];
-    while (blocks.length < count) {
+  /** The content of up to `count` cached blocks is forgotten, of pinned ones last; returns them, with what they held: they are free. */
+  evict(count: number): KeyedBlock[] {
+    const evicted: KeyedBlock[] = [];
+    while (evicted.length < count) {
       const block = this.cached.shift() ?? this.pinned.shift();
       if (block === undefined) break;
+      evicted.push({ block, key: this.keyOf.get(block)! });
       this.forget(block);
-      blocks.push(block);
     }
-    return blocks;
+    return evicted;
   }
 
   /** The content of cached blocks with these keys is forgotten; returns them: they are free. */
@@ -138,6 +139,17 @@ export class BlockLedger {
     this.follower = null;
   }
 
+  /** What a sealed block holds; undefined: it isn't sealed. */
+  keyAt(block: number): string | undefined {
+    return this.keyOf.get(block);
+  }
+
+  /** A block that contains what `key` stands for: of equal ones the one that was sealed first, among those that are preferred if there are any. */
+  find(key: string, isPreferred?: (block: number) => boolean): number | undefined {
+    const equal = this.blocksOf.get(key);
+    return (isPreferred && equal?.find(isPreferred)) ?? equal?.[0];
+  }
+
   /** A used block is full of what `key` stands for (block_keys.ts), and stays so until it is free: {@link match} finds it. */
   seal(block: number, key: string): void {
     if (this.keyOf.has(block)) return;
@@ -149,15 +161,11 @@ export class BlockLedger {
     this.follower?.add(key);
   }
 
-  /**
-   * Blocks that contain what the first of `numKeys` keys stand for, up to the first key without one; of equal blocks the one that was sealed first, among those that
-   * are preferred if there are any.
-   */
+  /** Blocks that contain what the first of `numKeys` keys stand for, up to the first key without one; each as {@link find} finds it. */
   match(numKeys: number, keyAt: (index: number) => string, isPreferred?: (block: number) => boolean): number[] {
     const matching: number[] = [];
     while (matching.length < numKeys) {
-      const equal = this.blocksOf.get(keyAt(matching.length));
-      const block = (isPreferred && equal?.find(isPreferred)) ?? equal?.[0];
+      const block = this.find(keyAt(matching.length), isPreferred);
       if (block === undefined) break;
       matching.push(block);
     }

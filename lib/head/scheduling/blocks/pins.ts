@@ -16,6 +16,11 @@ export class Pins {
     return this.until.size;
   }
 
+  /** Those that stay. */
+  get keys(): readonly string[] {
+    return [...this.until.keys()];
+  }
+
   /** Whether `key` stays. */
   has(key: string): boolean {
     return this.until.has(key);

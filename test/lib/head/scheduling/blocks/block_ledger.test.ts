@@ -7,6 +7,7 @@ import {
   type BlockChanges,
 } from '../../../../../lib/head/scheduling/blocks/stored_blocks.js';
 import { RefBlockLedger } from '../../../../refs/ref_block_ledger.js';
+import type { KeyedBlock } from '../../../../../lib/protocol/kv_store.js';
 
 const BLOCK_SIZE = 2;
 
@@ -57,7 +58,7 @@ function act(ledger: BlockLedger, ref: RefBlockLedger, holders: Holder[], action
   const release = (blocks: readonly number[]) => expect(ledger.release(blocks)).to.have.members(ref.release(blocks));
   if (action.kind === 'grow') {
     const numLacking = action.count - ref.numFree;
-    expect(ledger.evict(numLacking), 'who was not used for longest').to.deep.equal(ref.evict(numLacking));
+    expect(blocksOf(ledger.evict(numLacking)), 'who was not used for longest').to.deep.equal(ref.evict(numLacking));
     const taken = ledger.take(action.count);
     expect(taken === null).to.equal(action.count > ref.numFree);
     for (const block of taken ?? []) expect(ref.isFree(block), 'a block that nobody held').to.equal(true);
@@ -82,6 +83,8 @@ function apply(followed: Set<string>, { stored, removed }: BlockChanges): void {
   for (const key of removed) expect(followed.delete(key)).to.equal(true);
   for (const key of stored) expect(followed.size).to.equal(followed.add(key).size - 1);
 }
+
+const blocksOf = (evicted: readonly KeyedBlock[]): number[] => evicted.map(({ block }) => block);
 
 describe('block ledger', () => {
   it('hands out the lowest ids first and null when fewer are free', () => {
@@ -115,9 +118,9 @@ describe('block ledger', () => {
     expect(ledger.match(2, (i) => `key ${i}`)).to.deep.equal(first);
     ledger.share([second[0]!]);
     ledger.release([second[0]!]); // used again just now
-    expect(ledger.evict(4)).to.deep.equal([second[2], second[1], first[1], first[0]]);
+    expect(blocksOf(ledger.evict(4))).to.deep.equal([second[2], second[1], first[1], first[0]]);
     expect(ledger.match(1, () => 'key 2')).to.deep.equal([second[0]]);
-    expect(ledger.evict(9)).to.deep.equal([second[0]]);
+    expect(blocksOf(ledger.evict(9))).to.deep.equal([second[0]]);
     expect([ledger.numFree, ledger.numCached]).to.deep.equal([6, 0]);
   });
 
