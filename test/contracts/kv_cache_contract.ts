@@ -1,8 +1,9 @@
 /** What is asked of a KV cache whose blocks leave it and come back: the same suite for every compute and backend. */
 import { expect } from 'chai';
+import { kvRowBytes, type KvDtype } from '../../compute/base/kv_dtype.js';
 import { selectBackend, tensorMemory, type BackendName } from '../../compute/tfjs/tf.js';
 import type { KvCache } from '../../lib/model/decoder/decoder.js';
-import { cacheRowsOf } from '../../lib/model/spec/cache_layout.js';
+import { blockBytesOf, cacheRowsOf } from '../../lib/model/spec/cache_layout.js';
 import { attentionNormName, attentionName, EMBEDDING } from '../../lib/model/spec/tensor_names.js';
 import { modelSpecOf } from '../../lib/model/families/registry.js';
 import { tensorShapesOf } from '../../lib/model/spec/tensor_shapes.js';
@@ -13,10 +14,13 @@ import { conformanceValues, readConformance, writeConformanceModel } from '../ki
 import { errorOf } from '../kit/rejects.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 import { largestDifference, randomFrom, randomValues } from '../refs/random.js';
+import { readRowsRef } from '../refs/stored_row_ref.js';
 
 export interface KvCacheOptions {
   readonly compute: Compute;
   readonly backend: BackendName;
+  /** What keys and values are kept as. Default f32. */
+  readonly kv?: KvDtype;
   /** Of the kernels, over which the layers are spread. Default 1. */
   readonly numMemories?: number;
 }
@@ -46,11 +50,12 @@ const TOKENS = Array.from({ length: 270 }, (_, i) => (i * i + 7 * i) % 40);
 const PROMPT = 262;
 
 /** Declares the suite of one compute on one backend. */
-export function describeKvCache({ compute, backend, numMemories }: KvCacheOptions): void {
+export function describeKvCache({ compute, backend, kv = 'f32', numMemories }: KvCacheOptions): void {
   const memories = numMemories === undefined ? '' : ` in ${numMemories} memories`;
+  const stored = kv === 'f32' ? '' : `, in ${kv}`;
   for (const model of MODELS) {
-    describe(`blocks of a KV cache, ${model.name}, ${compute} on ${backend}${memories}`, () => {
-      const rank = { residence: { compute }, backend, ...(numMemories !== undefined && { numMemories }) };
+    describe(`blocks of a KV cache, ${model.name}, ${compute} on ${backend}${memories}${stored}`, () => {
+      const rank = { residence: { compute, kv }, backend, ...(numMemories !== undefined && { numMemories }) };
 
       before(() => selectBackend(backend));
 
@@ -58,7 +63,7 @@ export function describeKvCache({ compute, backend, numMemories }: KvCacheOption
         withRanks(model, { ...rank, blockSize: 5 }, async (ranks) => {
           const cache = ranks.cache(0);
           const random = randomFrom(1);
-          const [first, second] = [randomBlock(ranks, 5, random), randomBlock(ranks, 5, random)];
+          const [first, second] = [randomBlock(ranks, kv, 5, random), randomBlock(ranks, kv, 5, random)];
           cache.write(3, first);
           cache.write(70, second);
           expect(cache.numBlocks).to.equal(2);
@@ -71,7 +76,7 @@ export function describeKvCache({ compute, backend, numMemories }: KvCacheOption
       it('are the caller’s alone: bytes may begin anywhere, and change when a call has returned', () =>
         withRanks(model, { ...rank, blockSize: 1 }, async (ranks) => {
           const cache = ranks.cache(0);
-          const block = randomBlock(ranks, 1, randomFrom(2));
+          const block = randomBlock(ranks, kv, 1, randomFrom(2));
           const shifted = new Uint8Array(block.length + 1).subarray(1);
           shifted.set(block);
           cache.write(0, shifted);
@@ -89,17 +94,23 @@ export function describeKvCache({ compute, backend, numMemories }: KvCacheOption
       it('hold a token’s rows where the layout says, and zeros for tokens to come', () =>
         withRanks(model, { ...rank, blockSize: 8 }, async (ranks) => {
           await ranks.run(0, TOKENS.slice(0, 5), { position: 0, blocks: [4], isPrompt: true });
-          const rows = floatsOf(await ranks.cache(0).read(4));
-          const { numLanes, width } = lanesOf(ranks);
-          expect(rows.length).to.equal(NUM_LAYERS * numLanes * 8 * width);
-          for (let row = 0; row * width < rows.length; row++) {
-            const isZero = rows.subarray(row * width, (row + 1) * width).every((value) => value === 0);
-            expect(isZero, `row ${row}`).to.equal(row % 8 >= 5);
+          const bytes = await ranks.cache(0).read(4);
+          const { numLanes, rows } = cacheRowsOf(ranks.spec.attention);
+          const size = rows.reduce((sum, parts) => sum + kvRowBytes(kv, sumOf(parts)), 0);
+          expect(bytes.length).to.equal(NUM_LAYERS * numLanes * 8 * size);
+          const rowOf = (row: number): Uint8Array => bytes.subarray(row * size, (row + 1) * size);
+          for (let row = 0; row * size < bytes.length; row++) {
+            expect(
+              rowOf(row).every((byte) => byte === 0),
+              `row ${row}`,
+            ).to.equal(row % 8 >= 5);
           }
           for (const { lane, token, from, expected } of rowsOfFirstLayer(ranks)) {
-            const at = (lane * 8 + token) * width + from;
-            const actual = rows.subarray(at, at + expected.length);
-            expect(largestDifference(actual, expected), `lane ${lane}, token ${token}`).to.be.below(1e-5);
+            const values = readRowsRef(kv, rowOf(lane * 8 + token), rows.map(sumOf));
+            const actual = values.slice(from, from + expected.length);
+            const range = Math.max(...values) - Math.min(...values);
+            const tolerance = { f32: 1e-5, bf16: range / 256, int8: range / 255 }[kv];
+            expect(largestDifference(actual, expected), `lane ${lane}, token ${token}`).to.be.below(tolerance);
           }
         }));
 
@@ -158,7 +169,7 @@ export function describeKvCache({ compute, backend, numMemories }: KvCacheOption
       it('that hold nothing, and bytes of another length, are refused by name, and nothing changes', () =>
         withRanks(model, { ...rank, blockSize: 4 }, async (ranks) => {
           const cache = ranks.cache(0);
-          const block = randomBlock(ranks, 4, randomFrom(4));
+          const block = randomBlock(ranks, kv, 4, randomFrom(4));
           cache.write(1, block);
           const held = ranks.held();
           const missing = await errorOf(InternalError, () => cache.read(17));
@@ -201,6 +212,7 @@ export function describeKvCache({ compute, backend, numMemories }: KvCacheOption
           }));
       }
 
+      if (kv !== 'f32') return;
       const other = compute === 'kernels' ? 'tensors' : 'kernels';
       it(`a sequence goes on in a cache of ${other}, whose own blocks hold the same rows`, async () => {
         const blocks = tableOf(16, 0);
@@ -266,19 +278,16 @@ async function copyBlocks(
   for (let i = 0; i < numBlocks; i++) to.write(toIds[i]!, await from.read(fromIds[i]!));
 }
 
-/** Values of all sizes, with those that arithmetic changes first. */
-function randomBlock(ranks: CacheRanks, blockSize: number, random: () => number): Uint8Array<ArrayBuffer> {
-  const { numLanes, width } = lanesOf(ranks);
-  const values = randomValues(random, NUM_LAYERS * numLanes * blockSize * width, 10);
+/** Values of all sizes, in f32 with those that arithmetic changes first; in other types bytes of all kinds. */
+function randomBlock({ spec }: CacheRanks, kv: KvDtype, blockSize: number, random: () => number): Uint8Array {
+  const { rows: numBytes } = blockBytesOf(spec, kv, blockSize);
+  if (kv !== 'f32') return Uint8Array.from({ length: numBytes }, () => Math.floor(256 * random()));
+  const values = randomValues(random, numBytes / 4, 10);
   values.set([-0, 1e-42, -3e38, Infinity, 2 ** -126]);
   return bytesOf(values);
 }
 
-/** `width`: of a lane. */
-function lanesOf({ spec }: CacheRanks): { readonly numLanes: number; readonly width: number } {
-  const { numLanes, rows } = cacheRowsOf(spec.attention);
-  return { numLanes, width: rows.flat().reduce((a, b) => a + b) };
-}
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b);
 
 interface ExpectedRow {
   readonly lane: number;

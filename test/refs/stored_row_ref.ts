@@ -32,6 +32,23 @@ export function storedRowRef(dtype: 'f32' | 'bf16' | 'int8', row: ArrayLike<numb
   return codes.map((code) => fround(min + scale * code));
 }
 
+/** What rows of so many values each say, one behind the other as they are outside a cache: of int8 their minimum and scale, two bf16, and codes. */
+export function readRowsRef(dtype: 'f32' | 'bf16' | 'int8', bytes: Uint8Array, widths: readonly number[]): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const bf16At = (at: number): number => floatOf(view.getUint16(at, true) * 0x10000);
+  let at = 0;
+  return widths.flatMap((width) => {
+    const first = dtype === 'int8' ? at + 4 : at;
+    const size = { f32: 4, bf16: 2, int8: 1 }[dtype];
+    const [min, scale] = dtype === 'int8' ? [bf16At(at), bf16At(at + 2)] : [0, 1];
+    at = first + width * size;
+    return Array.from({ length: width }, (_, i) => {
+      if (dtype === 'int8') return fround(min + scale * bytes[first + i]!);
+      return dtype === 'f32' ? view.getFloat32(first + 4 * i, true) : bf16At(first + 2 * i);
+    });
+  });
+}
+
 /** Of the two bf16 around a float, or it itself, the lower and the higher one. */
 function bf16Around(value: number): readonly [low: number, high: number] {
   const bits = bitsOf(value);

@@ -110,7 +110,12 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     replicaChoice: config.experts.replica_choice,
     wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
-    residence: { compute: config.compute, experts: config.experts.resident, dense: config.dense.resident },
+    residence: {
+      compute: config.compute,
+      experts: config.experts.resident,
+      dense: config.dense.resident,
+      kv: config.engine.kv_dtype,
+    },
     ...(options.later && { later: options.later }),
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
     blockSize: limits.blockSize,

@@ -209,8 +209,9 @@ export class LocalSeats {
       onArrival: () => who()?.reachRows('kv_arrived'),
       timeoutMs: this.options.timeoutMs,
     });
-    const shape = kvShapeOf(spec, 'f32');
-    const blockBytes = blockBytesOf(spec, 'f32', cache.blockSize);
+    const { kv: dtype = 'f32' } = this.options.residence ?? {};
+    const shape = kvShapeOf(spec, dtype);
+    const blockBytes = blockBytesOf(spec, dtype, cache.blockSize);
     const readTier = (): Promise<null> => Promise.resolve(null);
     const tell = (report: PullReport): void => who()?.tellPulled(report);
     const own = await Handover.open({ cache, shape, blockBytes, readTier, network, tell });

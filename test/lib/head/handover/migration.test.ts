@@ -117,6 +117,47 @@ describe('a request that goes on in another instance', () => {
       }));
   }
 
+  it('has them in int8, of rows that travel as they are whatever kv_wire says, and that others may begin with', async () => {
+    const int8 = ['engine.kv_dtype=int8', 'cluster.kv_wire=bf16'];
+    const engines = [
+      { numRanks: 2, ...set(8, ...int8) },
+      { numRanks: 1, ...set(4, ...int8) },
+    ] as const;
+    for (const model of ['tiny-qwen3-moe', 'tiny-deepseek-v3']) {
+      await TwoEngines.use(tinyModel(model), engines, async (two) => {
+        for (const pauseAfter of [1, 5]) {
+          const request = requestOf(1, NUM_NEW);
+          const { tokenIds } = await two.move(request, { pauseAfter });
+          expect(tokenIds).to.deep.equal(await two.alone(request));
+        }
+        const { numArrived, numArrivedTokens, arrivals } = two.to.engine.stats();
+        const { numLayers, rowBytes } = two.to.engine.kvIdentity.shape!;
+        expect(numArrived).to.equal(2);
+        expect(arrivals.pulledBytes).to.equal(numLayers * rowBytes * numArrivedTokens);
+        const before = two.to.engine.stats().numSharedTokens;
+        await two.back.alone(requestOf(1, 1));
+        expect(two.to.engine.stats().numSharedTokens - before).to.equal(4);
+      });
+    }
+  });
+
+  it('is computed anew where keys and values are kept as something else', async () => {
+    const engines = [
+      { numRanks: 1, ...set(4) },
+      { numRanks: 1, ...set(4, 'engine.kv_dtype=bf16') },
+    ] as const;
+    await TwoEngines.use(tinyModel('tiny-qwen3-moe'), engines, async (two) => {
+      const { tokenIds, numResumed, end } = await two.move(GREEDY, { pauseAfter: 3 });
+      expect({ numResumed, end, numTokens: tokenIds.length }).to.deep.equal({
+        numResumed: 3,
+        end: 'moved',
+        numTokens: NUM_NEW,
+      });
+      const { numArrived, arrivals } = two.to.engine.stats();
+      expect({ numArrived, numRecomputed: arrivals.numRecomputed }).to.deep.equal({ numArrived: 0, numRecomputed: 1 });
+    });
+  });
+
   it('takes what the other one lacks, and no more', async () => {
     const engines = [
       { numRanks: 1, ...set(4) },

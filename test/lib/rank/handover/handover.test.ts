@@ -13,6 +13,8 @@ import { largestDifference } from '../../../refs/random.js';
 const TOKENS = [5, 17, 3, 40, 8, 21, 9, 33, 2, 11, 30, 6, 25, 14, 38, 1, 19, 27, 4, 12];
 const KERNELS = { residence: { compute: 'kernels' } } as const;
 const TENSORS = { residence: { compute: 'tensors' } } as const;
+const INT8 = { residence: { compute: 'kernels', kv: 'int8' } } as const;
+const BF16 = { residence: { compute: 'kernels', kv: 'bf16' } } as const;
 const MLA = tinyModel('tiny-deepseek-v3');
 const GQA = tinyModel('tiny-qwen3-moe');
 
@@ -58,6 +60,9 @@ describe('sequences that go on in another instance', () => {
     ],
     ['MLA, from one memory to two', MLA, KERNELS, { ...KERNELS, numMemories: 2 }, 0],
     ['GQA, from two ranks to one', GQA, { ...KERNELS, numRanks: 2 }, KERNELS, 0],
+    ['MLA, in int8', MLA, { ...INT8, blockSize: 4 }, { ...INT8, blockSize: 16, numMemories: 2 }, 0],
+    ['GQA, in int8', GQA, { ...INT8, blockSize: 16 }, { ...INT8, blockSize: 5 }, 0],
+    ['GQA, in bf16', GQA, { ...BF16, blockSize: 5 }, { ...BF16, blockSize: 16 }, 0],
     ['MLA, from kernels to tensors', MLA, { ...KERNELS, mla: 'absorbed' }, { ...TENSORS, mla: 'absorbed' }, 1e-4],
     ['GQA, from tensors to kernels', GQA, { ...TENSORS, blockSize: 4 }, KERNELS, 1e-4],
   ];
@@ -190,6 +195,11 @@ describe('sequences that go on in another instance', () => {
       .to.match(/^INVALID_ARGUMENT: /)
       .and.contain(`${source.shape.rowBytes}`);
     expect(message).to.contain(`${other.shape.rowBytes}`);
+    const rounded = await start(MLA, INT8);
+    rounded.pull(source, 0, 4);
+    expect(remoteMessage((await rounded.report()).error!))
+      .to.match(/^INVALID_ARGUMENT: .* bytes of int8 .*engine.kv_dtype$/)
+      .and.contain(`${source.shape.rowBytes} of f32`);
     for (const lease of [{ token: '3'.repeat(64) }, { id: '3'.repeat(32) }]) {
       other.pull(source, 0, 4, lease);
       expect((await other.report()).error!.code).to.equal('AUTH_FAILED');
