@@ -15,8 +15,18 @@ interface HeadRef {
   readonly sink?: number;
 }
 
+/** What a cache gives back of each token: its lanes' rows, one behind the other (cache_layout.ts). */
+export type CachedRef = readonly Row[];
+
 /** Keys that each token attends to by an indexer, ascending. */
-export function chosenRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec, rope: RopeSpec, eps: number): Row[] {
+export function chosenRef(
+  x: readonly Row[],
+  weights: WeightsRef,
+  spec: MlaSpec,
+  rope: RopeSpec,
+  eps: number,
+  cached?: CachedRef,
+): Row[] {
   const { numHeads, headDim, topk, layout } = spec.indexer!;
   const rotated = (row: Row, position: number): Row => [
     ...rotateRef(row.slice(0, rope.dim), position, { ...rope, layout }),
@@ -30,7 +40,9 @@ export function chosenRef(x: readonly Row[], weights: WeightsRef, spec: MlaSpec,
     );
     return {
       queries: range(numHeads).map((head) => rotated(queries.slice(head * headDim, (head + 1) * headDim), position)),
-      key: rotated(layerNormRef(norm, bias, linearRef(weights['indexer.wk']!, row), 1e-6), position),
+      key:
+        cached?.[position]!.slice(-headDim) ??
+        rotated(layerNormRef(norm, bias, linearRef(weights['indexer.wk']!, row), 1e-6), position),
       weights: linearRef(weights['indexer.weights_proj']!, row),
     };
   });
@@ -54,6 +66,7 @@ export function mlaRef(
   rope: RopeSpec,
   eps: number,
   chosen: readonly Row[] | null = null,
+  cached?: CachedRef,
 ): Row[] {
   const { numHeads, qLoraRank, kvLoraRank, qkNopeHeadDim: nope, qkRopeHeadDim, vHeadDim } = spec;
   const tokens = x.map((row, position) => {
@@ -62,8 +75,10 @@ export function mlaRef(
         ? linearRef(weights.q_proj!, row)
         : linearRef(weights.q_b_proj!, normRef(weights.q_a_layernorm!, linearRef(weights.q_a_proj!, row), eps));
     const compressed = linearRef(weights.kv_a_proj_with_mqa!, row);
-    const latent = normRef(weights.kv_a_layernorm!, compressed.slice(0, kvLoraRank), eps);
-    const keyRope = rotateRef(compressed.slice(kvLoraRank), position, rope);
+    const own = cached?.[position];
+    const latent = own?.slice(0, kvLoraRank) ?? normRef(weights.kv_a_layernorm!, compressed.slice(0, kvLoraRank), eps);
+    const keyRope =
+      own?.slice(kvLoraRank, kvLoraRank + qkRopeHeadDim) ?? rotateRef(compressed.slice(kvLoraRank), position, rope);
     const expanded = linearRef(weights.kv_b_proj!, latent);
     return { queries, keyRope, expanded, position };
   });
@@ -89,6 +104,7 @@ export function gqaRef(
   rope: RopeSpec,
   eps: number,
   window: number | null = null,
+  cached?: CachedRef,
 ): Row[] {
   const { numHeads, numKvHeads, headDim, qkNorm, clip, hasOutputGate } = spec;
   const ofHead = (row: Row, head: number): Row => row.slice(head * headDim, (head + 1) * headDim);
@@ -111,8 +127,9 @@ export function gqaRef(
     const kvHead = Math.floor(head / (numHeads / numKvHeads));
     return {
       queries: q.map((row, position) => rotated(ofHead(row, head), 'q_norm', position)),
-      keys: k.map((row, position) => rotated(ofHead(row, kvHead), 'k_norm', position)),
-      values: v.map((row) => clamped(ofHead(row, kvHead))),
+      keys:
+        cached?.map((row) => ofHead(row, 2 * kvHead)) ?? k.map((row, t) => rotated(ofHead(row, kvHead), 'k_norm', t)),
+      values: cached?.map((row) => ofHead(row, 2 * kvHead + 1)) ?? v.map((row) => clamped(ofHead(row, kvHead))),
       ...(spec.hasSinks && { sink: weights.sinks![head]! }),
     };
   });

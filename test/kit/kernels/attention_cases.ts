@@ -10,7 +10,7 @@ import {
   type RopeSpec,
   windowOf,
 } from '../../../lib/model/spec/spec.js';
-import { chosenRef, gqaRef, mlaRef, type WeightsRef } from '../../refs/attention_ref.js';
+import { chosenRef, gqaRef, mlaRef, type CachedRef, type WeightsRef } from '../../refs/attention_ref.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 
 export const HIDDEN = 40;
@@ -277,12 +277,15 @@ export async function runSchedule(
   return outputs;
 }
 
-/** Output [L·H] of a sequence, in float64. */
-export function reference({ x }: Sequence, weights: WeightsRef, { attention, rope, layers }: ModelSpec): number[] {
+/** Output [L·H] of a sequence, in float64. `cached`: what the cache gives back; default: what was put into it. */
+export function reference(
+  { x }: Sequence,
+  weights: WeightsRef,
+  { attention, rope, layers }: ModelSpec,
+  cached?: CachedRef,
+): number[] {
   const rows = Array.from({ length: x.length / HIDDEN }, (_, t) => [...x.subarray(t * HIDDEN, (t + 1) * HIDDEN)]);
-  const y =
-    attention.kind === 'mla'
-      ? mlaRef(rows, weights, attention, rope, EPS, attention.indexer && chosenRef(rows, weights, attention, rope, EPS))
-      : gqaRef(rows, weights, attention, rope, EPS, windowOf(layers[0]!));
-  return y.flat();
+  if (attention.kind === 'gqa') return gqaRef(rows, weights, attention, rope, EPS, windowOf(layers[0]!), cached).flat();
+  const chosen = attention.indexer && chosenRef(rows, weights, attention, rope, EPS, cached);
+  return mlaRef(rows, weights, attention, rope, EPS, chosen, cached).flat();
 }

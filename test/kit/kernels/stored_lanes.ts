@@ -24,6 +24,10 @@ export interface StoredRows {
 /** Floats of a key, each part padded. */
 export const keyWidth = ({ firstDim, restDim }: StoredRows): number => roundUp4(firstDim) + roundUp4(restDim);
 
+/** Whether a channel of a key is behind those of its part. */
+export const isPadding = ({ firstDim, restDim }: StoredRows, channel: number): boolean =>
+  (channel >= firstDim && channel < roundUp4(firstDim)) || channel >= roundUp4(firstDim) + restDim;
+
 /** Random rows [first | rest], one per key. */
 export function randomRows({ firstDim, restDim, seed }: StoredRows, numKeys: number): Float32Array[] {
   const random = randomFrom(seed);
