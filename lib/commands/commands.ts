@@ -132,6 +132,14 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'kv <action>',
+    describe: 'Keys and values that are kept: what lies where, how often it was found; or have it forgotten.',
+    load: async () => {
+      const [{ kv }, { kvOptions }] = await Promise.all([import('./kv/kv.js'), import('./kv/kv_options.js')]);
+      return loaded((yargs) => kvOptions(yargs), kv);
+    },
+  },
+  {
     name: 'pull <name>',
     describe: "Fetch a model by name, ORG/NAME, into the cache of the hub's tools: --model ORG/NAME then finds it.",
     load: async () => {

@@ -3,6 +3,7 @@ import { clusterPart } from './cluster/cluster_part.js';
 import { elasticPart } from './elastic/elastic_part.js';
 import { expertsPart } from './experts/experts_part.js';
 import { healthPart } from './health.js';
+import { kvPart } from './kv_part.js';
 import { livePart } from './live/live_part.js';
 import { openApiPart } from './open_api.js';
 import { chatPart } from './openai/chat_completions.js';
@@ -13,7 +14,7 @@ import { modelsPart } from './openai/models.js';
 import { responsesPart } from './openai/responses.js';
 import { tokenizePart } from './openai/tokenize.js';
 import { tokenizerInfoPart } from './openai/tokenizer_info.js';
-import { prefixCachePart } from './prefix_cache.js';
+
 import { telemetryPart } from './telemetry_part.js';
 
 /** A new part gets its line here. */
@@ -28,7 +29,7 @@ export const PARTS: readonly OpenAiPart[] = [
   keptRequestsPart,
   tokenizePart,
   tokenizerInfoPart,
-  prefixCachePart,
+  kvPart,
   expertsPart,
   elasticPart,
   clusterPart,
