@@ -85,7 +85,13 @@ export interface FetchOrder {
   readonly place: Address;
   /** The place of the first of them in the lease's list. */
   readonly first: number;
-  readonly blocks: readonly KeyedBlock[];
+  readonly blocks: readonly FetchedBlock[];
+}
+
+/** A block that is to come. */
+export interface FetchedBlock extends KeyedBlock {
+  /** With the state behind its last token: one that comes without it isn't the block. Default false: a state isn't taken, also where one comes. */
+  readonly hasState?: boolean;
 }
 
 /** What came of a {@link PullOrder} or a {@link FetchOrder}: all of it, or why not. */

@@ -1,4 +1,5 @@
 /** Blocks that another rank lends, on their way into this one's cache. Why: docs/decisions/kv_store.md#blocks-not-rows */
+import { CommError } from '../../../comm/base/errors.js';
 import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { BlockBytes } from '../../model/spec/cache_layout.js';
@@ -34,7 +35,9 @@ export async function fetchBlocks(
     await freed;
     for (let next = await stream.next(); next !== null; next = await stream.next()) {
       if (signal.aborted) return;
-      cache.write(blocks[next.at - first]!.block, next.bytes);
+      const { block, hasState = false } = blocks[next.at - first]!;
+      if (hasState && next.bytes.byteLength === blockBytes.rows) throw withoutState(next.at);
+      cache.write(block, hasState ? next.bytes : next.bytes.subarray(0, blockBytes.rows));
       got.numBlocks++;
       got.payloadBytes += next.bytes.byteLength;
     }
@@ -43,3 +46,6 @@ export async function fetchBlocks(
     stream.close();
   }
 }
+
+const withoutState = (at: number): CommError =>
+  new CommError('CLOSED', `block ${at} of the lease doesn't keep its state any more; compute it`, { phase: 'kv' });

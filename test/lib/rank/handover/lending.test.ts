@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
+import { fetchBlocks } from '../../../../lib/rank/handover/fetching.js';
 import { Instance, LEASE } from '../../../kit/engine/handing_over.js';
 import type { LocalJobOptions } from '../../../kit/engine/local_job.js';
 import { MemoryKvSpace } from '../../../kit/comm/memory_kv.js';
@@ -202,6 +203,30 @@ describe('blocks that one rank lends another', () => {
       expect(target.unread).to.deep.equal([]);
     });
   }
+
+  it('bring the state that is asked for, and no other; without it they are none', async () => {
+    const blockBytes = { rows: 4, state: 2 };
+    const written: [number, number][] = [];
+    const cache = { write: (block: number, bytes: Uint8Array) => void written.push([block, bytes.byteLength]) };
+    /** Blocks come with so many bytes each. */
+    const fetch = async (...lengths: number[]): Promise<number> => {
+      const blocks = lengths.map((_, i) => ({ block: i, key: `k${i}`, hasState: i === 1 }));
+      const coming = lengths.map((length, i) => ({ at: 3 + i, key: `k${i}`, bytes: new Uint8Array(length) }));
+      const stream = { next: () => Promise.resolve(coming.shift() ?? null), close: () => undefined };
+      const network = { dialBlocks: () => Promise.resolve(stream) };
+      const got = { payloadBytes: 0, numBlocks: 0 };
+      const { signal } = new AbortController();
+      const order = { pull: 0, lease: LEASE, place: { host: 'x', port: 1 }, first: 3, blocks };
+      const parts = { cache, blockBytes, network };
+      const fetching = fetchBlocks(order, parts, { freed: Promise.resolve(), signal, got });
+      await fetching.catch((error: unknown) => expect(error).to.have.property('code', 'CLOSED'));
+      return got.numBlocks;
+    };
+    expect(await fetch(4, 6, 4)).to.equal(3);
+    expect(await fetch(6, 6)).to.equal(2);
+    expect(await fetch(4, 4, 4)).to.equal(1);
+    expect(written.map(([, length]) => length)).to.deep.equal([4, 6, 4, 4, 6, 4]);
+  });
 
   it('end with the rank that lends them, and are read by nobody whose head is gone', async () => {
     const { source, target } = await pair();
