@@ -12,6 +12,8 @@ import { WsKvNetwork } from '../../comm/kv/ws_kv.js';
 import type { Transformer } from '../model/transformer.js';
 import { blockBytesOf } from '../model/spec/cache_layout.js';
 import { kvShapeOf, type PullReport } from '../protocol/handover.js';
+import { openStore } from './store/open_store.js';
+import type { RankStore } from './store/rank_store.js';
 import { expertSizesOf } from '../model/spec/spec.js';
 import { CheckpointExperts } from '../model/weights/weight_reader.js';
 import { wireNamed } from '../plugins/codecs.js';
@@ -106,6 +108,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
   const how = { ioThread, threadSeat: options.threadSeat, timeoutMs: MAX_WAIT_MS };
   const mesh = await joined.ready(fingerprint, { ...limits, ...how });
   let handover: Handover | null = null;
+  let store: RankStore | null = null;
   try {
     const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank: placement.slotsPerRank };
     const traced = meters.timeline && { onSpan: meters.timeline.onSpan };
@@ -118,22 +121,21 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, tools);
     const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: loaded.report.residence.experts });
     const model = loaded.model({ ep, replicas });
-    handover = await openHandover(joined, model, options);
+    store = await openStoreOf(joined, model);
+    handover = await openHandover(joined, model, store, options);
     const rows = handover?.watch ?? null;
     const steps = { model, placement, ep, mesh, timeoutMs, disk, room, countGather, rows };
     const executor = new RankExecutor({ ...steps, ...meters });
     executor.enterEpoch(firstEpoch(joined));
     const report = { ...loaded.report, kvDoor: handover?.place ?? null };
     tell(joined, { kind: 'loaded', report });
-    const outcome = await serveHead(
-      { joined, mesh, executor, handover, store: null, crew: loaded.crew, report },
-      options,
-    );
-    await handover?.close(); // before the cache is gone
+    const { crew } = loaded;
+    const outcome = await serveHead({ joined, mesh, executor, handover, store, crew, report }, options);
+    await Promise.all([handover?.close(), store?.close()]); // before the cache is gone
     if (outcome.kind !== 'failed') executor.dispose();
     return outcome;
   } finally {
-    await handover?.close();
+    await Promise.all([handover?.close(), store?.close()]);
     await mesh.close();
   }
 }
@@ -142,6 +144,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
 async function openHandover(
   joined: JoinedRank,
   { cache, spec }: Transformer,
+  store: RankStore | null,
   { tls, onRefused, kvReach = joined.reach }: RankOptions,
 ): Promise<Handover | null> {
   const { kvPort, timeoutMs, blockSize, residence } = jobOf(joined);
@@ -155,8 +158,22 @@ async function openHandover(
     if (joined.link.isOpen) tell(joined, { kind: 'pulled', ...report });
   };
   const blockBytes = blockBytesOf(spec, dtype, blockSize);
-  const readTier = (): Promise<null> => Promise.resolve(null);
+  const readTier = async (key: string): Promise<Uint8Array | null> => (await store?.read(key))?.bytes ?? null;
   return Handover.open({ cache, shape, blockBytes, readTier, network, tell: tellPulled });
+}
+
+/** Where the job wants it: tiers for blocks that the cache has no room for. */
+async function openStoreOf(joined: JoinedRank, { cache }: Transformer): Promise<RankStore | null> {
+  const { kvStore } = jobOf(joined);
+  if (kvStore === null) return null;
+  const toHead = (message: RankToHead): void => {
+    if (joined.link.isOpen) tell(joined, message);
+  };
+  return openStore(kvStore, joined.rank, {
+    cache,
+    onLifted: (report) => toHead({ kind: 'lifted', ...report }),
+    onNews: (news) => toHead({ kind: 'store', ...news }),
+  });
 }
 
 /** Of a rank that joins later nobody knows yet: the head tells it whom it meets. */

@@ -161,8 +161,10 @@ class RankService {
   }
 
   private takePart(): void {
-    if (!this.isMember) this.endings.onStanding?.({ kind: 'member' });
+    if (this.isMember) return;
     this.isMember = true;
+    this.endings.onStanding?.({ kind: 'member' });
+    this.parts.store?.begin();
   }
 
   private tell(body: RankToHead): void {
@@ -185,6 +187,7 @@ class RankService {
 
   private headGone(): void {
     this.parts.handover?.reset();
+    this.parts.store?.reset();
     if (this.ending.signal.aborted) return;
     if (this.hasGrace) void this.findAnother().catch((error: unknown) => this.fail(error));
     else this.fail(headLost());
@@ -192,17 +195,19 @@ class RankService {
 
   /** @throws EngineError HEAD_LOST where nobody takes its place in time; why another head doesn't take this rank back */
   private async findAnother(): Promise<void> {
-    const { joined, executor, report } = this.parts;
+    const { joined, executor, store, report } = this.parts;
     const { headGraceMs, numKvBlocks, digest } = jobOf(joined);
     const untilMs = performance.now() + headGraceMs;
     await this.steps.pause();
     executor.forget([...Array(numKvBlocks).keys()]);
+    store?.reset(); // what steps kept meanwhile
     const said: ReturningRank = { digest, report, ...executor.standing };
     const signal = AbortSignal.any([this.endings.signal, this.ending.signal]);
     for (;;) {
       const timeoutMs = Math.max(1, untilMs - performance.now());
       try {
         await joined.comeBack(said, { timeoutMs, signal });
+        store?.begin();
         this.attend();
         return;
       } catch (error) {

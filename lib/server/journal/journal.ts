@@ -2,14 +2,15 @@
 import { constants, createReadStream } from 'node:fs';
 import { access, open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { hostname } from 'node:os';
 import { createInterface } from 'node:readline';
 import { causeText } from '../../../base/foreign_text.js';
+import { holderOf, PathLock, type OtherHolder } from '../../../base/path_lock.js';
 import { ConfigError } from '../../config/errors.js';
 import type { ApiError } from '../base/api_error.js';
 import { JournalDisk, openBeside, type FileInstead } from './journal_disk.js';
 import { deltasLine, endLine, headLine, isReadable, readLine, requestLine } from './journal_lines.js';
 import { JournalHistory } from './journal_history.js';
-import { heldText, holderOf, JournalLock, type OtherHolder } from './journal_lock.js';
 import type { Delta } from '../openai/requests/choice_deltas.js';
 import type { KeptRequest } from './kept_request.js';
 
@@ -32,7 +33,7 @@ export class Journal {
   private constructor(
     private readonly options: JournalOptions,
     private readonly disk: JournalDisk,
-    private readonly lock: JournalLock,
+    private readonly lock: PathLock,
     /** Of earlier heads, in the order in which they came; those that aren't over are to go on. */
     readonly found: readonly KeptRequest[],
   ) {}
@@ -100,10 +101,10 @@ export class Journal {
 }
 
 /** @throws ConfigError INVALID_VALUE */
-async function takeLock(file: string, warn: JournalOptions['warn']): Promise<JournalLock> {
+async function takeLock(file: string, warn: JournalOptions['warn']): Promise<PathLock> {
   try {
-    const lock = await JournalLock.take(file, () => warn(lockLost(file)));
-    if (lock instanceof JournalLock) return lock;
+    const lock = await PathLock.take(file, () => warn(lockLost(file)));
+    if (lock instanceof PathLock) return lock;
     throw held(file, lock);
   } catch (cause) {
     throw unwritable(file, cause);
@@ -185,6 +186,12 @@ function unusable(file: string, why: string, cause?: unknown, instead = 'move th
 /** Two that write would lose what one of them wrote, and both go on with the same requests. */
 const held = (file: string, holder: OtherHolder): ConfigError =>
   unusable(file, heldText(holder), undefined, 'end that one');
+
+function heldText({ owner: { pid, host }, path }: OtherHolder): string {
+  if (pid === process.pid && host === hostname()) return 'another server of this process writes';
+  const who = `process ${pid} on ${host} writes`;
+  return host === hostname() ? who : `${who} (if it no longer runs there, delete ${path})`;
+}
 
 const unreadable = (file: string, cause: unknown): ConfigError =>
   unusable(file, `can't be read (${causeText(cause)})`, cause);

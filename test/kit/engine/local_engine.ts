@@ -16,6 +16,7 @@ import type { Loss } from '../../../lib/head/step_loop.js';
 import type { NewcomersParts } from '../../../lib/job/newcomers.js';
 import { withLossPolicy, type LossPolicy } from '../../../lib/config/loss_policy.js';
 import { openModel } from '../../../lib/head/opened_model.js';
+import { kvStorePlanOf } from '../../../lib/protocol/kv_store_plan.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { ExpertsEvent } from '../../../lib/head/rebalancing/experts_event.js';
@@ -119,6 +120,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     ...(options.later && { later: options.later }),
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
     blockSize: limits.blockSize,
+    kvStore: kvStorePlanOf(config, spec, model.fingerprint),
     faults: options.faults ?? [],
     joinTimeoutMs: options.joinTimeoutMs ?? 10_000,
     ...(options.latency !== undefined && { latency: options.latency }),

@@ -51,7 +51,7 @@ export interface LocalJobOptions {
   /** Of the longest sequence. Default: what the model can. */
   readonly maxTokens?: number;
   /** What is told which keys and values a rank's steps write. Default: nobody. */
-  readonly rows?: (model: Transformer, rank: number) => Promise<RowsWatch>;
+  readonly rows?: (model: Transformer, rank: number) => Promise<RowsWatch | null>;
   /** Instead: where each part lies, in memories that are large. */
   readonly spread?: Spread;
 }

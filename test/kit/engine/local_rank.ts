@@ -7,6 +7,7 @@ import type { RankExit } from '../../../lib/job/rank_process.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { RankSteps } from '../../../lib/rank/rank_steps.js';
 import type { Handover } from '../../../lib/rank/handover/handover.js';
+import type { RankStore } from '../../../lib/rank/store/rank_store.js';
 import type { HandoverOrder, PullReport } from '../../../lib/protocol/handover.js';
 import type { MemoryKv } from '../comm/memory_kv.js';
 import type { HeadToRank, RankToHead, StepOrder } from '../../../lib/protocol/step_plan.js';
@@ -47,6 +48,10 @@ export interface LocalRankParts {
   readonly link: MemoryLink;
   /** Null: no sequence goes on in another instance. */
   readonly handover: { readonly own: Handover; readonly network: MemoryKv } | null;
+  /** Null: it has no tiers. */
+  readonly store: RankStore | null;
+  /** It is no member before its first epoch. */
+  readonly isNewcomer: boolean;
   readonly faults: readonly Fault[];
   readonly onPeerLoss: LossPolicy;
   readonly timeoutMs: number;
@@ -62,6 +67,7 @@ export class LocalRank {
   /** Frames by phase, and messages by kind. */
   private readonly counts = new Map<string, number>();
   private isSilent = false;
+  private isMember: boolean;
 
   constructor(
     private readonly rank: number,
@@ -74,7 +80,7 @@ export class LocalRank {
     this.steps = new RankSteps({
       rank,
       executor,
-      store: null,
+      store: parts.store,
       onPeerLoss,
       tell: (body) => this.tell(body),
       onFailed: (error) => {
@@ -83,6 +89,8 @@ export class LocalRank {
         this.fail('killed');
       },
     });
+    this.isMember = !parts.isNewcomer;
+    if (this.isMember) parts.store?.begin();
     const admissions = new Admissions({ link, mesh: this.mesh, timeoutMs: parts.timeoutMs });
     const isDeaf = (): boolean => this.isSilent;
     link.onMessage((message) => {
@@ -164,6 +172,7 @@ export class LocalRank {
   private endHandover(): void {
     this.parts.handover?.network.cut();
     void this.parts.handover?.own.close();
+    void this.parts.store?.close();
   }
 
   /** Rows of a lease leave, or rows of a pull are about to be taken. */
@@ -177,6 +186,11 @@ export class LocalRank {
     if (!isDeaf()) this.parts.handover?.own.obey(order, this.steps.freed);
   }
 
+  /** Of its tiers, while its process lives. */
+  tellStore(body: Extract<RankToHead, { readonly kind: 'lifted' | 'store' }>): void {
+    this.tell(body);
+  }
+
   /** What came of a pull. */
   tellPulled(report: PullReport): void {
     this.tell({ kind: 'pulled', ...report });
@@ -186,7 +200,14 @@ export class LocalRank {
     const isDeaf = (): boolean => this.isSilent;
     if (isDeaf()) return;
     if (body.kind === 'epoch') this.reach({ kind: 'epoch', epoch: body.epoch });
-    if (!isDeaf()) this.steps.take(body);
+    if (isDeaf()) return;
+    if (body.kind === 'epoch') this.takePart();
+    this.steps.take(body);
+  }
+
+  private takePart(): void {
+    if (!this.isMember) this.parts.store?.begin();
+    this.isMember = true;
   }
 
   private tell(body: RankToHead): void {

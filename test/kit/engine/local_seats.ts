@@ -12,6 +12,9 @@ import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import type { LoadReport } from '../../../lib/protocol/step_plan.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
+import { openStore } from '../../../lib/rank/store/open_store.js';
+import type { RankStore } from '../../../lib/rank/store/rank_store.js';
+import type { KvStorePlan } from '../../../lib/protocol/kv_store_plan.js';
 import { Handover } from '../../../lib/rank/handover/handover.js';
 import { blockBytesOf } from '../../../lib/model/spec/cache_layout.js';
 import { kvShapeOf, type PullReport } from '../../../lib/protocol/handover.js';
@@ -41,6 +44,8 @@ export interface LocalSeatsOptions extends Omit<LoadRanksOptions, 'meshes' | 'ti
   readonly latency?: Latency;
   /** Where ranks of several engines read each other's keys and values. Default: nowhere. */
   readonly kv?: MemoryKvSpace;
+  /** Tiers of each rank. Default null: none. */
+  readonly kvStore?: KvStorePlan | null;
 }
 
 /** Who sits somewhere now, or did. */
@@ -49,6 +54,7 @@ interface Seated {
   readonly model: Transformer;
   readonly mesh: Mesh;
   readonly handover: SeatedHandover | null;
+  readonly store: RankStore | null;
   close(): Promise<void>;
 }
 
@@ -64,6 +70,7 @@ export class LocalSeats {
   readonly models: Transformer[] = [];
   readonly meshes: FaultyMesh[] = [];
   private readonly handovers: (SeatedHandover | null)[] = [];
+  private readonly stores: (RankStore | null)[] = [];
   readonly ranks: LocalRank[] = [];
   /** The head's ends, of the first ranks. */
   readonly links: MemoryLink[] = [];
@@ -145,6 +152,7 @@ export class LocalSeats {
     await Promise.all(this.coming);
     await Promise.all(this.ranks.map((rank) => rank.abandon()));
     await Promise.all(this.all.map(({ handover }) => handover?.own.close() ?? Promise.resolve()));
+    await Promise.all(this.all.map(({ store }) => store?.close() ?? Promise.resolve()));
     for (const { executor } of this.all) executor.dispose();
     await Promise.all(this.all.map((each) => each.close()));
     await Promise.all(this.all.map(({ mesh }) => mesh.close()));
@@ -170,7 +178,7 @@ export class LocalSeats {
     link.send({ type: 'meshed' });
     if (spoil === 'dies linking') return gone(link);
     if (spoil === 'silent linking') return link.closed.then(() => null);
-    this.sit(rank, link, []);
+    this.sit(rank, link, [], true);
     if (spoil === 'stopped linked') return link.closed.then(() => null);
     link.send({ type: 'job', body: { kind: 'loaded', report: this.reportOf(rank) } });
     return this.ranks[rank]!;
@@ -186,25 +194,49 @@ export class LocalSeats {
     const isFirst = rank < members.length;
     const own = isFirst ? placement : withoutRanks(placement, [rank]);
     let handover: SeatedHandover | null = null;
-    const rows = async (model: Transformer): Promise<RowsWatch> => {
-      handover = await this.openHandover(rank, mesh, model);
-      return handover.own.watch;
+    let store: RankStore | null = null;
+    const rows = async (model: Transformer): Promise<RowsWatch | null> => {
+      store = await this.openStore(rank, mesh, model);
+      handover = await this.openHandover(rank, mesh, model, store);
+      return handover?.own.watch ?? null;
     };
-    const watch = this.options.kv === undefined ? {} : { rows };
+    const watch = { rows };
     const load = { ...options, ...watch, placement: own, meshes: [mesh] };
     const { executors, models, close } = await loadRanks(modelDir, load);
     const [executor, model] = [executors[0]!, models[0]!];
     executor.enterEpoch({ epoch: 0, members });
-    this.all.push({ executor, model, mesh, handover, close });
+    this.all.push({ executor, model, mesh, handover, store, close });
     this.handovers[rank] = handover;
+    this.stores[rank] = store;
     this.executors[rank] = executor;
     this.models[rank] = model;
     this.meshes[rank] = mesh;
   }
 
-  private async openHandover(rank: number, mesh: Mesh, { cache, spec }: Transformer): Promise<SeatedHandover> {
-    const who = (): LocalRank | null => (this.meshes[rank] === mesh ? (this.ranks[rank] ?? null) : null);
-    const network = this.options.kv!.node({
+  /** Who sits there with this mesh. */
+  private at(rank: number, mesh: Mesh): LocalRank | null {
+    return this.meshes[rank] === mesh ? (this.ranks[rank] ?? null) : null;
+  }
+
+  private async openStore(rank: number, mesh: Mesh, { cache }: Transformer): Promise<RankStore | null> {
+    const { kvStore = null } = this.options;
+    if (kvStore === null) return null;
+    return openStore(kvStore, rank, {
+      cache,
+      onLifted: (report) => this.at(rank, mesh)?.tellStore({ kind: 'lifted', ...report }),
+      onNews: (news) => this.at(rank, mesh)?.tellStore({ kind: 'store', ...news }),
+    });
+  }
+
+  private async openHandover(
+    rank: number,
+    mesh: Mesh,
+    { cache, spec }: Transformer,
+    store: RankStore | null,
+  ): Promise<SeatedHandover | null> {
+    if (this.options.kv === undefined) return null;
+    const who = (): LocalRank | null => this.at(rank, mesh);
+    const network = this.options.kv.node({
       onSend: () => who()?.reachRows('kv_sent'),
       onArrival: () => who()?.reachRows('kv_arrived'),
       timeoutMs: this.options.timeoutMs,
@@ -212,17 +244,29 @@ export class LocalSeats {
     const { kv: dtype = 'f32' } = this.options.residence ?? {};
     const shape = kvShapeOf(spec, dtype);
     const blockBytes = blockBytesOf(spec, dtype, cache.blockSize);
-    const readTier = (): Promise<null> => Promise.resolve(null);
+    const readTier = async (key: string): Promise<Uint8Array | null> => (await store?.read(key))?.bytes ?? null;
     const tell = (report: PullReport): void => who()?.tellPulled(report);
     const own = await Handover.open({ cache, shape, blockBytes, readTier, network, tell });
     return { own, network };
   }
 
-  private sit(rank: number, link: MemoryLink, all: readonly Fault[]): void {
+  private sit(rank: number, link: MemoryLink, all: readonly Fault[], isNewcomer = false): void {
     const { onPeerLoss, timeoutMs } = this.options;
     const faults = all.filter((fault) => fault.rank === rank);
-    const own = { executor: this.executors[rank]!, handover: this.handovers[rank] ?? null };
-    this.ranks[rank] = new LocalRank(rank, { ...own, meshes: this.meshes, link, faults, onPeerLoss, timeoutMs });
+    const own = {
+      executor: this.executors[rank]!,
+      handover: this.handovers[rank] ?? null,
+      store: this.stores[rank] ?? null,
+    };
+    this.ranks[rank] = new LocalRank(rank, {
+      ...own,
+      isNewcomer,
+      meshes: this.meshes,
+      link,
+      faults,
+      onPeerLoss,
+      timeoutMs,
+    });
   }
 }
 

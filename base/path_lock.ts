@@ -1,13 +1,12 @@
 /**
- * Which process has a journal: a file beside it, JOURNAL.PID-START-HOST.lock. Each process makes its own and only then looks for others, so that of two at once
+ * Which process has a file or folder: a file beside it, PATH.PID-START-HOST.lock. Each process makes its own and only then looks for others, so that of two at once
  * at most one goes on, and one that died holds nobody up. Why: docs/decisions/elastic.md#one-head-has-a-journal
  */
 import { readdir, rm, stat, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from '../../../base/process_owner.js';
+import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from './process_owner.js';
 
-/** Somebody else has the journal. */
+/** Somebody else has the path. */
 export interface OtherHolder {
   readonly owner: Owner;
   /** Of its lock. */
@@ -20,8 +19,8 @@ const SIGN_EVERY_MS = 5000;
 /** What another machine's process hasn't touched for so long it left behind: so do containers that are started again under other names. */
 const ABANDONED_MS = 20_000;
 
-/** One process's hold on a journal. */
-export class JournalLock {
+/** One process's hold on a path. */
+export class PathLock {
   private readonly signs: NodeJS.Timeout;
 
   private constructor(
@@ -33,18 +32,18 @@ export class JournalLock {
   }
 
   /**
-   * Holds `journal`, or returns who does. Locks of processes that are no more are removed.
+   * Holds what is or will be at `held`, in a folder that is there, or returns who does. Locks of processes that are no more are removed.
    *
-   * @param onLost somebody removed the lock: others may write the journal from now on
+   * @param onLost somebody removed the lock: others may have it from now on
    * @throws what the file system throws
    */
-  static async take(journal: string, onLost: () => void): Promise<JournalLock | OtherHolder> {
+  static async take(held: string, onLost: () => void): Promise<PathLock | OtherHolder> {
     const owner = await thisOwner();
-    const path = `${journal}.${ownerText(owner)}${LOCK}`;
-    if (!(await isMade(path))) return { owner, path }; // another server of this process
+    const path = `${held}.${ownerText(owner)}${LOCK}`;
+    if (!(await isMade(path))) return { owner, path }; // of this process
     try {
-      const other = await holderOf(journal, path);
-      if (other === null) return new JournalLock(path, owner, onLost);
+      const other = await holderOf(held, path);
+      if (other === null) return new PathLock(path, owner, onLost);
       await rm(path, { force: true });
       return other;
     } catch (error) {
@@ -70,25 +69,18 @@ export class JournalLock {
 
 const LOCK = '.lock';
 
-/** Who has a journal; null: nobody. `own`: a lock that is passed over. @throws what the file system throws */
-export async function holderOf(journal: string, own?: string): Promise<OtherHolder | null> {
-  const begin = `${basename(journal)}.`;
-  for (const name of await readdir(dirname(journal))) {
+/** Who has a path; null: nobody. `own`: a lock that is passed over. @throws what the file system throws */
+export async function holderOf(held: string, own?: string): Promise<OtherHolder | null> {
+  const begin = `${basename(held)}.`;
+  for (const name of await readdir(dirname(held))) {
     if (!name.startsWith(begin) || !name.endsWith(LOCK)) continue;
     const owner = ownerOf(name.slice(begin.length, -LOCK.length));
-    const path = join(dirname(journal), name);
+    const path = join(dirname(held), name);
     if (owner === null || path === own) continue;
     if (await isHeld(owner, path)) return { owner, path };
     await rm(path, { force: true });
   }
   return null;
-}
-
-/** Says who has it, and what to do. */
-export function heldText({ owner: { pid, host }, path }: OtherHolder): string {
-  if (pid === process.pid && host === hostname()) return 'another server of this process writes';
-  const who = `process ${pid} on ${host} writes`;
-  return host === hostname() ? who : `${who} (if it no longer runs there, delete ${path})`;
 }
 
 /** False: it was there. */

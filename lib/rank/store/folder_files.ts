@@ -1,0 +1,118 @@
+/** Blocks as files of a folder: FOLDER/xx/KEY.kv, xx the first two of the key's hexadecimal digits. Why: docs/decisions/kv_store.md#a-file-is-right-or-it-is-not-there */
+import { join } from 'node:path';
+import { BLOCK_FILE_HEADER_BYTES, type KvStorePlan } from '../../protocol/kv_store_plan.js';
+import { blockOfFile, headerOf, type StoredBlock } from './block_file.js';
+import type { BlockFiles, FoundFile } from './block_files.js';
+import type { DiskCalls } from './disk_calls.js';
+
+/** Where files are, and how long they may be. */
+export interface FolderFilesParts {
+  readonly folder: string;
+  readonly calls: DiskCalls;
+  readonly sizes: Pick<KvStorePlan, 'rowBytes' | 'stateBytes'>;
+  /** Others may have the folder. */
+  readonly release: () => Promise<void>;
+}
+
+/** A folder that nobody else writes. */
+export class FolderFiles implements BlockFiles {
+  /** Folders of files that are there. */
+  private readonly made = new Set<string>();
+  private readonly allowedBytes: readonly number[];
+
+  constructor(private readonly parts: FolderFilesParts) {
+    const { rowBytes, stateBytes } = parts.sizes;
+    this.allowedBytes = [...new Set([rowBytes, rowBytes + stateBytes])];
+  }
+
+  /** Looks at all names, sizes and times; reads nothing. */
+  async scan(): Promise<readonly FoundFile[]> {
+    const { folder, calls } = this.parts;
+    const found: (FoundFile & { readonly usedMs: number })[] = [];
+    for (const part of await calls.namesIn(folder)) {
+      if (!PART.test(part)) continue;
+      for (const name of await calls.namesIn(join(folder, part))) {
+        const file = await this.look(join(folder, part, name), FILE.exec(name)?.[1] ?? null, part);
+        if (file !== null) found.push(file);
+      }
+    }
+    return found.sort((a, b) => a.usedMs - b.usedMs).map(({ key, numBytes }) => ({ key, numBytes }));
+  }
+
+  /** Renamed when it is written: no file of this name was ever half. */
+  async write(key: string, block: StoredBlock): Promise<void> {
+    const { calls } = this.parts;
+    const path = this.pathOf(key);
+    await this.makeFolderOf(path);
+    try {
+      await calls.write(path + UNFINISHED, [headerOf(key, block), block.bytes]);
+      await calls.rename(path + UNFINISHED, path);
+    } catch (error) {
+      this.made.clear(); // somebody may have removed it
+      await calls.remove(path + UNFINISHED).catch(() => undefined); // the next scan does
+      throw error;
+    }
+  }
+
+  /** Whole, and checked. */
+  async read(key: string): Promise<StoredBlock | null> {
+    const { calls } = this.parts;
+    const path = this.pathOf(key);
+    const bytes = await calls.read(path, Math.max(...this.allowedBytes) + BLOCK_FILE_HEADER_BYTES).catch(() => null);
+    const block = bytes === null ? null : this.allowed(blockOfFile(bytes, key));
+    if (block === null) await this.remove(key);
+    else await calls.touch(path).catch(() => undefined); // older than it is, after the next start
+    return block;
+  }
+
+  /** What can't be removed is found again. */
+  async remove(key: string): Promise<void> {
+    await this.parts.calls.remove(this.pathOf(key)).catch(() => undefined);
+  }
+
+  /** Lets others have the folder. */
+  close(): Promise<void> {
+    return this.parts.release();
+  }
+
+  /** Null, and gone where it is of ours: no block. */
+  private async look(path: string, hex: string | null, part: string): Promise<LookedAt | null> {
+    const { calls } = this.parts;
+    if (hex === null) {
+      if (path.endsWith(UNFINISHED)) await calls.remove(path);
+      return null;
+    }
+    const { numBytes, usedMs } = await calls.sizeOf(path);
+    const own = numBytes - BLOCK_FILE_HEADER_BYTES;
+    if (this.allowedBytes.includes(own) && hex.startsWith(part)) {
+      return { key: Buffer.from(hex, 'hex').toString('latin1'), numBytes: own, usedMs };
+    }
+    await calls.remove(path);
+    return null;
+  }
+
+  private allowed(block: StoredBlock | null): StoredBlock | null {
+    return block !== null && this.allowedBytes.includes(block.bytes.byteLength) ? block : null;
+  }
+
+  private async makeFolderOf(path: string): Promise<void> {
+    const folder = join(path, '..');
+    if (this.made.has(folder)) return;
+    await this.parts.calls.makeFolder(folder);
+    this.made.add(folder);
+  }
+
+  private pathOf(key: string): string {
+    const hex = Buffer.from(key, 'latin1').toString('hex');
+    return join(this.parts.folder, hex.slice(0, 2), `${hex}.kv`);
+  }
+}
+
+interface LookedAt extends FoundFile {
+  readonly usedMs: number;
+}
+
+const PART = /^[0-9a-f]{2}$/;
+const FILE = /^([0-9a-f]{64})\.kv$/;
+/** Ends the name of a file that is being written. */
+const UNFINISHED = '.part';

@@ -1,0 +1,25 @@
+/** The store of a rank as its job wants it. */
+import { causeText } from '../../../base/foreign_text.js';
+import type { KvStorePlan } from '../../protocol/kv_store_plan.js';
+import type { BlockFiles } from './block_files.js';
+import { RankStore, type RankStoreParts } from './rank_store.js';
+import { openSeatFolder } from './seat_folder.js';
+
+/** A disk that can't be had is told of, and the rank goes on without. `seat`: of the rank. */
+export async function openStore(
+  plan: KvStorePlan,
+  seat: number,
+  parts: Pick<RankStoreParts, 'cache' | 'onLifted' | 'onNews'>,
+): Promise<RankStore> {
+  const { disk } = plan;
+  if (disk === null) return new RankStore({ ...parts, plan, files: null });
+  const without = (why: string): { readonly notice: string } => ({
+    notice: `rank ${seat} keeps no KV blocks in ${disk.path} (${why}): see to it, or give another path in engine.kv_tiers`,
+  });
+  const files = await openSeatFolder({ ...plan, disk }, seat).catch((error: unknown) => without(causeText(error)));
+  if (files === null)
+    return new RankStore({ ...parts, plan, files, ...without('other processes have all its folders') });
+  return 'notice' in files
+    ? new RankStore({ ...parts, plan, files: null, ...files })
+    : new RankStore({ ...parts, plan, files: files satisfies BlockFiles });
+}
