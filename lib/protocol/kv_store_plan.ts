@@ -48,8 +48,8 @@ export function kvStorePlanOf(
   const { ramBytes, disk } = kvTierSizes(config.engine.kv_tiers);
   if (ramBytes === null && disk === null) return null;
   const { rowBytes, stateBytes } = kvSizesOf(config, spec);
-  const { block_size: blockSize } = config.engine;
-  const means = JSON.stringify([VERSION, fingerprint, spec, blockSize, rowBytes, stateBytes]);
+  const { block_size: blockSize, kv_dtype: dtype } = config.engine;
+  const means = JSON.stringify([VERSION, fingerprint, spec, dtype, blockSize, rowBytes, stateBytes]);
   const files = fingerprint === null ? null : disk && { ...disk, identity: hash('sha256', means, 'hex') };
   return { ramBytes, disk: files, rowBytes, stateBytes };
 }
