@@ -30,7 +30,7 @@ export class FolderFiles implements BlockFiles {
     const { folder, calls } = this.parts;
     const found: (FoundFile & { readonly usedMs: number })[] = [];
     for (const part of await calls.namesIn(folder)) {
-      if (!PART.test(part)) continue;
+      if (!isPartFolder(part)) continue;
       for (const name of await calls.namesIn(join(folder, part))) {
         const file = await this.look(join(folder, part, name), FILE.exec(name)?.[1] ?? null, part);
         if (file !== null) found.push(file);
@@ -111,6 +111,12 @@ export class FolderFiles implements BlockFiles {
 interface LookedAt extends FoundFile {
   readonly usedMs: number;
 }
+
+/** Whether a name is one of the folders below a rank's. */
+export const isPartFolder = (name: string): boolean => PART.test(name);
+
+/** Whether a name is that of a block's file. */
+export const isBlockFile = (name: string): boolean => FILE.test(name);
 
 const PART = /^[0-9a-f]{2}$/;
 const FILE = /^([0-9a-f]{64})\.kv$/;

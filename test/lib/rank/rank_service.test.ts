@@ -9,6 +9,8 @@ import type { RankJob } from '../../../lib/protocol/rank_job.js';
 import type { ReturningRank } from '../../../lib/protocol/standing.js';
 import type { HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
 import type { HandoverOrder } from '../../../lib/protocol/handover.js';
+import type { StoreOrder } from '../../../lib/protocol/kv_store.js';
+import type { RankStore } from '../../../lib/rank/store/rank_store.js';
 import type { Handover } from '../../../lib/rank/handover/handover.js';
 import type { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import { serveHead, type RankOutcome, type StopHandler, type StopTeller } from '../../../lib/rank/rank_service.js';
@@ -52,6 +54,7 @@ class Scene {
   said: ReturningRank | undefined;
   readonly outcome: Promise<RankOutcome>;
   private terminate!: StopHandler;
+  readonly stored: string[] = [];
   private welcome!: (head: PlayedHead | CommError) => void;
   private readonly coming = new Promise<PlayedHead | CommError>((resolve) => (this.welcome = resolve));
 
@@ -75,12 +78,17 @@ class Scene {
       obey: ({ kind }: HandoverOrder) => this.handedOver.push(kind),
       reset: () => this.handedOver.push('reset'),
     };
+    const store = {
+      begin: () => this.stored.push('begin'),
+      obey: ({ kind }: StoreOrder) => this.stored.push(kind),
+      reset: () => this.stored.push('reset'),
+    };
     const parts = {
       ...{ joined: joined as unknown as JoinedRank, executor: executor as unknown as RankExecutor },
       ...{
         mesh: createLocalMeshes(1)[0]!,
         handover: handover as unknown as Handover,
-        store: null,
+        store: store as unknown as RankStore,
         crew: null,
         report: { pid: 1 } as LoadReport,
       },
@@ -126,6 +134,17 @@ describe('a rank and the heads that it serves', () => {
     await scene.first.killed();
     (await scene.comes()).say({ kind: 'handover', order: { kind: 'cancel_pull', pull: 1 } });
     expect(scene.handedOver).to.deep.equal(['release', 'reset', 'cancel_pull']);
+  });
+
+  it('tells of its tiers those whose member it is, and begins anew with what is on disk for the next', async () => {
+    const scene = new Scene({ isNewcomer: true });
+    expect(scene.stored).to.deep.equal([]);
+    scene.first.say({ kind: 'epoch', epoch: 1, members: [0, 1] });
+    scene.first.say({ kind: 'epoch', epoch: 2, members: [0] });
+    scene.first.say({ kind: 'store', order: { kind: 'cancel_load', load: 1 } });
+    await scene.first.killed();
+    (await scene.comes()).say({ kind: 'store', order: { kind: 'drop', tier: 'disk', keys: [] } });
+    expect(scene.stored).to.deep.equal(['begin', 'cancel_load', 'reset', 'reset', 'begin', 'drop']);
   });
 
   it('ends with one that said that none comes after it', async () => {
