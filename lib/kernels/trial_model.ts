@@ -6,6 +6,7 @@ import { SWIGLU, type ActivationSpec } from '../../compute/base/activation_spec.
 import type { ExpertOutput } from '../../compute/base/expert_compute.js';
 import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
+import type { KvDtype } from '../../compute/base/kv_dtype.js';
 import { storedOf, type StoredMatrix } from '../../compute/base/stored_matrix.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { numRowsOf } from '../../compute/base/weight_rows.js';
@@ -39,13 +40,22 @@ import { ffnOf, type DenseWeights } from '../model/weights/weight_reader.js';
 
 /** Widths that fill no vector, panel or tile to its end; what differs between dtypes is met by each. */
 const SHAPE = { layers: 2, denseLayers: 1, hidden: 72, experts: 4, topk: 2, intermediate: 40, heads: 4, vocab: 157 };
-const RUNS: readonly { readonly family: RandomFamily; readonly int8Activations: boolean }[] = [
-  { family: 'deepseek_v3', int8Activations: false },
-  { family: 'qwen3_moe', int8Activations: false },
-  { family: 'qwen3_moe', int8Activations: true },
-  { family: 'lfm2_moe', int8Activations: false },
-  { family: 'qwen3_next', int8Activations: false },
+const RUNS: readonly TrialRun[] = [
+  { family: 'deepseek_v3', int8Activations: false, kv: 'f32' },
+  { family: 'deepseek_v3', int8Activations: false, kv: 'int8' },
+  { family: 'qwen3_moe', int8Activations: false, kv: 'f32' },
+  { family: 'qwen3_moe', int8Activations: true, kv: 'int8' },
+  { family: 'lfm2_moe', int8Activations: false, kv: 'bf16' },
+  { family: 'qwen3_next', int8Activations: false, kv: 'f32' },
 ];
+
+interface TrialRun {
+  readonly family: RandomFamily;
+  readonly int8Activations: boolean;
+  /** What keys and values are kept as. */
+  readonly kv: KvDtype;
+}
+
 const DTYPES = CHOICE_DTYPES;
 /** Of routed experts. */
 const ACTIVATIONS: Readonly<Record<(typeof DTYPES)[number], ActivationSpec>> = {
@@ -65,16 +75,17 @@ const STEPS: readonly StepTokens[] = [
 /** Of all logits, and of rows as they travel: the same for ways that compute the same bits. */
 export async function trialDigest(settings: KernelSettings): Promise<string> {
   const hash = createHash('sha256');
-  for (const { family, int8Activations } of RUNS) await runModel(family, { ...settings, int8Activations }, hash);
+  for (const { family, int8Activations, kv } of RUNS)
+    await runModel(family, kv, { ...settings, int8Activations }, hash);
   hashCodecs(hash);
   return hash.digest('hex');
 }
 
-async function runModel(family: RandomFamily, settings: KernelSettings, hash: Hash): Promise<void> {
+async function runModel(family: RandomFamily, kv: KvDtype, settings: KernelSettings, hash: Hash): Promise<void> {
   const spec = modelSpecOf(randomConfig(family, { ...SHAPE, dtype: 'F32' }));
   const weights = new SeededWeights(family.length);
   const memories = new KernelMemories({}, settings);
-  const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
+  const residence = { compute: 'kernels', experts: 'bf16', dense: 'auto', kv } as const;
   const loader = new WeightLoader();
   const shape = { spec, mla: 'auto', blockSize: BLOCK_SIZE, residence } as const;
   const decoder = await loadKernelDecoder(weights, shape, memories.dense, loader);

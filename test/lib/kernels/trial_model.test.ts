@@ -4,7 +4,19 @@ import { trialDigest } from '../../../lib/kernels/trial_model.js';
 import { calledKernels } from '../../kit/kernels/called_kernels.js';
 
 /** Ranks call others that run these inside, or call them before all else. */
-const INNER = ['attend', 'attendBytes', 'exp', 'exp64', 'linear', 'linearTransposed', 'applyNorm', 'rope', 'route'];
+const INNER = [
+  'attend',
+  'attendBytes',
+  'exp',
+  'exp64',
+  'linear',
+  'linearTransposed',
+  'applyNorm',
+  'rope',
+  'route',
+  'loadRow',
+  'storeRow',
+];
 const SETTINGS = ['setInt8Activations', 'setTile', 'useStatics'];
 /** Of threads, which the trial has none of. */
 const CREW = ['joinCrew', 'takeChunks', 'wakeCaller', 'workAlone'];
