@@ -8,6 +8,7 @@ import { Descriptor } from '../../../../compute/wasm/memory/descriptor.js';
 import type { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
 import { FFN_LAYER } from '../../../../compute/wasm/memory/layouts.js';
 import { padded } from '../../../../compute/wasm/memory/resident_dtype.js';
+import type { KvDtype } from '../../../../compute/base/kv_dtype.js';
 import type { Crew } from '../../../../compute/wasm/threads/crew.js';
 import { type MlaForm, windowOf } from '../../../../lib/model/spec/spec.js';
 import { attentionBytes } from '../../../../lib/model/weights/step_sizes.js';
@@ -91,12 +92,13 @@ describe('kernels over threads', function () {
   for (const { name, spec } of [...CASES, ...INDEXED_CASES].filter((each) => windowOf(each.spec.layers[0]!) === null)) {
     it(`attention takes for threads and keys what is planned: ${name}`, () => {
       const blockSize = 16;
-      const scratchOf = (form: MlaForm, crew: Crew | null, numTokens: number, numKeys: number): number => {
+      type Size = [crew: Crew | null, numTokens: number, numKeys: number, dtype?: KvDtype];
+      const scratchOf = (form: MlaForm, ...[crew, numTokens, numKeys, dtype]: Size): number => {
         const weights = { ...randomWeights(spec), input_layernorm: new Float32Array(HIDDEN).fill(1) };
         const layer = new KernelAttentionLayer(spec, weights, form, 'f32', undefined, crew);
         const blocks = Array.from({ length: Math.ceil(numKeys / blockSize) }, (_, i) => i);
         const part = { rowStart: 0, numTokens, position: numKeys - numTokens, blocks, isPrompt: true };
-        const cache = layer.createCache(blockSize);
+        const cache = layer.createCache(blockSize, dtype);
         layer.step.prepare([part], numTokens, cache);
         const before = layer.memory.scratchBytes;
         layer.forward(new Float32Array(numTokens * HIDDEN), [part], cache);
@@ -105,16 +107,19 @@ describe('kernels over threads', function () {
         layer.dispose();
         return taken;
       };
-      const most = (...size: [crew: Crew | null, numTokens: number, numKeys: number]): number =>
-        Math.max(scratchOf('naive', ...size), scratchOf('absorbed', ...size));
+      const most = (...size: Size): number => Math.max(scratchOf('naive', ...size), scratchOf('absorbed', ...size));
       for (const numTokens of [1, 20]) {
         const base = most(null, numTokens, 20);
         const planned = (numThreads: number, numKeys: number): number =>
           attentionBytes(spec.attention, { numTokens, numThreads, numKeys });
         for (const numKeys of [40, 250]) {
-          for (const [crew, numThreads] of [[null, 1] as const, [crews[1]!, 3] as const]) {
-            const more = most(crew, numTokens, numKeys) - base;
-            expect(more, `${numThreads} threads, ${numKeys} keys`).to.be.closeTo(
+          for (const [crew, numThreads, dtype] of [
+            [null, 1, 'f32'],
+            [crews[1]!, 3, 'f32'],
+            [crews[1]!, 3, 'int8'],
+          ] as const) {
+            const more = most(crew, numTokens, numKeys, dtype) - base;
+            expect(more, `${numThreads} threads, ${numKeys} keys, ${dtype}`).to.be.closeTo(
               planned(numThreads, numKeys) - planned(1, 20),
               64,
             );
