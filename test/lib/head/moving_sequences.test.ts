@@ -134,6 +134,17 @@ describe('sequences of a rank that leaves', function () {
     }
   }
 
+  it('go on elsewhere with the same bits where keys and values are int8', async () => {
+    const set = [blocks, 'engine.kv_dtype=int8'];
+    for (const model of [MODEL, 'tiny-qwen3-moe']) {
+      const alone = await outcomeOf(tinyModel(model), { leaving: [], set });
+      const outcome = await outcomeOf(tinyModel(model), { set });
+      expectSame(outcome, alone);
+      expect(outcome.stats).to.include({ numMoved: 2, numPreempted: 0 });
+      expect(outcome.numReplayed).to.equal(0);
+    }
+  });
+
   it('pay few bytes per step, for longer, and pause no longer', async () => {
     const set = [blocks, 'load_balance.bytes_per_step=1'];
     const alone = await outcomeOf(tinyModel(MODEL), { leaving: [], set });

@@ -1,7 +1,8 @@
-/** How many states a rank may hold of layers without keys and values. */
+/** How many KV blocks a rank has where nobody says a number, and states of layers without keys and values. */
 import { expect } from 'chai';
 import { loadConfig } from '../../../lib/config/load.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import type { GqaSpec } from '../../../lib/model/spec/spec.js';
 import { randomConfig } from '../../../lib/model/random_config.js';
 import { limitsOf, numStatesOf, type EngineLimits } from '../../../lib/protocol/limits.js';
 import { tinyModel } from '../../kit/paths.js';
@@ -16,6 +17,19 @@ async function limitsWith(
   const config = await loadConfig({ base: { model: tinyModel('tiny-qwen3-moe') }, overrides: [...set] });
   return limitsOf(config, modelSpecOf(randomConfig(family, { ...SHAPE, hidden, dtype: 'BF16' })));
 }
+
+describe('the KV blocks of a rank', () => {
+  it('are as many as fit half a gibibyte of what they take, by themselves', async () => {
+    const numBlocks = async (dtype: string): Promise<number> =>
+      (await limitsWith(['engine.max_num_seqs=512', `engine.kv_dtype=${dtype}`], 'qwen3_moe', 8192)).numKvBlocks;
+    const { attention } = modelSpecOf(randomConfig('qwen3_moe', { ...SHAPE, hidden: 8192, dtype: 'BF16' }));
+    const { numKvHeads, headDim } = attention as GqaSpec;
+    const perBlock = 4 * 16 * 2 * numKvHeads; // rows of four layers
+    expect(await numBlocks('bf16')).to.equal(Math.floor(2 ** 29 / (perBlock * 2 * headDim)));
+    expect(await numBlocks('int8')).to.equal(Math.floor(2 ** 29 / (perBlock * (4 + headDim))));
+    expect((await numBlocks('int8')) / (await numBlocks('f32'))).to.be.within(3.9, 4.1);
+  });
+});
 
 describe('the states of a rank', () => {
   it('are one for each sequence, and two that blocks keep, unless the configuration says another number', async () => {

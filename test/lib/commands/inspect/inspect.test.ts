@@ -37,6 +37,7 @@ interface Printed {
   readonly tokenizer: { readonly vocab_size: number; readonly ends: object; readonly chat: string } | null;
   readonly model: {
     readonly parameters: { readonly total: number; readonly active: number };
+    readonly kv_dtype: string;
     readonly kv_bytes_per_token: number;
     readonly state_bytes: number;
     readonly dtypes: Readonly<Record<string, readonly string[]>>;
@@ -144,6 +145,16 @@ describe('expertwire inspect', () => {
     const many = await inspected(moe7m(), '--ranks', '1', '--set', 'engine.num_kv_blocks=101');
     const [a, b] = [few, many].map(({ model }) => model!.rank_bytes[0]!.ranks[0]!.total!);
     expect(b! - a!).to.be.within(100 * 16 * few.model!.kv_bytes_per_token, 110 * 16 * few.model!.kv_bytes_per_token);
+  });
+
+  it('tells what a token takes of the KV cache in the type that it is kept as', async () => {
+    const as = (dtype: string) =>
+      inspected(moe7m(), '--set', 'engine.num_kv_blocks=100', '--set', `engine.kv_dtype=${dtype}`);
+    const [f32, int8] = [await as('f32'), await as('int8')];
+    expect([f32.model!.kv_dtype, int8.model!.kv_dtype]).to.deep.equal(['f32', 'int8']);
+    expect(int8.model!.kv_bytes_per_token / f32.model!.kv_bytes_per_token).to.be.at.most(0.27);
+    const bytesOf = ({ model }: Printed): number => model!.rank_bytes[0]!.ranks[0]!.total!;
+    expect(bytesOf(int8)).to.be.below(bytesOf(f32));
   });
 
   it('a model that is not supported: why, what it has that nothing here does, and what its files are', async () => {

@@ -65,6 +65,10 @@ describe('the bytes of a rank', () => {
         const cacheOf = (numStates: number) => footprintOf({ ...kernels, numStates }).cache;
         const blocks = 4 * 10 * 16 * 2 * (2 * 2 * 12); // two layers with two KV heads of ten channels, in whole vectors
         expect(cacheOf(0)).to.equal(blocks);
+        const int8 = { ...kernels, residence: { ...KERNELS, kv: 'int8' } } as const;
+        expect(footprintOf(int8).cache).to.equal(10 * 16 * 2 * (2 * 2 * (4 + 12)));
+        expect(footprintOf({ ...int8, blockSize: 15 }).cache, 'pairs of tokens').to.equal(footprintOf(int8).cache);
+        expect(denseSizesOf(int8).layers[1]!.cache).to.equal(footprintOf(int8).cache / 2);
         const state = 4 * 2 * 40; // two inputs of forty channels
         expect(cacheOf(7)).to.equal(blocks + 7 * 2 * state);
         const { layers } = denseSizesOf({ ...kernels, numStates: 7 });

@@ -46,6 +46,8 @@ describe('what sequences may share', () => {
         'comm.wire.dispatch=bf16',
         'engine.mla=naive',
         'kernels.fma=on',
+        'engine.kv_dtype=bf16',
+        'engine.kv_dtype=int8',
       ].map((key) => seedOf('mla', key)),
       ...['experts.resident=int8', 'dense.resident=bf16'].map((key) => seedOf('mla', key)),
     ]);
