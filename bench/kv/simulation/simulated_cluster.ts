@@ -61,13 +61,6 @@ export function simulated(
   return cluster.run();
 }
 
-/** Prompt tokens that one instance with room for everything computes. */
-export const infiniteCache = (conversations: readonly Conversation[], shape: Partial<InstanceShape> = {}): number =>
-  simulated(conversations, (_request, [only]) => ({ kind: 'routed', instance: only!.record.id }), {
-    ...shape,
-    ...{ numInstances: 1, numBlocks: 2 ** 20 },
-  }).tokens.computed;
-
 class SimulatedCluster {
   private readonly clock = new Clock();
   private readonly table: RoutingTable;

@@ -2,6 +2,7 @@
  * What of the prompts came from the server's prefix cache, and what could have, were it without end. Pure.
  * Why: docs/decisions/measuring.md#what-a-prefix-cache-could-have-had
  */
+import { BlockTree } from './block_tree.js';
 import { isCompleted, numOutputTokens, numPromptTokens, type CompletedRecord, type RequestRecord } from './record.js';
 
 /** Tokens of prompts, and fractions of them. */
@@ -80,40 +81,6 @@ function idealOfTurns(completed: readonly CompletedRecord[], blockSize: number):
     before.set(conversation, { prompt: numTokens, all: numTokens + numOutputTokens(record) - 1 });
     return { ofPrompts: inBlocks(prompt, numTokens, blockSize), ofAnswers: inBlocks(all, numTokens, blockSize) };
   });
-}
-
-/** The full blocks of all sequences that were added: a number for each chain of them. */
-class BlockTree {
-  private readonly chains = new Map<string, number>();
-
-  constructor(private readonly blockSize: number) {}
-
-  /** Tokens of the longest beginning in full blocks that was added. */
-  match(ids: ArrayLike<number>): number {
-    let chain = 0;
-    let at = 0;
-    for (; at + this.blockSize <= ids.length; at += this.blockSize) {
-      const next = this.chains.get(this.keyOf(chain, ids, at));
-      if (next === undefined) return at;
-      chain = next;
-    }
-    return at;
-  }
-
-  add(ids: ArrayLike<number>): void {
-    let chain = 0;
-    for (let at = 0; at + this.blockSize <= ids.length; at += this.blockSize) {
-      const key = this.keyOf(chain, ids, at);
-      chain = this.chains.get(key) ?? this.chains.size + 1;
-      this.chains.set(key, chain);
-    }
-  }
-
-  private keyOf(chain: number, ids: ArrayLike<number>, at: number): string {
-    let key = String(chain);
-    for (let i = at; i < at + this.blockSize; i++) key += ` ${ids[i]!}`;
-    return key;
-  }
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -6,7 +6,8 @@ import { PluginRegistry } from '../../../../lib/plugins/plugin_registry.js';
 import { routingPolicyNamed } from '../../../../lib/cluster/routing/policies/by_name.js';
 import { kv } from '../../../../lib/cluster/routing/policies/kv.js';
 import { leastLoad, roundRobin } from '../../../../lib/cluster/routing/policies/plain.js';
-import { infiniteCache, simulated, type Conversation } from '../../../../bench/kv/simulation/simulated_cluster.js';
+import { infiniteCache } from '../../../../bench/kv/simulation/infinite_cache.js';
+import { simulated, type Conversation } from '../../../../bench/kv/simulation/simulated_cluster.js';
 import { randomFrom } from '../../../refs/random.js';
 
 /** Tokens that nobody else has. */
