@@ -72,16 +72,23 @@ describe(`the live page in Chromium${NOTICE}`, function () {
   it('shows the numbers of the server', async () => {
     const { page, engine } = await open();
     engine.counts = { ...engine.counts, numPrefixQueries: 200, numPrefixHits: 50 };
+    const disk = { tier: 'disk', numBlocks: 7, numBytes: 3 * 2 ** 30, maxBytes: 4 * 2 ** 30 } as const;
     engine.load = engine.loadOf(3, (rank) => ({
       ...{ numRunning: 4 + rank, numUsedBlocks: 120 * (1 + rank), numCachedBlocks: 17 * rank },
+      ...{ numPinnedBlocks: 3 * rank, tiers: [{ ...disk, numPinnedBlocks: 0 }] },
     }));
+    const moved = { numLoaded: 2, loadedBytes: 200, numStored: 5, storedBytes: 500, numLost: 0 };
+    engine.counts = { ...engine.counts, tiers: [{ tier: 'disk', numQueries: 150, numHits: 30, ...moved }] };
     await page.getByText('3 waiting').waitFor();
     expect(await figure(page, 'running')).to.equal('9');
     expect(await figure(page, 'kv')).to.equal('24 %');
     const { numOutputTokens, numPromptTokens } = engine.stats();
     expect(await figure(page, 'output-more')).to.equal(`${numOutputTokens} so far`);
     expect(await figure(page, 'prompts-more')).to.equal(`${numPromptTokens} so far, 25 % cached`);
-    expect(await page.locator('[data-rank="1"]').innerText()).to.match(/1\s+5\s+24 %, 240 of 1,000, 17 cached/);
+    expect(await page.locator('[data-rank="1"]').innerText()).to.match(
+      /1\s+5\s+24 %, 240 of 1,000, 17 cached, 3 pinned\s+75 %, disk: 7 blocks, 3.00 GiB of 4.00 GiB/,
+    );
+    expect(await figure(page, 'found')).to.equal('Found: cache 25 % of 200 tokens, disk 20 % of 150 tokens.');
     const name = await page.locator('.lanes').getAttribute('aria-label');
     expect(name).to.equal(
       '2 steps: 3 generated tokens and 8 prompt tokens, at most 5 on a rank; 2 admitted, 0 gave way',

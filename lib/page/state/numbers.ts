@@ -1,4 +1,5 @@
 /** Numbers as people read them. Pure. */
+import type { LiveTier } from '../../server/live/messages.js';
 
 /** A dash: nothing was measured. */
 export const NOTHING = '–';
@@ -48,6 +49,13 @@ export const plural = (n: number, noun: string): string => `${count(n)} ${noun}$
 /** KV blocks that are in use, and those with prefixes beside them. */
 export const blocksText = (numUsed: number, numCached: number, numAll: number): string =>
   `${count(numUsed)} of ${count(numAll)}${numCached === 0 ? '' : `, ${count(numCached)} cached`}`;
+
+/** KV blocks in a tier, and their bytes. */
+export const tierText = ({ tier, numBlocks, numBytes, maxBytes }: LiveTier): string =>
+  `${tier}: ${plural(numBlocks, 'block')}, ${byteSize(numBytes)} of ${byteSize(maxBytes)}`;
+
+/** Bytes with their unit. */
+const byteSize = (bytes: number): string => byteRate(bytes).replace('/s', '');
 
 /** Without decimals that are zero: for axes. */
 export const short = (text: string): string => text.replace(/(\.\d*?)0+(?=\D|$)/, '$1').replace(/\.(?=\D|$)/, '');

@@ -1,13 +1,12 @@
 /** What ranks hold, and what crosses between them. */
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import type { LiveRank, LiveTraffic } from '../../server/live/messages.js';
-import { isThere, type RankState } from '../../head/observing/rank_states.js';
+import type { LiveTraffic } from '../../server/live/messages.js';
 import type { LiveState } from '../state/live_state.js';
-import { blocksText, byteRate, byteUnit, count, digits } from '../state/numbers.js';
+import { byteRate, byteUnit, digits } from '../state/numbers.js';
 import { cssOf, inkOn, sequentialColor } from '../state/palette.js';
 import { Events } from './events.js';
-import { Meter } from './meter.js';
+import { KvBlocks } from './kv_blocks.js';
 
 const KINDS = { both: 'Both', dispatch: 'Dispatch', combine: 'Combine' } as const;
 type TrafficKind = keyof typeof KINDS;
@@ -21,7 +20,7 @@ export function Ranks({ state, isDark }: { readonly state: LiveState; readonly i
       <div class="pair">
         <div class="card">
           <h3>KV blocks</h3>
-          <RankTable ranks={now.ranks} />
+          <KvBlocks now={now} />
           <h3>What happened</h3>
           <Events events={events} />
         </div>
@@ -30,48 +29,6 @@ export function Ranks({ state, isDark }: { readonly state: LiveState; readonly i
     </section>
   );
 }
-
-function RankTable({ ranks }: { readonly ranks: readonly LiveRank[] }): VNode {
-  return (
-    <table class="list">
-      <caption class="hidden">Requests and KV blocks of each rank</caption>
-      <thead>
-        <tr>
-          <th scope="col">Rank</th>
-          <th scope="col" class="number">
-            Running
-          </th>
-          <th scope="col" class="wide">
-            Blocks
-          </th>
-        </tr>
-      </thead>
-      <tbody>
-        {ranks.map(({ rank, state, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks }) => (
-          <tr key={rank} data-rank={rank}>
-            <th scope="row">{rank}</th>
-            <td class="number">{isThere(state) ? count(numRunning) : state}</td>
-            <td class="wide">
-              {!isThere(state) ? (
-                ''
-              ) : (
-                <Meter
-                  share={numUsedBlocks / numKvBlocks}
-                  text={blocksText(numUsedBlocks, numCachedBlocks, numKvBlocks) + MARKS[state]}
-                />
-              )}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
-
-/** Behind the blocks of a rank that is there. */
-const MARKS: Readonly<Record<RankState, string>> = {
-  ...{ present: '', leaving: ', leaving', demoted: ', slow: holds no experts', lost: '', left: '' },
-};
 
 interface TrafficProps {
   readonly traffic: LiveTraffic;

@@ -16,6 +16,7 @@ import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
 import { loadPicture, placementPicture } from './expert_pictures.js';
+import { liveTier, placesOf } from './kv_places.js';
 import {
   LIVE_LIMITS,
   type LiveDelta,
@@ -204,17 +205,19 @@ export class LiveFeed implements EngineObserver {
     const { load, limits } = this.engine;
     const { numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens } = stats;
     const { numPrefixQueries, numPrefixHits } = stats;
-    const nothing = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numKvBlocks: limits.numKvBlocks };
+    const none = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 0, numPinnedBlocks: 0, tiers: [] };
+    const nothing = { ...none, numKvBlocks: limits.numKvBlocks };
     const ranks = stats.rankStates.map((state, rank) => {
       const use = load.ranks.find((each) => each.rank === rank);
-      const { numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks } = use ?? nothing;
-      return { rank, state, numRunning, numUsedBlocks, numCachedBlocks, numKvBlocks };
+      const { numRunning, numUsedBlocks, numCachedBlocks, numPinnedBlocks, numKvBlocks, tiers } = use ?? nothing;
+      const blocks = { numUsedBlocks, numCachedBlocks, numPinnedBlocks, numKvBlocks };
+      return { rank, state, numRunning, ...blocks, tiers: tiers.map(liveTier) };
     });
     return {
       ...{ atMs: Math.round(nowMs), numWaiting: load.numWaiting, ranks },
       ...{ ttftMs: this.requests.ttft.percentiles(nowMs), itlMs: this.requests.itl.percentiles(nowMs) },
       ...{ numSteps, numPromptTokens, numOutputTokens, numPreempted, numDegradedTokens },
-      ...{ numPrefixQueries, numPrefixHits },
+      ...{ numPrefixQueries, numPrefixHits, places: placesOf(stats) },
     };
   }
 }

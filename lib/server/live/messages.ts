@@ -3,6 +3,7 @@
  * Shape suffixes: L MoE layers, E logical experts, R ranks. Text named `base64` is base64 of bytes, in order of rows.
  */
 import type { RankState } from '../../head/observing/rank_states.js';
+import type { KvTier } from '../../protocol/kv_store.js';
 
 /** Of a model and its job: what never changes. */
 export interface LiveModel {
@@ -57,6 +58,22 @@ export interface LiveStep {
   readonly numPreempted_R: readonly number[];
 }
 
+/** What a rank keeps of KV blocks that its cache has no room for. */
+export interface LiveTier {
+  readonly tier: KvTier;
+  readonly numBlocks: number;
+  readonly numBytes: number;
+  readonly maxBytes: number;
+}
+
+/** A place where keys and values of prompts are looked for, behind those before it: below the cache, or on other ranks and instances. */
+export interface LivePlace {
+  readonly place: KvTier | 'elsewhere';
+  /** Tokens, since the engine began: those that were looked for, and those of them that were found. */
+  readonly numQueries: number;
+  readonly numHits: number;
+}
+
 /** A rank at this moment. */
 export interface LiveRank {
   readonly rank: number;
@@ -65,7 +82,11 @@ export interface LiveRank {
   /** KV blocks that sequences hold, and those that hold prefixes for later ones. */
   readonly numUsedBlocks: number;
   readonly numCachedBlocks: number;
+  /** Cached ones that stay for a time. */
+  readonly numPinnedBlocks: number;
   readonly numKvBlocks: number;
+  /** The nearest first. */
+  readonly tiers: readonly LiveTier[];
 }
 
 /** The job at this moment. */
@@ -84,6 +105,8 @@ export interface LiveNow {
   /** Prompt tokens that were looked up in the prefix cache, and those of them that it held. */
   readonly numPrefixQueries: number;
   readonly numPrefixHits: number;
+  /** Where else they were looked for. */
+  readonly places: readonly LivePlace[];
   readonly numDegradedTokens: number;
 }
 

@@ -89,6 +89,8 @@ export class StagedEngine implements ServedEngine {
     numMoved: 0,
     ...{ numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, tiers: [] },
   };
+  /** May be set: what came from other ranks and instances. */
+  pool = noPoolCounts();
   private numSteps = 0;
   private readonly watching = new Set<EngineObserver>();
   private readonly bytes_RR: number[][];
@@ -131,7 +133,7 @@ export class StagedEngine implements ServedEngine {
   }
 
   stats(): EngineStats {
-    const none = { rebalancing: null, scaling: null, speeds: [], arrivals: noArrivals(), pool: noPoolCounts() };
+    const none = { rebalancing: null, scaling: null, speeds: [], arrivals: noArrivals(), pool: this.pool };
     return { ...this.collector.stats(), ...this.counts, ...none };
   }
 

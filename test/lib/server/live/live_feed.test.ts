@@ -91,6 +91,26 @@ describe('the feed of the live page', () => {
     }
   });
 
+  it('says what lies below the caches of ranks, and where prompts were found', () => {
+    const { engine, feed } = followed();
+    expect(feed.snapshot().now.places, 'nowhere else').to.deep.equal([]);
+    const ram = { tier: 'ram', numBlocks: 3, numBytes: 300, maxBytes: 1000 } as const;
+    const held = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 5, numPinnedBlocks: 2 };
+    engine.load = engine.loadOf(0, (rank) => ({ ...held, tiers: rank === 1 ? [{ ...ram, numPinnedBlocks: 1 }] : [] }));
+    const counts = { numLoaded: 2, loadedBytes: 200, numStored: 5, storedBytes: 500, numLost: 0 };
+    engine.counts = { ...engine.counts, tiers: [{ tier: 'ram', numQueries: 70, numHits: 30, ...counts }] };
+    engine.pool = { ...engine.pool, numQueries: 40, numHits: 8 };
+    const { now } = feed.snapshot();
+    expect(now.ranks.map(({ tiers, numPinnedBlocks }) => [numPinnedBlocks, tiers])).to.deep.equal([
+      [2, []],
+      [2, [ram]],
+    ]);
+    expect(now.places).to.deep.equal([
+      { place: 'ram', numQueries: 70, numHits: 30 },
+      { place: 'elsewhere', numQueries: 40, numHits: 8 },
+    ]);
+  });
+
   it('the balance of a second is that of its steps, layer by layer and over all', () => {
     const { engine, feed, time } = followed();
     engine.step({
