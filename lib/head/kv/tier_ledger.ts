@@ -215,6 +215,13 @@ export class TierLedger {
 
   /** It is in the cache. */
   private land(key: string, isHeld: boolean): void {
+    const from = this.shelves.findIndex((shelf) => shelf.stateOf(key) !== null);
+    if (from >= 0) {
+      const shelf = this.shelves[from]!;
+      const counter = this.parts.counters[from]!;
+      counter.numLoaded++;
+      counter.loadedBytes += shelf.room.bytesOf(shelf.stateOf(key)!);
+    }
     for (const [level, shelf] of this.shelves.entries()) {
       if (shelf.room.tier === 'ram' && !isHeld && shelf.stateOf(key) !== null) this.drop(level, key);
       else shelf.use(key);

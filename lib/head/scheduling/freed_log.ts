@@ -46,7 +46,7 @@ export class FreedLog {
       const chunks = byRank.get(entry.rank) ?? [newChunk()];
       byRank.set(entry.rank, chunks);
       if ('order' in entry) addOrder(chunks, entry.order);
-      else addFree(chunks.at(-1)!, entry.free);
+      else addFree(chunks, entry.free);
     }
     this.entries = [];
     const ranks = [...byRank].sort(([a], [b]) => a - b);
@@ -60,10 +60,11 @@ function addOrder(chunks: Chunk[], order: KeyOrder): void {
   chunks.at(-1)!.orders.push(order);
 }
 
-function addFree(
-  { free, kept }: Chunk,
-  { blocks = [], sequences = [], states = [], keep = [] }: Partial<FreeOrder>,
-): void {
+/** A block is kept as it is before anything is forgotten with it: one whose state went earlier is kept without. */
+function addFree(chunks: Chunk[], { blocks = [], sequences = [], states = [], keep = [] }: Partial<FreeOrder>): void {
+  const { states: gone } = chunks.at(-1)!.free;
+  if (keep.some(({ block }) => gone.includes(block))) chunks.push(newChunk());
+  const { free, kept } = chunks.at(-1)!;
   free.blocks.push(...blocks);
   free.sequences.push(...sequences);
   free.states.push(...states);

@@ -7,11 +7,26 @@ import {
   type SequenceRequest,
 } from '../../../lib/head/scheduling/scheduler.js';
 import { SAMPLED, type PlanPart } from '../../../lib/protocol/step_plan.js';
+import type { Lift } from '../../../lib/head/kv/lift.js';
 import type { KvTransfer } from '../../../lib/protocol/kv_transfer.js';
 import { RankCache, type HeldBlock } from '../../refs/rank_cache.js';
+import { PlayedTiers } from './played_tiers.js';
 import { endOf, outputsOf, sampledToken } from './scheduling.js';
 
+/** What becomes of tiers, which nobody orders: a number that changes with every question. */
+export type Chance = () => number;
+
+/** A load that a rank was told of. */
+interface Load {
+  readonly sequence: number;
+  readonly lift: Lift;
+}
+
 export class FollowedScheduler {
+  private readonly tiers: PlayedTiers[];
+  private loads: Load[] = [];
+  /** Lost in tiers, which the head hasn't heard of yet. */
+  private unheard: { readonly rank: number; readonly lost: string[] }[] = [];
   readonly scheduler: Scheduler;
   /** Sequences that ended by themselves. */
   readonly finished: number[] = [];
@@ -35,8 +50,10 @@ export class FollowedScheduler {
   constructor(
     private readonly options: SchedulerOptions,
     private readonly numAhead = 0,
+    private readonly chance: Chance = () => 1,
   ) {
     this.scheduler = new Scheduler(options);
+    this.tiers = Array.from({ length: options.numRanks }, () => new PlayedTiers(options.tiers ?? []));
     const cache = {
       blockSize: options.blockSize,
       maxKept: options.states?.maxKept ?? null,
@@ -66,8 +83,10 @@ export class FollowedScheduler {
   /** Between two steps: a seat is taken, or who sits there is to leave, and goes as soon as nothing runs there. */
   change(rank: number, kind: 'joins' | 'leaves'): void {
     while (this.inFlight.length > 0) this.end(() => false);
+    const isNew = kind === 'joins' && this.caches[rank] === null;
     if (kind === 'joins') this.caches[rank] ??= this.newCache();
     else if (this.caches[rank] !== null) this.leaving = new Set([...this.leaving, rank]);
+    if (isNew) this.scheduler.hearStore(rank, { found: this.tiers[rank]!.restart(), lost: [] }); // before its epoch
     this.enter(false);
   }
 
@@ -87,6 +106,8 @@ export class FollowedScheduler {
     this.leaving = new Set([...this.leaving].filter((rank) => present.has(rank)));
     const takers = new Set([...present].filter((rank) => !this.leaving.has(rank)));
     this.sent.clear();
+    this.loads = this.loads.filter(({ lift }) => present.has(lift.rank));
+    this.unheard = this.unheard.filter(({ rank }) => present.has(rank));
     const { leaving } = this;
     const homeless = this.scheduler.enter({ epoch: ++this.epoch, present, takers, leaving, hasAbandoned });
     this.free(); // where there are states, those of the other ranks too
@@ -102,8 +123,9 @@ export class FollowedScheduler {
     lacksExpert: (sequence: number, position: number) => boolean = () => false,
   ): boolean {
     this.retire();
+    this.beside();
     while (this.inFlight.length <= (this.scheduler.isMoving ? 0 : this.numAhead)) if (!this.plan()) break;
-    const isBusy = this.inFlight.length > 0;
+    const isBusy = this.inFlight.length > 0 || this.loads.length > 0;
     for (const rank of lost) this.lose(rank);
     if (this.inFlight.length > 0) this.end(lacksExpert);
     return isBusy;
@@ -120,6 +142,7 @@ export class FollowedScheduler {
   private plan(): boolean {
     const plans = this.scheduler.next();
     this.free();
+    this.begin();
     if (plans === null) return false;
     expect(plans).to.have.length(this.options.numRanks);
     const [{ step }] = plans as [ScheduledPlan];
@@ -224,16 +247,62 @@ export class FollowedScheduler {
     for (const { rank, numUsedBlocks, numCachedBlocks } of this.scheduler.load.ranks) {
       const numHeld = this.caches[rank]!.heldBlocks.length;
       const numCounted = numUsedBlocks + numCachedBlocks;
-      if (this.scheduler.isMoving) expect(numHeld, 'blocks that move are taken first').to.be.at.most(numCounted);
+      const areTaken = this.scheduler.isMoving || this.loads.length > 0;
+      if (areTaken) expect(numHeld, 'blocks that come are taken first').to.be.at.most(numCounted);
       else expect(numCounted, 'used and cached').to.equal(numHeld);
       expect(numHeld).to.be.at.most(numKvBlocks);
     }
   }
 
   private free(): void {
-    for (const { rank, ...order } of this.scheduler.takeFreed()) {
+    const wanted = this.scheduler.lifts;
+    this.loads = this.loads.filter(({ sequence, lift }) => wanted.get(sequence) === lift);
+    for (const { rank, orders = [], ...order } of this.scheduler.takeFreed()) {
       expect(this.caches[rank], 'nothing to forget for a lost rank').not.to.equal(null);
+      for (const each of orders) this.tiers[rank]!.obey(each);
+      this.tiers[rank]!.keep(order.keep ?? [], this.caches[rank]!);
       this.caches[rank]!.free(order);
+    }
+  }
+
+  /** What happens beside steps: loads begin and end, and tiers lose what they had. */
+  private beside(): void {
+    this.hear();
+    for (const [rank, tiers] of this.tiers.entries()) {
+      const { keys } = tiers;
+      if (this.caches[rank] === null || keys.length === 0 || this.chance() >= 0.05) continue;
+      const lost = [keys[Math.floor(this.chance() * keys.length)]!];
+      tiers.lose(lost);
+      this.unheard.push({ rank, lost });
+    }
+    this.free();
+    for (const { sequence, lift } of this.loads) {
+      if (this.chance() < 0.4) continue;
+      const { rank } = lift;
+      const { numBlocks, lost } = this.tiers[rank]!.load(lift, this.caches[rank]!, () => this.chance() < 0.05);
+      if (lost.length > 0) this.scheduler.hearStore(rank, { found: [], lost });
+      this.scheduler.endLift(sequence, numBlocks);
+    }
+    this.free();
+    this.begin();
+  }
+
+  private hear(): void {
+    for (const { rank, lost } of this.unheard.splice(0)) this.scheduler.hearStore(rank, { found: [], lost });
+    this.free();
+  }
+
+  private begin(): void {
+    const known = new Set(this.loads.map(({ lift }) => lift));
+    for (const [sequence, lift] of this.scheduler.lifts) if (!known.has(lift)) this.loads.push({ sequence, lift });
+  }
+
+  /** The head knows what lies in tiers. */
+  checkTiers(): void {
+    this.hear();
+    for (const { rank, tiers } of this.scheduler.load.ranks) {
+      const told = tiers.map(({ tier, numBlocks, numBytes }) => ({ tier, numBlocks, numBytes }));
+      expect(told).to.deep.equal(this.tiers[rank]!.use);
     }
   }
 

@@ -1,5 +1,8 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { uniform } from '../../../../base/philox.js';
+import type { TierRoom } from '../../../../lib/head/kv/tier_shelf.js';
+import type { KvTier } from '../../../../lib/protocol/kv_store.js';
 import { POLICIES } from '../../../../lib/head/scheduling/policies/policies.js';
 import type { SchedulerOptions, SequenceRequest } from '../../../../lib/head/scheduling/scheduler.js';
 import { FollowedScheduler } from '../../../kit/engine/followed_scheduler.js';
@@ -39,6 +42,8 @@ interface Run {
   readonly numAhead: number;
   /** Of so many tokens one loses an expert; 0: none. */
   readonly degradedOneIn: number;
+  /** Of what happens beside steps. */
+  readonly seed: number;
 }
 
 const EXACT = { seed: '', separatesForms: true };
@@ -59,11 +64,15 @@ const runs: fc.Arbitrary<Run> = fc
     intervalBlocks: fc.integer({ min: 1, max: 3 }),
     /** Bytes beside one step over those of a block's rows. */
     extraBytes: fc.nat(40),
+    /** Bytes of tiers. */
+    ramBytes: fc.constantFrom(null, 0, 10, 35, 60, 400),
+    diskBytes: fc.constantFrom(null, null, 20, 90, 1000),
   })
-  .chain(({ extraTokens, kept, intervalBlocks, extraBytes, ...others }) => {
+  .chain(({ extraTokens, kept, intervalBlocks, extraBytes, ramBytes, diskBytes, ...others }) => {
     const states = kept === null ? null : { maxKept: kept, interval: intervalBlocks * others.blockSize };
     const kv = { rowBytes: 10, stateBytes: states === null ? 0 : 25, bytesPerStep: 10 + extraBytes };
-    const limits = { ...others, states, kv, told: OPTIONS.told };
+    const tiers = [...roomOf('ram', ramBytes), ...roomOf('disk', diskBytes)];
+    const limits = { ...others, states, kv, tiers, told: OPTIONS.told };
     const capacity = limits.blockSize * limits.numKvBlocks;
     const arrival = fc
       .record({
@@ -116,8 +125,12 @@ const runs: fc.Arbitrary<Run> = fc
       changes: limits.numRanks === 1 ? fc.constant([]) : fc.array(change, { maxLength: 5 }),
       numAhead: fc.constantFrom(0, 1, 1, 2),
       degradedOneIn: fc.constantFrom(0, 0, 7, 40),
+      seed: fc.nat(),
     });
   });
+
+const roomOf = (tier: KvTier, maxBytes: number | null): TierRoom[] =>
+  maxBytes === null ? [] : [{ tier, maxBytes, bytesOf: (hasState) => (hasState ? 35 : 10) }];
 
 /** Another turn: a request that begins with all tokens of an earlier one, if it fits. */
 function following(before: SequenceRequest | undefined, own: SequenceRequest, capacity: number): SequenceRequest {
@@ -128,8 +141,9 @@ function following(before: SequenceRequest | undefined, own: SequenceRequest, ca
 }
 
 /** Runs to the end; what became of it. */
-function follow({ options, requests, cancels, losses, changes, resets, numAhead, degradedOneIn }: Run) {
-  const followed = new FollowedScheduler(options, numAhead);
+function follow({ options, requests, cancels, losses, changes, resets, numAhead, degradedOneIn, seed }: Run) {
+  let numAsked = 0;
+  const followed = new FollowedScheduler(options, numAhead, () => uniform(seed, 0, numAsked++));
   const lacksExpert = (sequence: number, position: number): boolean =>
     degradedOneIn > 0 && (sequence * 31 + position * 17) % degradedOneIn === 3;
   const cancelled = new Set<number>();
@@ -161,15 +175,27 @@ describe('runs of the scheduler', () => {
     let numHitsOfStates = 0;
     let [numPreempted, numSharedTokens, numPrefixHits, numEvictedBlocks, numMovedTokens] = [0, 0, 0, 0, 0];
     let numMovedWithStates = 0;
+    const numTierHits = [0, 0];
+    const inTiers: Record<string, number> = { numLoaded: 0, numStored: 0, numLost: 0, withStates: 0 };
     const rules = fc.property(runs, (run) => {
       const { followed, cancelled } = follow(run);
       expect(followed.left).to.deep.equal({ sequences: [], numUsedBlocks: 0, told: [] });
+      followed.checkTiers();
       followed.reset();
+      followed.checkTiers();
       const { scheduler } = followed;
+      const { counts } = scheduler;
+      for (const [i, { numHits, numLoaded, numStored, numLost }] of counts.tiers.entries()) {
+        numTierHits[i]! += numHits;
+        for (const [what, count] of Object.entries({ numLoaded, numStored, numLost })) inTiers[what]! += count;
+        if (run.options.states) inTiers.withStates! += numLoaded;
+      }
+      expect(scheduler.load.ranks.flatMap(({ tiers }) => tiers).every(({ numBlocks }) => numBlocks === 0)).to.equal(
+        true,
+      );
       expect(scheduler.numFreeBlocks).to.equal(scheduler.load.ranks.length * run.options.numKvBlocks);
       const ids = run.requests.map(({ request: { sequence } }) => sequence);
       expect(followed.finished).to.include.members(ids.filter((sequence) => !cancelled.has(sequence)));
-      const { counts } = scheduler;
       if (run.options.sharing === null) expect(counts).to.include({ numSharedTokens: 0, numPrefixQueries: 0 });
       expect(counts.numPrefixHits).to.be.at.most(counts.numPrefixQueries);
       numPreempted += counts.numPreempted;
@@ -181,10 +207,12 @@ describe('runs of the scheduler', () => {
       numEvictedBlocks += counts.numEvictedBlocks;
     });
     // The same ones each time, in which all of that happens, and others.
-    fc.assert(rules, { numRuns: 150, seed: 4 });
+    fc.assert(rules, { numRuns: 150, seed: 8 });
     fc.assert(rules, { numRuns: 50 });
     // Otherwise the runs say nothing of them.
-    const all = [numPreempted, numPrefixHits, numEvictedBlocks, numHitsOfStates, numMovedTokens, numMovedWithStates];
+    const moved = [numMovedTokens, numMovedWithStates];
+    const tiers = [...numTierHits, ...Object.values(inTiers)];
+    const all = [numPreempted, numPrefixHits, numEvictedBlocks, numHitsOfStates, ...moved, ...tiers];
     expect(
       all.every((count) => count > 0),
       all.join(),
