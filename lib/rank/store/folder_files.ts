@@ -28,13 +28,11 @@ export class FolderFiles implements BlockFiles {
   /** Looks at all names, sizes and times; reads nothing. */
   async scan(): Promise<readonly FoundFile[]> {
     const { folder, calls } = this.parts;
-    const found: (FoundFile & { readonly usedMs: number })[] = [];
-    for (const part of await calls.namesIn(folder)) {
-      if (!isPartFolder(part)) continue;
-      for (const name of await calls.namesIn(join(folder, part))) {
-        const file = await this.look(join(folder, part, name), FILE.exec(name)?.[1] ?? null, part);
-        if (file !== null) found.push(file);
-      }
+    const parts = (await calls.namesIn(folder)).filter(isPartFolder);
+    const found: LookedAt[] = [];
+    for (let i = 0; i < parts.length; i += AT_ONCE) {
+      const looked = await Promise.all(parts.slice(i, i + AT_ONCE).map((part) => this.lookInto(part)));
+      found.push(...looked.flat());
     }
     return found.sort((a, b) => a.usedMs - b.usedMs).map(({ key, numBytes }) => ({ key, numBytes }));
   }
@@ -73,6 +71,13 @@ export class FolderFiles implements BlockFiles {
   /** Lets others have the folder. */
   close(): Promise<void> {
     return this.parts.release();
+  }
+
+  private async lookInto(part: string): Promise<LookedAt[]> {
+    const { folder, calls } = this.parts;
+    const names = await calls.namesIn(join(folder, part));
+    const files = names.map((name) => this.look(join(folder, part, name), FILE.exec(name)?.[1] ?? null, part));
+    return (await Promise.all(files)).filter((file) => file !== null);
   }
 
   /** Null, and gone where it is of ours: no block. */
@@ -120,5 +125,7 @@ export const isBlockFile = (name: string): boolean => FILE.test(name);
 
 const PART = /^[0-9a-f]{2}$/;
 const FILE = /^([0-9a-f]{64})\.kv$/;
+/** Folders that are looked into at once: one call after the other would wait for the turns of an event loop that computes. */
+const AT_ONCE = 16;
 /** Ends the name of a file that is being written. */
 const UNFINISHED = '.part';

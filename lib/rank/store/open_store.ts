@@ -1,9 +1,11 @@
 /** The store of a rank as its job wants it. */
 import { causeText } from '../../../base/foreign_text.js';
 import type { KvStorePlan } from '../../protocol/kv_store_plan.js';
-import type { BlockFiles } from './block_files.js';
 import { RankStore, type RankStoreParts } from './rank_store.js';
 import { openSeatFolder } from './seat_folder.js';
+
+/** How long a rank waits at its start for what its disk has: whoever asks first finds it then. */
+const LOOK_MS = 2000;
 
 /** A disk that can't be had is told of, and the rank goes on without. `seat`: of the rank. */
 export async function openStore(
@@ -19,7 +21,8 @@ export async function openStore(
   const files = await openSeatFolder({ ...plan, disk }, seat).catch((error: unknown) => without(causeText(error)));
   if (files === null)
     return new RankStore({ ...parts, plan, files, ...without('other processes have all its folders') });
-  return 'notice' in files
-    ? new RankStore({ ...parts, plan, files: null, ...files })
-    : new RankStore({ ...parts, plan, files: files satisfies BlockFiles });
+  if ('notice' in files) return new RankStore({ ...parts, plan, files: null, ...files });
+  const store = new RankStore({ ...parts, plan, files });
+  await store.looked(LOOK_MS);
+  return store;
 }

@@ -1,5 +1,5 @@
 /** Blocks of one rank that its cache has no room for: in memory, and in files. Why: docs/decisions/kv_store.md#the-head-says-what-lies-where-the-rank-has-the-bytes */
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { causeText } from '../../../base/foreign_text.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { KeyedBlock, LiftReport, StoreNews, StoreOrder } from '../../protocol/kv_store.js';
@@ -55,6 +55,14 @@ export class RankStore {
         onFailure: (error) =>
           this.warn(`${disk.path} takes no KV blocks (${causeText(error)}): they are computed anew; see to it`),
       });
+  }
+
+  /** Resolves when it is known what is on disk, or after `timeoutMs`. */
+  async looked(timeoutMs: number): Promise<void> {
+    const isLate = new AbortController();
+    const late = delay(timeoutMs, undefined, { signal: isLate.signal }).catch(() => undefined);
+    await Promise.race([this.disk?.scanned, late]);
+    isLate.abort();
   }
 
   /** A head listens: it is told what is found. */
