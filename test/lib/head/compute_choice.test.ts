@@ -15,11 +15,12 @@ describe('what computes a model', () => {
     return withComputeFor(config, modelSpecOf(randomConfig(family, { ...SHAPE, dtype: 'F32' }))).compute;
   };
 
-  it('are kernels where layers have states or an indexer and nobody chose, and else what the configuration says', async () => {
+  it('are kernels where layers have states or an indexer, or keys and values are not f32, and nobody chose, and else what the configuration says', async () => {
     expect(await computeOf('lfm2_moe')).to.equal('kernels');
     expect(await computeOf('qwen3_next', 'backend=wasm')).to.equal('kernels');
     expect(await computeOf('deepseek_v32')).to.equal('kernels');
     expect(await computeOf('qwen3_moe')).to.equal('auto');
+    expect(await computeOf('qwen3_moe', 'engine.kv_dtype=bf16')).to.equal('kernels');
   });
 
   it('what such layers can not run with is refused before a rank starts, by name', async () => {
