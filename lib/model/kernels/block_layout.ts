@@ -28,18 +28,14 @@ export const rowBytes = ({ attention, dtype, blockSize, numLayers }: BlockShape)
 export function rowsOfBlock(block: Uint8Array, shape: BlockShape): Uint8Array<ArrayBuffer> {
   const rows = new Uint8Array(rowBytes(shape));
   const [to, from] = [cellsOf(rows, shape), cellsOf(block, shape)];
-  eachRun(shape, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) to[row + i] = from[at + i * step]!;
-  });
+  eachRun(shape, (row, at, count, apart, step) => move(from, at, step, to, row, apart, count));
   return rows;
 }
 
 /** The other way; the padding stays as it is. */
 export function fillBlock(block: Uint8Array, shape: BlockShape, rows: Uint8Array): void {
   const [from, to] = [cellsOf(rows, shape), cellsOf(block, shape)];
-  eachRun(shape, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) to[at + i * step] = from[row + i]!;
-  });
+  eachRun(shape, (row, at, count, apart, step) => move(from, row, apart, to, at, step, count));
 }
 
 /** Tokens of a block that follow each other, in one of its layers. */
@@ -52,17 +48,13 @@ export interface BlockTokens {
 /** Their rows [count, lanes, bytes of a row], into `rows`, which begins at a whole value of its buffer. */
 export function rowsOfTokens(block: Uint8Array, shape: BlockShape, tokens: BlockTokens, rows: Uint8Array): void {
   const [to, from] = [cellsOf(rows, shape), cellsOf(block, shape)];
-  eachTokenRun(shape, tokens, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) to[row + i] = from[at + i * step]!;
-  });
+  eachTokenRun(shape, tokens, (row, at, count, apart, step) => move(from, at, step, to, row, apart, count));
 }
 
 /** The other way; what is of others stays as it is. `rows` may begin anywhere. */
 export function fillTokens(block: Uint8Array, shape: BlockShape, tokens: BlockTokens, rows: Uint8Array): void {
   const [from, to] = [cellsOf(rows, shape), cellsOf(block, shape)];
-  eachTokenRun(shape, tokens, (row, at, count, step) => {
-    for (let i = 0; i < count; i++) to[at + i * step] = from[row + i]!;
-  });
+  eachTokenRun(shape, tokens, (row, at, count, apart, step) => move(from, row, apart, to, at, step, count));
 }
 
 /** What is moved one by one: the bits of a value each. Whole numbers keep them, of NaN too. */
@@ -78,8 +70,18 @@ function cellsOf(bytes: Uint8Array, { dtype }: BlockShape): Cells {
     : new Uint16Array(buffer, byteOffset, byteLength / size);
 }
 
-/** `count` neighbours of a row from cell `row` of all rows on are every `step` cells from cell `at` of the block on. */
-type Visit = (row: number, at: number, count: number, step: number) => void;
+/** Cells that lie side by side at both ends and are as many go at once. */
+const MANY = 32;
+
+type Move = [from: Cells, at: number, step: number, to: Cells, toAt: number, toStep: number, count: number];
+
+function move(...[from, at, step, to, toAt, toStep, count]: Move): void {
+  if (step === 1 && toStep === 1 && count >= MANY) to.set(from.subarray(at, at + count), toAt);
+  else for (let i = 0; i < count; i++) to[toAt + i * toStep] = from[at + i * step]!;
+}
+
+/** `count` cells of a row, every `apart` cells from cell `row` of all rows on, are every `step` cells from cell `at` of the block on. */
+type Visit = (row: number, at: number, count: number, apart: number, step: number) => void;
 
 /** What all lanes of a block have in common, in cells. */
 interface LaneSizes {
@@ -145,14 +147,14 @@ function visitToken(sizes: LaneSizes, lane: number, token: number, row: number, 
     visitParts(parts, row, laneAt + token * width, visit);
     return;
   }
-  if (numParameters > 0) visit(row, laneAt + token * numParameters, numParameters, 1);
+  if (numParameters > 0) visit(row, laneAt + token * numParameters, numParameters, 1, 1);
   const visitHead = lane % 2 === 0 ? visitKey : visitValue;
   visitHead(sizes, row + numParameters, laneAt + room * numParameters, token, visit);
 }
 
 function visitParts(parts: LaneSizes['parts'], row: number, at: number, visit: Visit): void {
   for (const { dim, width } of parts) {
-    visit(row, at, dim, 1);
+    visit(row, at, dim, 1, 1);
     row += dim;
     at += width;
   }
@@ -168,8 +170,7 @@ function visitKey(...[{ parts, width, room, pair }, row, valuesAt, token, visit]
   const first = token - (token % PANEL);
   const numTokens = Math.min(PANEL, room - first);
   const at = valuesAt + first * width + pair * (token - first);
-  if (pair === 1) visit(row, at, dim, numTokens);
-  else for (let c = 0; c < dim; c += pair) visit(row + c, at + c * numTokens, Math.min(pair, dim - c), 1);
+  for (let c = 0; c < pair; c++) visit(row + c, at + c, Math.ceil((dim - c) / pair), pair, pair * numTokens);
 }
 
 /** A value's channels, panel by panel. */
@@ -179,6 +180,6 @@ function visitValue(...[{ parts, width, room, pair }, row, valuesAt, token, visi
   for (let first = 0; first < dim; first += PANEL) {
     const numChannels = Math.min(PANEL, width - first);
     const at = valuesAt + first * room + (token - inPair) * numChannels + inPair;
-    visit(row + first, at, Math.min(PANEL, dim - first), pair);
+    visit(row + first, at, Math.min(PANEL, dim - first), 1, pair);
   }
 }
