@@ -5,6 +5,7 @@ export { loadConfig, type LoadConfigOptions, type PartialConfig } from './config
 export { DEFAULTS, type ConfigPrompt, type ExpertwireConfig } from './config/schema.js';
 export { Engine, type EngineOptions, type EngineStats } from './head/engine.js';
 export type { Offer, OfferEnd, OfferOptions, OfferState } from './head/handover/offer.js';
+export type { KvDtype } from '../compute/base/kv_dtype.js';
 export type { KvLease, KvShape } from './protocol/handover.js';
 export type { KvIdentity, KvSource, SourceState } from './protocol/kv_source.js';
 export type { RequestNews, SequenceEnd } from './head/observing/request_news.js';
