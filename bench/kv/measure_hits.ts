@@ -7,13 +7,19 @@ import { cachedFigures } from '../serve/figures/cached_tokens.js';
 import { isCompleted, ttftMs, type RequestRecord } from '../serve/figures/record.js';
 import { playLoad } from '../serve/play_load.js';
 import type { KvBench } from './kv_bench.js';
+import { TRACE_HITS_ABOUT, traceHits } from './trace_hits.js';
 
 const NUM_INSTANCES = 3;
 /** Of each instance: fewer than the loads want. */
 const NUM_KV_BLOCKS = 96;
 
 /** What instances keep besides their block caches. */
-const SETUPS = [{ name: 'per instance', set: [] }] as const;
+const SETUPS = [
+  { name: 'per instance', set: ['engine.kv_pool=off'] },
+  { name: 'pooled', set: ['engine.kv_pool=on'] },
+  { name: 'per instance, tiers', set: ['engine.kv_pool=off', 'engine.kv_tiers=[{ram: 256MiB}]'] },
+  { name: 'pooled, tiers', set: ['engine.kv_pool=on', 'engine.kv_tiers=[{ram: 256MiB}]'] },
+] as const;
 
 /** A load as options of `bench serve`. */
 interface Load {
@@ -31,11 +37,12 @@ export async function measureHits(bench: KvBench): Promise<Measured> {
       rows.push({ load: load.name, setup: setup.name, ...hitFigures(records, blockSize) });
     }
   }
+  for (const path of bench.traces) rows.push(...(await traceHits(path, nameOf(path), bench.traceScale)));
   return {
     formula:
       'hit: cached_tokens / tokens of prompts, as usage tells; bound: of one cache without end, by prompts and answers in the order of sending; ttft: mean time to the first token',
-    baseline: `the bound; per instance: ${NUM_INSTANCES} instances of ${NUM_KV_BLOCKS} blocks of ${blockSize} tokens with their block caches alone`,
-    aim: 'hit / bound near 1',
+    baseline: `the bound; per instance: ${NUM_INSTANCES} instances of ${NUM_KV_BLOCKS} blocks of ${blockSize} tokens with their block caches alone; tiers: 256 MiB of memory each; ${TRACE_HITS_ABOUT}`,
+    aim: 'hit / bound near 1 where instances share and keep what they have',
     rows,
     answers: 0,
     changed: 0,

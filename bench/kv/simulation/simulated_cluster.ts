@@ -36,7 +36,13 @@ export interface ClusterShape extends Partial<InstanceShape> {
 }
 
 /** An instance of a small model. */
-export const SMALL = { blockSize: 16, prefillTokensPerMs: 2, copiedTokensPerMs: 32, tbtMs: 10 } as const;
+export const SMALL = {
+  numTierBlocks: 0,
+  blockSize: 16,
+  prefillTokensPerMs: 2,
+  copiedTokensPerMs: 32,
+  tbtMs: 10,
+} as const;
 
 /** What came of a load. */
 export interface Simulated {
@@ -98,6 +104,7 @@ class SimulatedCluster {
       tokens: {
         computed: sum(({ counts }) => counts.computed),
         fetched: sum(({ counts }) => counts.fetched),
+        lifted: sum(({ counts }) => counts.lifted),
         cached: sum(({ counts }) => counts.cached),
       },
       numVain: sum(({ numVain }) => numVain),

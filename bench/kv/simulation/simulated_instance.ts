@@ -5,6 +5,9 @@ import type { SentRequest } from '../../../lib/cluster/routing/sent_request.js';
 import { BlockHasher, BlockKeys, type KeyedTokens } from '../../../lib/head/scheduling/blocks/block_keys.js';
 import { BlockLedger } from '../../../lib/head/scheduling/blocks/block_ledger.js';
 import { StoredBlocks } from '../../../lib/head/scheduling/blocks/stored_blocks.js';
+import { Pins } from '../../../lib/head/scheduling/blocks/pins.js';
+import { noTierCounts } from '../../../lib/head/kv/tier_counts.js';
+import { TierLedger } from '../../../lib/head/kv/tier_ledger.js';
 import type { Clock } from './clock.js';
 
 /** How its blocks are named. */
@@ -13,9 +16,11 @@ export const SHARING = { seed: 'simulated', separatesForms: false };
 /** How large and how fast one is. */
 export interface InstanceShape {
   readonly numBlocks: number;
+  /** That its tier holds besides; 0: it has none. */
+  readonly numTierBlocks: number;
   readonly blockSize: number;
   readonly prefillTokensPerMs: number;
-  /** Out of other instances. */
+  /** Out of a tier or another instance. */
   readonly copiedTokensPerMs: number;
   /** Of one sequence alone; each further one adds a part. */
   readonly tbtMs: number;
@@ -46,7 +51,10 @@ export interface Job extends KeyedTokens {
 /** Tokens of prompts, by where they came from. */
 export interface PromptCounts {
   readonly computed: number;
+  /** From other instances. */
   readonly fetched: number;
+  /** From the tier. */
+  readonly lifted: number;
   readonly cached: number;
 }
 
@@ -57,9 +65,10 @@ export class SimulatedInstance {
   numRequests = 0;
   /** Times that a holder was named that hadn't all that it was named for any more. */
   numVain = 0;
-  readonly counts = { computed: 0, fetched: 0, cached: 0 } satisfies PromptCounts;
+  readonly counts = { computed: 0, fetched: 0, lifted: 0, cached: 0 } satisfies PromptCounts;
   private readonly hasher: BlockHasher;
   private readonly ledger: BlockLedger;
+  private readonly tier: TierLedger | null;
   private readonly stored = new StoredBlocks();
   private readonly waiting: Job[] = [];
   private isComputing = false;
@@ -71,6 +80,8 @@ export class SimulatedInstance {
     this.hasher = new BlockHasher(parts.blockSize, SHARING);
     this.ledger = new BlockLedger(parts.numBlocks);
     this.ledger.follow(this.stored);
+    this.tier = parts.numTierBlocks === 0 ? null : this.tierOf(parts.numTierBlocks);
+    this.tier?.follow(this.stored);
   }
 
   /** What it has in hand. */
@@ -106,24 +117,57 @@ export class SimulatedInstance {
     if (ledger.numFree + ledger.numCached - ledger.numCachedOf(found) < numLacking) return; // once others end
     this.waiting.shift();
     ledger.share(found);
-    ledger.evict(numLacking - ledger.numFree);
+    const lifted = this.lifted(keys, found.length, numMost);
+    this.tier?.hold(lifted);
+    for (const { key } of ledger.evict(numLacking - ledger.numFree)) this.tier?.put(key, false);
     const blocks = [...found, ...ledger.take(numLacking)!];
-    const numFetched = this.fetched(job, keys, found.length, numMost) * blockSize;
-    const numComputed = promptTokenIds.length - found.length * blockSize - numFetched;
+    this.tier?.release(lifted, lifted.length);
+    this.tier?.takeOrders(); // nobody has bytes
+    const numOwn = found.length + lifted.length;
+    const numFetched = this.fetched(job, keys, numOwn, numMost) * blockSize;
+    const numComputed = promptTokenIds.length - numOwn * blockSize - numFetched;
     this.counts.computed += numComputed;
     this.counts.fetched += numFetched;
+    this.counts.lifted += lifted.length * blockSize;
     this.counts.cached += found.length * blockSize;
     this.numRunning++;
     this.isComputing = true;
-    const tookMs = numComputed / prefillTokensPerMs + numFetched / copiedTokensPerMs;
+    const numCopied = numFetched + lifted.length * blockSize;
+    const tookMs = numComputed / prefillTokensPerMs + numCopied / copiedTokensPerMs;
     clock.after(tookMs, () => this.computed(job, blocks));
+  }
+
+  /** Keys behind the first `numFound` that the tier has. */
+  private lifted(keys: BlockKeys, numFound: number, numMost: number): readonly string[] {
+    const lifted: string[] = [];
+    while (numFound + lifted.length < numMost) {
+      const key = keys.at(numFound + lifted.length);
+      if (this.tier?.find(key) == null) break;
+      lifted.push(key);
+    }
+    return lifted;
+  }
+
+  /** How many of a prompt's first blocks it has. */
+  private numHeld(keys: BlockKeys, numMost: number): number {
+    const numFound = this.ledger.match(numMost, (i) => keys.at(i)).length;
+    return numFound + this.lifted(keys, numFound, numMost).length;
+  }
+
+  private tierOf(numBlocks: number): TierLedger {
+    return new TierLedger({
+      rooms: [{ tier: 'ram', maxBytes: numBlocks, bytesOf: () => 1 }],
+      counters: [noTierCounts('ram')],
+      pins: new Pins(0),
+      isCached: (key) => this.ledger.find(key) !== undefined,
+    });
   }
 
   /** Blocks behind the first `numFound` that a holder still has, of the one that is asked first and has any. */
   private fetched({ holders }: Job, keys: BlockKeys, numFound: number, numMost: number): number {
     for (const { instance, numBlocks } of holders) {
       const numNamed = Math.min(numBlocks, numMost);
-      const numThere = instance.ledger.match(numNamed, (i) => keys.at(i)).length;
+      const numThere = instance.numHeld(keys, numNamed);
       if (numThere < numNamed) this.numVain++;
       if (numThere > numFound) return numThere - numFound;
     }

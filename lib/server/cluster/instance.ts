@@ -4,6 +4,7 @@ import type { InstanceRecord } from '../../cluster/base/instance_record.js';
 import type { Role } from '../../config/cluster_schema.js';
 import { blockSharingOf } from '../../cluster/routing/prompt_keys.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import { isPooled } from '../../protocol/kv_pool.js';
 import type { MovingEngine, ServedEngine } from '../base/served_engine.js';
 import { urlOf } from '../http/listening.js';
 import type { InstancePlace } from './lease.js';
@@ -11,7 +12,7 @@ import type { InstancePlace } from './lease.js';
 /** What a record is made of. */
 export interface InstanceParts {
   readonly engine: Pick<ServedEngine, 'limits' | 'load'> & Pick<MovingEngine, 'kvIdentity' | 'prefixSharing'>;
-  readonly config: Pick<ExpertwireConfig, 'cluster' | 'server'>;
+  readonly config: Pick<ExpertwireConfig, 'cluster' | 'server' | 'engine'>;
   readonly modelName: string;
 }
 
@@ -36,7 +37,7 @@ export class Instance {
 
   /** As it is now. */
   get record(): InstanceRecord {
-    const { engine, modelName } = this.parts;
+    const { engine, modelName, config } = this.parts;
     const { limits, load, kvIdentity, prefixSharing } = engine;
     const { id, incarnation, url, role, isDraining } = this;
     return {
@@ -46,7 +47,7 @@ export class Instance {
       ...{ blockSize: limits.blockSize, maxModelLen: limits.maxModelLen },
       numKvBlocks: load.ranks.reduce((sum, { numKvBlocks }) => sum + numKvBlocks, 0),
       sharing: blockSharingOf(prefixSharing),
-      isPooled: prefixSharing !== null,
+      isPooled: prefixSharing !== null && isPooled(config),
     };
   }
 
