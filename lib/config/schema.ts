@@ -135,6 +135,7 @@ export const configSchema = z.strictObject({
       state_interval: integer(1, MAX_COUNT),
       kv_tiers: kvTiersSection,
       kv_pool: choice('auto', 'on', 'off'),
+      kv_bring: choice('auto', 'always'),
       mla: choice('auto', 'naive', 'absorbed'),
       seed: integer(0, Number.MAX_SAFE_INTEGER),
     })
@@ -295,6 +296,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     state_interval: 512, // tokens of a prompt from one of them to the next
     kv_tiers: [], // blocks that the cache has no room for are forgotten
     kv_pool: 'auto', // what one rank or instance computed comes to others, where cluster.enabled
+    kv_bring: 'auto', // by what was measured
     mla: 'auto',
     seed: 0,
   },

@@ -30,6 +30,7 @@ import { kvStorePlanOf } from '../protocol/kv_store_plan.js';
 import { kvSizesOf } from '../protocol/kv_transfer.js';
 import type { EngineLimits } from '../protocol/limits.js';
 import type { Look } from '../protocol/look.js';
+import type { BlockHolder } from '../protocol/kv_loan.js';
 import type { KvIdentity } from '../protocol/kv_source.js';
 import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSource } from '../protocol/request.js';
 import type { SequenceWants } from '../protocol/step_plan.js';
@@ -43,13 +44,14 @@ import { checkedHooks, checkLooks, type CheckedHook } from './hooks/checked_hook
 import { routerLogitsHook } from './hooks/router_logits_hook.js';
 import { ToldHooks } from './hooks/told_hooks.js';
 import { withComputeFor } from './compute_choice.js';
+import { BlockPool } from './handover/block_pool.js';
 import type { ArrivalCounts } from './handover/arrival_counts.js';
 import { Arrivals } from './handover/arrivals.js';
 import type { FollowedSource } from './handover/followed_source.js';
 import { kvIdentityOf } from './handover/kv_identity.js';
 import { checkMovable, movability } from './handover/movability.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
-import { Lending } from './kv/lending.js';
+import { KvCosts } from './kv/kv_costs.js';
 import type { Loan } from './kv/loan.js';
 import { tierRoomsOf } from './kv/tier_rooms.js';
 import { noPoolCounts, type PoolCounts } from './kv/pool_counts.js';
@@ -141,7 +143,7 @@ export class Engine implements TokenSource {
   private readonly speeds: RankSpeeds;
   private readonly scheduler: Scheduler;
   private readonly requests: Requests;
-  private readonly lending: Lending;
+  private readonly pool: BlockPool;
   private readonly poolCounts = noPoolCounts();
   private readonly arrivals: Arrivals;
   /** What its keys and values are, beside those of other instances. */
@@ -204,6 +206,7 @@ export class Engine implements TokenSource {
     const tiers = sharing === null ? [] : tierRoomsOf(kvStorePlanOf(config, spec, parts.fingerprint));
     this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, config.engine.kv_dtype, sharing);
     this.prefixSharing = sharing;
+    const costs = new KvCosts(limits.maxNumBatchedTokens);
     this.scheduler = new Scheduler({
       ...limits,
       paceOf: (rank) => this.speeds.ownPaceOf(rank),
@@ -216,13 +219,18 @@ export class Engine implements TokenSource {
       numHeadroomBlocks: HEADROOM_BLOCKS,
       kv,
       tiers,
+      ...{ isPooled: sharing !== null && isPooled(config), pool: this.poolCounts },
+      ...(config.engine.kv_bring === 'auto' && { costs }),
     });
-    this.lending = new Lending({
-      ...{ blocks: this.scheduler.lendable, ranks: job, timeoutMs: config.cluster.lease_timeout_ms },
-      counts: this.poolCounts,
+    const loadMs = (numBlocks: number): number =>
+      config.comm.timeout_ms + (numBlocks * blockBytes) / SLOWEST_BYTES_PER_MS;
+    this.pool = new BlockPool({
+      ...{ job, blocks: this.scheduler.holdings, costs, counts: this.poolCounts, loadMs },
+      leaseMs: config.cluster.lease_timeout_ms,
     });
     this.requests = new Requests({
-      lending: this.lending,
+      ...{ lending: this.pool.lending, fetches: this.pool.fetches, loadMs },
+      onBrought: (numbers, ms) => costs.brought(numbers, ms),
       ...{
         scheduler: this.scheduler,
         job,
@@ -230,7 +238,6 @@ export class Engine implements TokenSource {
         blockSize: limits.blockSize,
         timeoutMs: config.cluster.lease_timeout_ms,
       },
-      loadMs: (numBlocks) => config.comm.timeout_ms + (numBlocks * blockBytes) / SLOWEST_BYTES_PER_MS,
       onWork: () => this.loop.start(),
       onNews: (news) => {
         this.scaler?.request(news);
@@ -242,11 +249,11 @@ export class Engine implements TokenSource {
       onNews: (rank, news) => this.requests.hearStore(rank, news),
     });
     this.arrivals = new Arrivals({
-      ...{ job, host: this.requests, identity: this.kvIdentity, config: config.cluster, blockSize: limits.blockSize },
-      timeoutMs: config.comm.timeout_ms,
+      ...{ pulls: this.pool.pulls, host: this.requests, identity: this.kvIdentity, config: config.cluster },
+      ...{ blockSize: limits.blockSize, timeoutMs: config.comm.timeout_ms },
     });
     const observers: StepObserver[] = [{ observe: ({ load_LE }) => window.push(load_LE) }, this.collector, this.speeds];
-    observers.push(this.experts);
+    observers.push(this.experts, this.pool);
     const onScale: OnScale = (event) => {
       parts.onScale?.(event);
       watchers.scale(event);
@@ -276,6 +283,7 @@ export class Engine implements TokenSource {
       this.experts.fail(error);
       this.scaler?.fail(error);
       this.arrivals.fail(error);
+      this.pool.fail(error);
     });
   }
 
@@ -358,7 +366,9 @@ export class Engine implements TokenSource {
     const endTokenIds = this.endTokenIdsOf(request);
     const rest = { promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority, pinMs };
     const known = followed === null ? { outputTokenIds } : { outputTokenIds: followed.outputTokenIds, arrives: true };
-    const queued = { sequence, ...rest, ...known };
+    const hasHolders = followed === null && request.holders !== undefined;
+    const lent = hasHolders ? await this.borrow(request.holders, { ...rest, ...known }, signal) : {};
+    const queued = { sequence, ...rest, ...known, ...lent };
     const arrival = followed && this.arrivals.arrivalOf(queued, followed);
     const extras = {
       id: request.id,
@@ -366,13 +376,17 @@ export class Engine implements TokenSource {
       ...movability(request),
       arrival,
     };
-    const release = this.requests.add(queued, generation, signal, extras);
-    arrival?.start();
-    this.loop.start();
     try {
-      yield* generation.events;
+      const release = this.requests.add(queued, generation, signal, extras);
+      arrival?.start();
+      this.loop.start();
+      try {
+        yield* generation.events;
+      } finally {
+        release();
+      }
     } finally {
-      release();
+      lent.loan?.close();
     }
   }
 
@@ -392,7 +406,7 @@ export class Engine implements TokenSource {
    */
   lend(keys: readonly string[]): Loan | null {
     const isLending = this.failure === null && this.prefixSharing !== null && isPooled(this.parts.config);
-    return isLending ? this.lending.lend(keys) : null;
+    return isLending ? this.pool.lending.lend(keys) : null;
   }
 
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */
@@ -557,6 +571,17 @@ export class Engine implements TokenSource {
       'QUEUE_FULL',
       `${numQueued} requests wait already, and engine.max_num_waiting is ${most}; try again later, or raise it`,
     );
+  }
+
+  /** Blocks of its beginning that other instances lend. @throws EngineError CLOSED */
+  private async borrow(
+    holders: readonly BlockHolder[],
+    request: Pick<SequenceRequest, 'promptTokenIds' | 'outputTokenIds' | 'wants'>,
+    signal?: AbortSignal,
+  ): Promise<Pick<SequenceRequest, 'loan' | 'firstKeys'>> {
+    if (!isPooled(this.parts.config)) return {};
+    const firstKeys = this.scheduler.firstKeysOf(request);
+    return { firstKeys, loan: await this.pool.borrow(holders, firstKeys, signal) };
   }
 
   private scalerOf(onScale: OnScale): Scaler {

@@ -9,6 +9,7 @@ import { valueAt } from '../../base/foreign_value.js';
 import { isNear } from '../config/layers.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
+import type { BlockHolder } from '../protocol/kv_loan.js';
 import type { KvSource } from '../protocol/kv_source.js';
 import {
   MAX_LOGPROBS,
@@ -42,6 +43,7 @@ const share = z.number({ error: SHARE }).gt(0, SHARE).max(1, SHARE);
 const PIN_MS = `a number from 0 to ${MAX_PIN_MS}`;
 
 const MAX_STOPS = 1024;
+const MAX_HOLDERS = 16;
 const MAX_ID_LENGTH = 256;
 
 const generation = z.strictObject({
@@ -49,6 +51,10 @@ const generation = z.strictObject({
   maxNewTokens: number,
   outputTokenIds: tokenIds.optional(),
   source: z.custom<KvSource>(isSource, 'a KvSource').optional(),
+  holders: z
+    .array(z.custom<BlockHolder>(isHolder, 'a BlockHolder'), { error: 'a list of block holders' })
+    .max(MAX_HOLDERS, { error: `at most ${MAX_HOLDERS} block holders` })
+    .optional(),
   tellAgain: boolean.optional(),
   sampling: z
     .strictObject({
@@ -168,6 +174,10 @@ function isSource(value: unknown): value is KvSource {
   return (
     typeof source === 'object' && source !== null && SOURCE_CALLS.every((call) => typeof source[call] === 'function')
   );
+}
+
+function isHolder(value: unknown): value is BlockHolder {
+  return typeof (value as Partial<BlockHolder> | null)?.match === 'function';
 }
 
 function isBiasList(value: unknown): value is SamplingParams['logitBias'] {

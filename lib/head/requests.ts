@@ -15,6 +15,7 @@ import { Lifts } from './kv/lifts.js';
 import { TierLoads } from './kv/tier_loads.js';
 import type { Arrival, ArrivalHost } from './handover/arrival.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
+import type { Fetches } from './handover/fetches.js';
 import type { Lending } from './kv/lending.js';
 import { Offers, type OffersParts } from './handover/offers.js';
 import { untilOver } from './until_over.js';
@@ -76,6 +77,8 @@ export interface RequestsParts extends Pick<
   readonly loadMs: (numBlocks: number) => number;
   /** Told what bringing blocks took. Default: nobody is. */
   readonly onBrought?: ((blocks: BlockNumbers, ms: number) => void) | undefined;
+  /** Bring blocks from other ranks and instances. */
+  readonly fetches: Pick<Fetches, 'ofRanks' | 'ofLoans'>;
   /** Hears what ranks are to forget before they do. Default: nothing is lent. */
   readonly lending?: Pick<Lending, 'forget' | 'enter' | 'close'>;
   /** Told what becomes of each request; what it throws ends all of them. Default: nobody is. */
@@ -113,7 +116,10 @@ export class Requests implements ArrivalHost {
       ...{ ranks: parts.job, loadMs: parts.loadMs, onBrought: parts.onBrought },
       onLost: (rank, lost) => this.scheduler.hearStore(rank, { found: [], lost }),
     });
-    this.lifts = new Lifts({ sources: { tier: this.loads }, onEnd: (...end) => this.endLift(...end) });
+    this.lifts = new Lifts({
+      sources: { tier: this.loads, rank: parts.fetches.ofRanks, loan: parts.fetches.ofLoans },
+      onEnd: (...end) => this.endLift(...end),
+    });
   }
 
   /** What ended all requests, after which none is taken; null until then. */

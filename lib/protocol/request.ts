@@ -1,5 +1,6 @@
 /** What callers ask of the engine and what they get back. */
 import type { Hook } from './hook.js';
+import type { BlockHolder } from './kv_loan.js';
 import type { KvSource } from './kv_source.js';
 import type { SamplingParams } from './sampling.js';
 
@@ -22,6 +23,11 @@ export interface GenerationRequest {
    * there, or computed anew where those can't be had; its seed is the other one's. A `resumed` event comes first. Default: it begins here.
    */
   readonly source?: KvSource;
+  /**
+   * Other instances that may have computed its beginning, the likeliest first: what is nowhere here is read from the first that has more (`engine.kv_pool`). Whatever fails is
+   * computed. Default none.
+   */
+  readonly holders?: readonly BlockHolder[];
   /** Tokens that came of it earlier are told once more. Default false. */
   readonly tellAgain?: boolean;
   /** Default greedy. An unset seed is drawn from `engine.seed` and reported. */

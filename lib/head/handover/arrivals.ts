@@ -1,7 +1,6 @@
 /** Requests that come from other instances to go on here. Why: docs/decisions/handover.md#one-way-for-all-that-moves-between-instances */
 import { isDeepStrictEqual } from 'node:util';
 import type { ExpertwireConfig } from '../../config/schema.js';
-import type { HandoverRunner } from '../../job/step_runner.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { KvIdentity, KvSource } from '../../protocol/kv_source.js';
 import { maySkipTokens } from '../scheduling/progress.js';
@@ -9,11 +8,11 @@ import type { SequenceRequest } from '../scheduling/scheduler.js';
 import { Arrival, type ArrivalHost, type ArrivalLimits } from './arrival.js';
 import { noArrivals, type ArrivalCounts } from './arrival_counts.js';
 import { FollowedSource, type FollowedRequest } from './followed_source.js';
-import { Pulls } from './pulls.js';
+import type { Pulls } from './pulls.js';
 
 /** What arrivals are made of. */
 export interface ArrivalsParts {
-  readonly job: Pick<HandoverRunner, 'handover' | 'watchPulls'>;
+  readonly pulls: Pulls;
   readonly host: ArrivalHost;
   /** What can be read here of what other instances computed. */
   readonly identity: KvIdentity;
@@ -30,14 +29,12 @@ const SLOWEST_BYTES_PER_MS = 1048;
 
 /** Brings requests here, one {@link Arrival} each. */
 export class Arrivals {
-  private readonly pulls: Pulls;
   private readonly limits: ArrivalLimits;
   private readonly counter = noArrivals();
   private readonly ended = new AbortController();
 
   constructor(private readonly parts: ArrivalsParts) {
     const { config, blockSize, identity, timeoutMs } = parts;
-    this.pulls = new Pulls(parts.job);
     const lastStageTokens = config.last_stage_blocks * blockSize;
     const { numLayers = 0, rowBytes = 0, dtype = 'f32' } = identity.shape ?? {};
     const msPerToken = (numLayers * rowBytes) / SLOWEST_BYTES_PER_MS;
@@ -78,7 +75,8 @@ export class Arrivals {
   /** For who follows a source: it is queued with this, and starts it then. */
   arrivalOf(request: SequenceRequest, followed: FollowedSource): Arrival {
     const { sequence, promptTokenIds } = request;
-    const { pulls, limits, counter: counts } = this;
+    const { limits, counter: counts } = this;
+    const { pulls } = this.parts;
     const { host, identity, config } = this.parts;
     const theirs = followed.state.identity;
     const isAlike = theirs.fingerprint === identity.fingerprint && isSameShape(theirs, identity);

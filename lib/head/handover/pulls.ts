@@ -1,6 +1,6 @@
 /** What ranks here were told to read from ranks of other instances. */
 import type { HandoverRunner } from '../../job/step_runner.js';
-import type { PullOrder, PullReport } from '../../protocol/handover.js';
+import type { FetchOrder, HandoverOrder, PullOrder, PullReport } from '../../protocol/handover.js';
 
 /** Numbers pulls, and brings their reports to who ordered them. */
 export class Pulls {
@@ -16,7 +16,16 @@ export class Pulls {
    * Has a rank pull; resolves with what came of it. Rejects with the reason of `signal`: whoever aborts it may take it that nothing is written behind that any more. Nobody
    * hears of a rank that is lost.
    */
-  async pull(rank: number, order: Omit<PullOrder, 'pull'>, signal: AbortSignal): Promise<PullReport> {
+  pull(rank: number, order: Omit<PullOrder, 'pull'>, signal: AbortSignal): Promise<PullReport> {
+    return this.run(rank, (pull) => ({ kind: 'pull', order: { ...order, pull } }), signal);
+  }
+
+  /** As {@link pull}, of whole blocks. */
+  fetch(rank: number, order: Omit<FetchOrder, 'pull'>, signal: AbortSignal): Promise<PullReport> {
+    return this.run(rank, (pull) => ({ kind: 'fetch', order: { ...order, pull } }), signal);
+  }
+
+  private async run(rank: number, orderOf: (pull: number) => HandoverOrder, signal: AbortSignal): Promise<PullReport> {
     signal.throwIfAborted();
     const pull = this.nextPull++;
     const { job, running } = this;
@@ -32,7 +41,7 @@ export class Pulls {
         signal.removeEventListener('abort', cancel);
         resolve(report);
       });
-      job.handover(rank, { kind: 'pull', order: { ...order, pull } });
+      job.handover(rank, orderOf(pull));
     });
   }
 }

@@ -18,6 +18,12 @@ export interface ComputedTokens {
   readonly numBehind: number;
 }
 
+/** Blocks that come in one go, and tokens that needn't be computed then. */
+export interface BroughtTokens {
+  readonly blocks: BlockNumbers;
+  readonly numTokens: number;
+}
+
 /** Work of one rank in a step. */
 export interface StepWork {
   readonly numTokens: number;
@@ -68,10 +74,26 @@ export class KvCosts {
     return this.computing.msOf([numSteps, numTokens, readsOf(position, numTokens)]);
   }
 
-  /** Whether to bring them. What isn't known is tried; what was dearer is, now and then. */
-  worth(blocks: BlockNumbers, tokens: ComputedTokens): boolean {
-    const [bringMs, computeMs] = [this.bringMs(blocks), this.computeMs(tokens)];
-    if (bringMs === null || computeMs === null || bringMs <= computeMs) return true;
+  /**
+   * How many of these, which follow each other from `position` on, are brought: the first so many, and all behind them is computed. What isn't known is tried; what was
+   * dearer is, now and then.
+   */
+  numWorth(parts: readonly BroughtTokens[], position: number, numBehind: number): number {
+    const bringMs = parts.map(({ blocks }) => this.bringMs(blocks));
+    let left = parts.reduce((sum, { numTokens }) => sum + numTokens, 0);
+    let [best, bestMs, broughtMs] = [0, this.computeMs({ numTokens: left, position, numBehind }), 0];
+    if (bestMs === null || bringMs.includes(null)) return parts.length;
+    for (const [i, { numTokens }] of parts.entries()) {
+      broughtMs += bringMs[i]!;
+      left -= numTokens;
+      const start = position + parts.slice(0, i + 1).reduce((sum, each) => sum + each.numTokens, 0);
+      const ms = broughtMs + this.computeMs({ numTokens: left, position: start, numBehind })!;
+      if (ms <= bestMs) [best, bestMs] = [i + 1, ms];
+    }
+    return best < parts.length && this.isTried(parts[best]!.blocks) ? parts.length : best;
+  }
+
+  private isTried(blocks: BlockNumbers): boolean {
     const group = groupOf(blocks);
     this.numRefused[group] = (this.numRefused[group]! + 1) % REFUSALS_PER_TRIAL;
     return this.numRefused[group] === 0;

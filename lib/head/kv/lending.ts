@@ -14,11 +14,17 @@ export const MAX_LOAN_BLOCKS = 8192;
 export interface LendableBlocks {
   /** Members whose blocks are known. */
   readonly ranks: readonly number[];
-  /**
-   * The beginning of these keys that a rank has, each in a block of its cache, or, null, in a tier; only as far as somebody can begin behind it. They count as used
-   * now.
-   */
-  lendable(rank: number, keys: readonly string[]): readonly (number | null)[];
+  /** The beginning of these keys that a rank has. They count as used now. */
+  lendable(rank: number, keys: readonly string[]): readonly Lendable[];
+  /** Some layers have states: a sequence begins behind a block alone that keeps one. */
+  readonly hasStates: boolean;
+}
+
+/** A block that a rank has: in its cache, or, null, in a tier. */
+export interface Lendable {
+  readonly block: number | null;
+  /** With the state behind its last token. */
+  readonly hasState: boolean;
 }
 
 /** What lending works with. */
@@ -52,14 +58,15 @@ export class Lending {
     return this.loans.size;
   }
 
-  /** The longest beginning of these keys that one rank has; null: none has the first one, or nobody can read there. @throws EngineError QUEUE_FULL: too many loans are open */
+  /** The longest beginning of these keys that one rank has, as far as somebody can begin behind it; null: none has the first one, or nobody can read there. @throws EngineError QUEUE_FULL: too many loans are open */
   lend(keys: readonly string[]): Loan | null {
     const { blocks, ranks } = this.parts;
     const asked = keys.slice(0, MAX_LOAN_BLOCKS);
     const readable = blocks.ranks.filter((rank) => ranks.kvDoorOf(rank) !== null);
-    let best = { rank: -1, items: [] as readonly (number | null)[] };
+    let best: { readonly rank: number; readonly items: readonly Lendable[] } = { rank: -1, items: [] };
     for (const rank of readable) {
-      const items = blocks.lendable(rank, asked);
+      const held = blocks.lendable(rank, asked);
+      const items = blocks.hasStates ? held.slice(0, held.findLastIndex(({ hasState }) => hasState) + 1) : held;
       if (items.length > best.items.length) best = { rank, items };
     }
     return best.items.length === 0 ? null : this.open(best.rank, asked, best.items);
@@ -91,17 +98,17 @@ export class Lending {
     for (const loan of this.loans) loan.finish('lost');
   }
 
-  private open(rank: number, keys: readonly string[], items: readonly (number | null)[]): Loan {
+  private open(rank: number, keys: readonly string[], items: readonly Lendable[]): Loan {
     if (this.loans.size >= MAX_LOANS) {
       throw new EngineError('QUEUE_FULL', `${MAX_LOANS} loans of KV blocks are open already; try again later`);
     }
     const { ranks, timeoutMs, after = afterOf } = this.parts;
-    const blocks = items.filter((block) => block !== null);
+    const blocks = items.flatMap(({ block }) => (block === null ? [] : [block]));
     const terms = { rank, place: ranks.kvDoorOf(rank)!, numBlocks: items.length, blocks, timeoutMs };
     const loan = new Loan(terms, { after, ended: (ended, end) => this.ended(ended, end) });
     this.loans.add(loan);
     this.index(loan);
-    const lent = items.map((block, i): LentBlock => ({ key: keys[i]!, block }));
+    const lent = items.map(({ block }, i): LentBlock => ({ key: keys[i]!, block }));
     ranks.handover(rank, { kind: 'lend', lend: { ...loan.lease, items: lent } });
     this.parts.counts.numLoans++;
     this.parts.counts.numLentBlocks += items.length;

@@ -73,16 +73,45 @@ export function slotsOf({ numKeys, sightings, hasStates }: LookupParts): readonl
 
 /** What is to be brought into `blocks`, one per slot. */
 export function liftOf(rank: number, slots: readonly Slot[], blocks: readonly number[]): Lift {
-  const segments: (LiftSegment & { readonly blocks: KeyedBlock[]; readonly origins: BlockOrigin[] })[] = [];
+  const segments: GrowingSegment[] = [];
   for (const [i, slot] of slots.entries()) {
     if (slot.kind === 'cached') continue;
-    const { source, origin, key } = slot;
+    const { source, origin, key, hasState } = slot;
     let last = segments.at(-1);
-    if (last?.source !== source) segments.push((last = { source, blocks: [], origins: [] }));
+    if (last?.source !== source || last.first + last.blocks.length < i) {
+      segments.push((last = { source, first: i, blocks: [], origins: [], states: [] }));
+    }
     last.blocks.push({ block: blocks[i]!, key });
     last.origins.push(origin);
+    last.states.push(hasState);
   }
   return { rank, segments };
+}
+
+interface GrowingSegment extends LiftSegment {
+  readonly blocks: KeyedBlock[];
+  readonly origins: BlockOrigin[];
+  readonly states: boolean[];
+}
+
+/** Slots that are brought with one order, and cached ones behind them: of no use without them. */
+export interface SlotRun {
+  readonly first: number;
+  readonly numSlots: number;
+  readonly numbers: BlockNumbers;
+}
+
+/** From the first slot that is to come on, in order of position. */
+export function runsOf(slots: readonly Slot[]): readonly SlotRun[] {
+  const { segments } = liftOf(
+    0,
+    slots,
+    slots.map(() => 0),
+  );
+  return segments.map(({ first, origins }, i) => {
+    const end = segments[i + 1]?.first ?? slots.length;
+    return { first, numSlots: end - first, numbers: numbersOf(origins) };
+  });
 }
 
 /** How many come from where. */

@@ -1,5 +1,5 @@
 /** Brings blocks to sequences that wait for them. Why: docs/decisions/kv_store.md#a-block-is-found-by-its-key-wherever-it-lies */
-import type { BlockSource, Lift, LiftSource } from './lift.js';
+import type { BlockSource, Lift, LiftPart, LiftSource } from './lift.js';
 
 /** What lifts come from, and who has the sequences. */
 export interface LiftsParts {
@@ -53,9 +53,7 @@ export class Lifts {
     let numBlocks = 0;
     try {
       for (const segment of lift.segments) {
-        const { rank } = lift;
-        const source = this.parts.sources[segment.source.kind];
-        const numCame = await source.bring({ sequence, rank, ...segment }, signal);
+        const numCame = await this.bring({ sequence, rank: lift.rank, ...segment }, signal);
         numBlocks += numCame;
         if (numCame < segment.blocks.length) break;
       }
@@ -65,5 +63,17 @@ export class Lifts {
     if (signal.aborted) return;
     this.running.delete(sequence);
     this.parts.onEnd(sequence, numBlocks);
+  }
+
+  private bring({ source, ...part }: LiftPart, signal: AbortSignal): Promise<number> {
+    const { sources } = this.parts;
+    switch (source.kind) {
+      case 'tier':
+        return sources.tier.bring({ ...part, source }, signal);
+      case 'rank':
+        return sources.rank.bring({ ...part, source }, signal);
+      case 'loan':
+        return sources.loan.bring({ ...part, source }, signal);
+    }
   }
 }

@@ -1,6 +1,7 @@
 /** How far a request is, and the parts of a step that take it further: pure. */
 import type { SamplingParams } from '../../protocol/sampling.js';
 import { SAMPLED, type PlanPart, type SequenceStart, type SequenceWants } from '../../protocol/step_plan.js';
+import type { HeldLoan } from '../kv/held_loan.js';
 import type { RunningLift } from '../kv/lift_plan.js';
 import type { BlockKeys } from './blocks/block_keys.js';
 import type { RunningView } from './policy.js';
@@ -22,6 +23,10 @@ export interface SequenceRequest {
   readonly priority?: number;
   /** So long its full blocks stay when it is over. Default 0: as long as there is room. */
   readonly pinMs?: number;
+  /** Blocks of its beginning that another instance lends. Default null: none. */
+  readonly loan?: HeldLoan | null;
+  /** Keys of its first blocks, where somebody made them already. Default: they are made when they are asked for. */
+  readonly firstKeys?: readonly string[];
   /** Its keys and values come from another instance (sequence_arrivals.ts). Default false. */
   readonly arrives?: boolean;
 }

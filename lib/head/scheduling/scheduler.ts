@@ -33,7 +33,7 @@ import type { StoreNews } from '../../protocol/kv_store.js';
 import type { Lift } from '../kv/lift.js';
 import type { Freed } from './freed_log.js';
 import { SequenceBlocks, type Lookup } from './sequence_blocks.js';
-import { comingOf, numbersOf } from '../kv/lift_plan.js';
+import { comingOf, runsOf, type Slot } from '../kv/lift_plan.js';
 import { SequenceLifts, tokensByOrigin } from './sequence_lifts.js';
 import { sequenceLoads, type SequenceLoads } from './sequence_loads.js';
 import type { StoredBlocks } from './blocks/stored_blocks.js';
@@ -151,8 +151,17 @@ export class Scheduler {
   }
 
   /** What ranks have that others may begin with. */
-  get lendable(): LendableBlocks {
+  get holdings(): LendableBlocks & Pick<SequenceBlocks, 'numHeld'> {
     return this.blocks;
+  }
+
+  /** Keys of a request's first blocks, those that others may have computed: all at once. Empty: it computes all of them. */
+  firstKeysOf(request: Pick<SequenceRequest, 'promptTokenIds' | 'outputTokenIds' | 'wants'>): readonly string[] {
+    const { promptTokenIds, outputTokenIds = [] } = request;
+    if (this.hasher === null || !maySkipTokens(request)) return [];
+    const keys = new BlockKeys(this.hasher, { promptTokenIds, outputTokenIds });
+    const numKeys = Math.floor((promptTokenIds.length + outputTokenIds.length - 1) / this.options.blockSize);
+    return Array.from({ length: numKeys }, (_, index) => keys.at(index));
   }
 
   /** Full KV blocks that sequences may begin with, for one who follows them: what they take is told to nobody else. Null: nothing is shared. */
@@ -174,7 +183,7 @@ export class Scheduler {
   add(request: SequenceRequest): void {
     const { outputTokenIds: given = [], arrives = false } = request;
     const outputTokenIds: number[] = [];
-    const keys = this.hasher && new BlockKeys(this.hasher, { ...request, outputTokenIds });
+    const keys = this.hasher && new BlockKeys(this.hasher, { ...request, outputTokenIds }, request.firstKeys);
     const fresh = { numCommitted: 0, numOvertaken: 0, hasRun: false, failedRanks: [] };
     const state: Progress = { ...request, ...fresh, arrival: arrives ? 'coming' : null, keys, outputTokenIds };
     learnOutput(state, given);
@@ -495,24 +504,29 @@ export class Scheduler {
   /** What comes from another instance isn't looked for elsewhere, and what is computed sooner isn't brought. */
   private lookup(rank: number, request: Progress): Lookup {
     const found = this.blocks.lookup(rank, request);
-    const isComing = found.slots.length > 0 && request.arrival === null && this.isWorth(found, request);
-    return isComing ? found : { ...found, slots: [] };
+    const slots = request.arrival === null ? this.worthwhile(found.slots, request) : [];
+    return { ...found, slots: slots.some(({ kind }) => kind === 'coming') ? slots : [] };
   }
 
-  private isWorth({ blocks, slots }: Lookup, request: Progress): boolean {
+  /** Why: docs/decisions/kv_store.md#brought-or-computed */
+  private worthwhile(slots: readonly Slot[], request: Progress): readonly Slot[] {
     const { blockSize, costs } = this.options;
-    const numbers = numbersOf(comingOf(slots).map(([, { origin }]) => origin));
-    const [position, end] = [blocks.length * blockSize, slots.length * blockSize];
-    const numBehind = numKnownTokens(request) - end;
-    return costs?.worth(numbers, { numTokens: end - position, position, numBehind }) !== false;
+    const runs = runsOf(slots);
+    const [first] = runs;
+    if (first === undefined || costs === undefined) return slots;
+    const parts = runs.map(({ numSlots, numbers }) => ({ blocks: numbers, numTokens: numSlots * blockSize }));
+    const numBehind = numKnownTokens(request) - slots.length * blockSize;
+    const numParts = costs.numWorth(parts, first.first * blockSize, numBehind);
+    return slots.slice(0, runs[numParts]?.first ?? slots.length);
   }
 
-  private countLookup({ promptTokenIds: { length } }: Progress, { blocks, slots }: Lookup): void {
+  private countLookup({ promptTokenIds: { length }, loan = null }: Progress, { blocks, slots }: Lookup): void {
     const { blockSize } = this.options;
     const numFound = Math.min(blocks.length * blockSize, length);
     this.counted.numPrefixQueries += length;
     this.counted.numPrefixHits += numFound;
-    this.blocks.tiers.countLookup(length - numFound, tokensByOrigin(comingOf(slots), blockSize, length));
+    const numFrom = tokensByOrigin(comingOf(slots), blockSize, length);
+    this.blocks.countLookup(length - numFound, numFrom, loan !== null);
   }
 
   private placesOf(request: Progress, crowds: Crowds): Place[] {

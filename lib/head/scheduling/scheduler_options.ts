@@ -34,7 +34,7 @@ export interface SchedulerOptions extends SchedulerLimits {
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
   readonly numHeadroomBlocks: number;
   /** Whether blocks that lie elsewhere are brought. Default: always. */
-  readonly costs?: Pick<KvCosts, 'worth'>;
+  readonly costs?: Pick<KvCosts, 'numWorth'>;
 }
 
 /** Who computes sequences from now on. */

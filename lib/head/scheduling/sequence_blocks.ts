@@ -8,20 +8,28 @@ import type { BlockKeys } from './blocks/block_keys.js';
 import { BlockLedger } from './blocks/block_ledger.js';
 import { isForOthers, keptEnds, KeptStates } from './blocks/kept_states.js';
 import { Pins } from './blocks/pins.js';
-import type { LendableBlocks } from '../kv/lending.js';
+import type { BlockOrigin } from '../kv/kv_costs.js';
+import type { Lendable, LendableBlocks } from '../kv/lending.js';
+import type { PoolCounter } from '../kv/pool_counts.js';
+import { Holdings } from './holdings.js';
 import { FreedLog, type Freed } from './freed_log.js';
 import { numKnownTokens, numSkippable, type Progress, type Running } from './progress.js';
 import { StoredBlocks } from './blocks/stored_blocks.js';
-import type { LiftSource } from '../kv/lift.js';
-import { slotsOf, type Sighting, type Slot } from '../kv/lift_plan.js';
+import type { Slot } from '../kv/lift_plan.js';
 import { RankTiers } from '../kv/rank_tiers.js';
 import type { TierRoom } from '../kv/tier_shelf.js';
 
 /** What a rank's ledger found for a sequence, as long as neither changes: policies ask again and again in one step. */
-interface Found extends Lookup {
+interface Found extends Lookup, FoundOf {}
+
+/** What it depends on. */
+interface FoundOf {
   readonly ledger: BlockLedger;
   readonly version: number;
+  /** How often who sits changed: versions are of the same ranks. */
+  readonly numSeatings: number;
   readonly numKeys: number;
+  readonly numLent: number;
 }
 
 /** What there is of a sequence's beginning, for one rank. */
@@ -45,6 +53,10 @@ export interface BlockLimits {
   readonly maxPinned?: number;
   /** Where blocks go that the cache has no room for, the nearest first. Default none: they are forgotten. */
   readonly tiers?: readonly TierRoom[];
+  /** Ranks bring each other what they have. Default false. */
+  readonly isPooled?: boolean;
+  /** Counts tokens that come from other ranks and instances. Default: nobody does. */
+  readonly pool?: Pick<PoolCounter, 'numQueries' | 'numHits'>;
 }
 
 /** What somebody holds on a rank, in order of position. */
@@ -65,19 +77,23 @@ export class SequenceBlocks implements LendableBlocks {
   /** Null: nobody follows what is there. */
   private stored: StoredBlocks | null = null;
   readonly tiers: RankTiers;
+  private readonly holdings: Holdings;
+  private numSeatings = 0;
 
   /** Of seats that nobody took yet: {@link seat}. */
   constructor(private readonly limits: BlockLimits) {
-    const { numRanks, blockSize, states = null, tiers = [] } = limits;
+    const { numRanks, blockSize, states = null, tiers = [], isPooled = false } = limits;
     this.tiers = new RankTiers(numRanks, tiers);
     this.ledgers = new Array<null>(numRanks).fill(null);
     this.blockSize = blockSize;
     this.states = states;
+    this.holdings = new Holdings({ ledgers: this.ledgers, kept: this.kept, tiers: this.tiers, isPooled });
   }
 
   /** Who sits from now on: what others held is gone with them, and who is new holds nothing. */
   seat(present: ReadonlySet<number>): void {
     const { numKvBlocks, maxPinned = 0 } = this.limits;
+    this.numSeatings++;
     for (const [rank, ledger] of this.ledgers.entries()) {
       if (present.has(rank) === (ledger !== null)) continue;
       ledger?.lose();
@@ -144,34 +160,57 @@ export class SequenceBlocks implements LendableBlocks {
 
   /** As {@link match}, and what lies elsewhere. */
   lookup(rank: number, state: Progress): Lookup {
-    const { keys } = state;
+    const { keys, loan = null } = state;
     if (keys === null) return NOTHING_FOUND;
     const ledger = this.ledgers[rank]!;
     const kept = this.kept[rank];
-    const version = ledger.version + (kept?.version ?? 0) + (this.tiers.of(rank)?.version ?? 0); // all only grow
     const numKeys = Math.floor(numSkippable(state) / this.blockSize);
+    const now = {
+      ledger,
+      version: this.holdings.versionFor(rank),
+      numSeatings: this.numSeatings,
+      numKeys,
+      numLent: loan?.numBlocks ?? 0,
+    };
     const byRank = this.found.get(keys) ?? [];
     this.found.set(keys, byRank);
     const known = byRank[rank];
-    if (known?.ledger === ledger && known.version === version && known.numKeys === numKeys) return known;
+    if (known !== undefined && isSame(known, now)) return known;
     const hasState = kept && ((block: number): boolean => kept.has(block));
     const blocks = ledger.match(numKeys, (index) => keys.at(index), hasState);
     blocks.length = this.numToBegin(rank, blocks);
-    const found = { ledger, version, numKeys, blocks, slots: this.slotsOn(rank, keys, numKeys) };
+    const found = { ...now, blocks, slots: this.holdings.slotsOn(rank, { keys, numKeys, loan }) };
     byRank[rank] = found;
     return found;
   }
 
   /** As {@link LendableBlocks.lendable}. */
-  lendable(rank: number, keys: readonly string[]): readonly number[] {
-    const ledger = this.ledgers[rank]!;
-    const kept = this.kept[rank];
-    const hasState = kept && ((block: number): boolean => kept.has(block));
-    const blocks = ledger.match(keys.length, (index) => keys[index]!, hasState);
-    if (hasState !== undefined) blocks.length = blocks.findLastIndex(hasState) + 1;
-    ledger.touch(blocks);
-    if (blocks.length > 0) kept?.use(blocks.at(-1)!);
-    return blocks;
+  lendable(rank: number, keys: readonly string[]): readonly Lendable[] {
+    const found = this.holdings.heldBy(rank, keys);
+    const blocks = found.flatMap(({ block }) => (block === null ? [] : [block]));
+    this.ledgers[rank]!.touch(blocks);
+    for (const block of blocks) this.kept[rank]?.use(block);
+    return found;
+  }
+
+  /** How many of these keys, from the first one on, some rank has. */
+  numHeld(keys: readonly string[]): number {
+    return Math.max(0, ...this.ranks.map((rank) => this.holdings.heldBy(rank, keys).length));
+  }
+
+  /** A request is looked for: so many tokens of its prompt aren't in the cache, and so many of those are elsewhere. */
+  countLookup(numTokens: number, numFrom: ReadonlyMap<BlockOrigin, number>, hasLoan: boolean): void {
+    this.tiers.countLookup(numTokens, numFrom);
+    const { pool, isPooled = false } = this.limits;
+    if (pool === undefined || (!isPooled && !hasLoan)) return;
+    pool.numQueries += numTokens - (numFrom.get('ram') ?? 0) - (numFrom.get('disk') ?? 0);
+  }
+
+  /** So many tokens of a prompt came from elsewhere. */
+  countHits(origin: BlockOrigin, numTokens: number): void {
+    this.tiers.countHits(origin, numTokens);
+    const { pool } = this.limits;
+    if (pool !== undefined && (origin === 'rank' || origin === 'instance')) pool.numHits += numTokens;
   }
 
   /** How many of a rank's blocks no sequence holds. */
@@ -356,26 +395,6 @@ export class SequenceBlocks implements LendableBlocks {
     this.freed.order(rank, this.tiers.of(rank)?.takeOrders() ?? []);
   }
 
-  /** What lies in tiers goes on from what lies in the cache. */
-  private slotsOn(rank: number, keys: BlockKeys, numKeys: number): readonly Slot[] {
-    const tiers = this.tiers.of(rank);
-    if (tiers === null) return [];
-    const ledger = this.ledgers[rank]!;
-    const isPreferred = (block: number): boolean => this.hasState(rank, block);
-    const sightings = (index: number): Sighting[] => {
-      const key = keys.at(index);
-      const [block, below] = [ledger.find(key, isPreferred), tiers.find(key)];
-      const found: Sighting[] = [];
-      if (block !== undefined) found.push({ slot: { kind: 'cached', block }, hasState: isPreferred(block) });
-      if (below !== null) {
-        const { tier, hasState } = below;
-        found.push({ slot: { kind: 'coming', source: FROM_TIERS, origin: tier, key, hasState }, hasState });
-      }
-      return found;
-    };
-    return slotsOf({ numKeys, sightings, hasStates: this.hasStates });
-  }
-
   /** A block stays, and its state goes down to the tiers, with what the block holds. */
   private forgetState(rank: number, block: number): void {
     const key = this.ledgers[rank]!.keyAt(block);
@@ -413,5 +432,11 @@ export class SequenceBlocks implements LendableBlocks {
   }
 }
 
-const FROM_TIERS: LiftSource = { kind: 'tier' };
+const isSame = (known: FoundOf, now: FoundOf): boolean =>
+  known.ledger === now.ledger &&
+  known.version === now.version &&
+  known.numSeatings === now.numSeatings &&
+  known.numKeys === now.numKeys &&
+  known.numLent === now.numLent;
+
 const NOTHING_FOUND: Lookup = { blocks: [], slots: [] };

@@ -95,12 +95,14 @@ export class SequenceLifts {
   }
 
   private hold(rank: number, slots: readonly Slot[]): void {
-    this.blocks.tiers.of(rank)?.hold(keysIn(slots));
+    this.blocks.tiers.of(rank)?.hold(keysInTiers(comingOf(slots)));
   }
 
   /** The first `numLanded` of what was to come are there. */
   private release(rank: number, slots: readonly Slot[], numLanded: number): void {
-    this.blocks.tiers.of(rank)?.release(keysIn(slots), numLanded);
+    const coming = comingOf(slots);
+    const numOwn = keysInTiers(coming.slice(0, numLanded)).length;
+    this.blocks.tiers.of(rank)?.release(keysInTiers(coming), numOwn);
   }
 
   /** States that come along are counted from now on: returns up to which slot there is room for all of them. */
@@ -123,7 +125,7 @@ export class SequenceLifts {
 
   private count({ promptTokenIds }: Running, landed: readonly (readonly [number, ComingSlot])[]): void {
     for (const [origin, numTokens] of tokensByOrigin(landed, this.blockSize, promptTokenIds.length)) {
-      this.blocks.tiers.countHits(origin, numTokens);
+      this.blocks.countHits(origin, numTokens);
     }
   }
 }
@@ -142,4 +144,6 @@ export function tokensByOrigin(
   return numFrom;
 }
 
-const keysIn = (slots: readonly Slot[]): string[] => comingOf(slots).map(([, { key }]) => key);
+/** What comes from tiers of the rank itself. */
+const keysInTiers = (coming: readonly (readonly [number, ComingSlot])[]): string[] =>
+  coming.flatMap(([, { source, key }]) => (source.kind === 'tier' ? [key] : []));

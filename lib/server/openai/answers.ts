@@ -9,7 +9,7 @@ import type { RequestRuns } from '../journal/request_runs.js';
 import { answerStream, answerWhole, type AnswerForm, type Coming } from './answer_streams.js';
 import { movingAnswer } from './moving_answer.js';
 import type { Choice } from './requests/choices.js';
-import { movingChoices } from './requests/moving_choices.js';
+import { broughtChoices, movingChoices } from './requests/moving_choices.js';
 import { checkRouterLogits } from './router_logits.js';
 
 /** What parts with requests to the engine see besides. */
@@ -60,7 +60,8 @@ export async function answer<Body extends ClusterFields & { readonly request_id?
   const head = { id: `${PREFIXES[endpoint]}${name}`, created, model };
   const asked = { endpoint, head, body: shownOf(body), name, owner: callerOf(request) };
   const signal = clientSignal(reply, ending);
-  const moving = movingChoices(choices, terms, config.cluster.lease_timeout_ms);
+  const brought = broughtChoices(choices, terms, cluster);
+  const moving = movingChoices(brought, terms, config.cluster.lease_timeout_ms);
   const coming = { ...(await runs.start(asked, moving, signal)), signal };
   const form = formOf(head, body, coming.choices, context);
   const isStream = body.stream === true;

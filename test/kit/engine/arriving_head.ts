@@ -2,6 +2,7 @@
  * Requests of other instances that arrive over ranks which are played: steps are made by hand, pulls bring what the test lets them, and every order is checked against
  * what ranks hold.
  */
+import { NO_FETCHES } from './no_fetches.js';
 import { expect } from 'chai';
 import { CLUSTER_DEFAULTS } from '../../../lib/config/cluster_schema.js';
 import type { HandoverOrder, PullOrder, PullReport } from '../../../lib/protocol/handover.js';
@@ -14,6 +15,7 @@ import {
   type StepPlan,
 } from '../../../lib/protocol/step_plan.js';
 import { Arrivals } from '../../../lib/head/handover/arrivals.js';
+import { Pulls } from '../../../lib/head/handover/pulls.js';
 import type { SequenceEnd } from '../../../lib/head/observing/request_news.js';
 import { Requests } from '../../../lib/head/requests.js';
 import {
@@ -112,6 +114,7 @@ export class ArrivingHead {
     };
     this.requests = new Requests({
       ...{ scheduler: this.scheduler, job, blockSize, timeoutMs: 1000, after: () => () => undefined },
+      fetches: NO_FETCHES,
       loadMs: () => 1000,
       onWork: () => void (this.isWoken = true),
       onNews: (news) => {
@@ -121,7 +124,7 @@ export class ArrivingHead {
     });
     const config = { ...CLUSTER_DEFAULTS, last_stage_blocks: 1, ...options.cluster };
     this.arrivals = new Arrivals({
-      job,
+      pulls: new Pulls(job),
       host: this.requests,
       identity: IDENTITY,
       config,

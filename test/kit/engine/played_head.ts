@@ -2,6 +2,7 @@
  * Requests over ranks that are played: steps are made by hand, and every order is checked. A rank lets others read blocks that a sequence holds alone, and its doors are
  * shut before what is behind them is freed.
  */
+import { NO_FETCHES } from './no_fetches.js';
 import { expect } from 'chai';
 import type { LeaseOrder, HandoverOrder } from '../../../lib/protocol/handover.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
@@ -113,6 +114,7 @@ export class PlayedHead {
     this.scheduler = new Scheduler(options);
     this.requests = new Requests({
       ...{ scheduler: this.scheduler, blockSize: options.blockSize, timeoutMs: LEASE_MS, after: this.timers.after },
+      fetches: NO_FETCHES,
       loadMs: () => 1000,
       onWork: () => void (this.isWoken = true),
       job: {

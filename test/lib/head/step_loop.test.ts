@@ -1,4 +1,5 @@
 /** The loop over ranks that are played: what it asks of them, and what it makes of their answers. */
+import { NO_FETCHES } from '../../kit/engine/no_fetches.js';
 import { expect } from 'chai';
 import { LivePlacement } from '../../../experts/placement/live_placement.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
@@ -118,6 +119,7 @@ class Head {
   hear: (news: RequestNews) => void = () => undefined;
   readonly requests: Requests = new Requests({
     ...{ scheduler: new Scheduler(SCHEDULING), job: this.job, blockSize: SCHEDULING.blockSize, timeoutMs: 1000 },
+    fetches: NO_FETCHES,
     loadMs: () => 1000,
     onWork: () => this.loop.start(),
     onNews: (news) => {

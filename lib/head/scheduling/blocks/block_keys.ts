@@ -60,12 +60,16 @@ export class BlockHasher {
 
 /** Keys of one sequence's blocks, each made when it is first asked for: a long prompt never holds up the head. */
 export class BlockKeys {
-  private readonly keys: string[] = [];
+  private readonly keys: string[];
 
+  /** `known`: the first ones, where somebody made them already. */
   constructor(
     private readonly hasher: BlockHasher,
     private readonly tokens: KeyedTokens,
-  ) {}
+    known: readonly string[] = [],
+  ) {
+    this.keys = [...known];
+  }
 
   /** Of a block whose tokens are all known. */
   at(index: number): string {

@@ -2,6 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { ApiError } from '../../base/api_error.js';
 import { HttpKvSource } from '../../cluster/http_kv_source.js';
+import type { ServedCluster } from '../../cluster/served_cluster.js';
 import type { RequestTerms } from '../../cluster/request_terms.js';
 import type { Choice } from './choices.js';
 
@@ -35,6 +36,16 @@ export function movingChoices(
     ...((source !== null || resume !== null) && { tellAgain: true }),
   };
   return [{ ...choice, request }];
+}
+
+/** The choices as the engine gets them: it reads from other instances what they have of a prompt. */
+export function broughtChoices(
+  choices: readonly Choice[],
+  { holders: urls }: Pick<RequestTerms, 'holders'>,
+  cluster: Pick<ServedCluster, 'holderAt'> | null,
+): readonly Choice[] {
+  const holders = urls.flatMap((url) => cluster?.holderAt(url) ?? []);
+  return holders.length === 0 ? choices : choices.map((each) => ({ ...each, request: { ...each.request, holders } }));
 }
 
 /** Why it can't go on elsewhere; null: it can. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { KvCosts, readsOf, type BlockOrigin } from '../../../../lib/head/kv/kv_costs.js';
+import { KvCosts, readsOf, type BlockNumbers, type BlockOrigin } from '../../../../lib/head/kv/kv_costs.js';
 import { LinearFit } from '../../../../lib/head/kv/linear_fit.js';
 import { randomFrom } from '../../../refs/random.js';
 
@@ -122,25 +122,40 @@ describe('what bringing and computing blocks cost', () => {
     expect(numRight / numCases).to.be.at.least(0.95);
   });
 
+  const worth = (costs: KvCosts, blocks: BlockNumbers): boolean =>
+    costs.numWorth([{ blocks, numTokens: 16 }], 0, 1) === 1;
+
   it('brings what it knows nothing of', () => {
     const costs = new KvCosts(STEP_TOKENS);
-    const tokens = { numTokens: 16, position: 0, numBehind: 1 };
-    expect(costs.worth({ disk: 1 }, tokens)).to.equal(true);
+    expect(worth(costs, { disk: 1 })).to.equal(true);
     for (let i = 0; i < 3; i++) costs.brought({ disk: 1 }, 1000);
-    expect(costs.worth({ disk: 1 }, tokens)).to.equal(true); // of steps it knows nothing
+    expect(worth(costs, { disk: 1 })).to.equal(true); // of steps it knows nothing
     for (let i = 0; i < 8; i++) costs.computed({ numTokens: 16, numReads: 128 }, 1);
-    expect(costs.worth({ disk: 1 }, tokens)).to.equal(false);
-    expect(costs.worth({ instance: 1 }, tokens)).to.equal(true);
+    expect(worth(costs, { disk: 1 })).to.equal(false);
+    expect(worth(costs, { instance: 1 })).to.equal(true);
   });
 
   it('tries what was dearer now and then, each kind by itself', () => {
     const costs = new KvCosts(STEP_TOKENS);
     for (let i = 0; i < 3; i++) for (const kind of ['rank', 'instance'] as const) costs.brought({ [kind]: 1 }, 1000);
     for (let i = 0; i < 8; i++) costs.computed({ numTokens: 16, numReads: 128 }, 1);
-    const tokens = { numTokens: 16, position: 0, numBehind: 1 };
-    const tries = Array.from({ length: 64 }, () => costs.worth({ rank: 1 }, tokens));
+    const tries = Array.from({ length: 64 }, () => worth(costs, { rank: 1 }));
     expect(tries.filter(Boolean)).to.have.length(2);
-    expect(costs.worth({ instance: 1 }, tokens)).to.equal(false);
+    expect(worth(costs, { instance: 1 })).to.equal(false);
+  });
+
+  it('brings what is cheap in front, and computes behind it what is dear', () => {
+    const costs = new KvCosts(STEP_TOKENS);
+    for (const n of [1, 5, 9]) {
+      costs.brought({ ram: n }, n);
+      costs.brought({ rank: n }, 100 * n);
+      costs.brought({ instance: n }, 20 * n);
+    }
+    for (const n of [1, 16, 64, 2, 32, 8, 4, 9]) costs.computed({ numTokens: n, numReads: 0 }, n);
+    const parts = (...kinds: BlockOrigin[]) => kinds.map((kind) => ({ blocks: { [kind]: 4 }, numTokens: 64 }));
+    expect(costs.numWorth(parts('ram', 'rank'), 0, 1)).to.equal(1);
+    expect(costs.numWorth(parts('rank', 'ram'), 0, 1)).to.equal(0);
+    expect(costs.numWorth(parts('instance', 'ram', 'ram'), 0, 1)).to.equal(3); // for the sake of what is behind it
   });
 
   it('counts memory and disk of one lift each by itself, and what both cost together once', () => {

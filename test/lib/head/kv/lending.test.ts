@@ -14,14 +14,19 @@ class Ranks {
   private readonly tokens = new Map<string, number>();
 
   /** By rank: key → block, or null where a tier has it. */
-  constructor(readonly held: readonly ReadonlyMap<string, number | null>[]) {
+  constructor(
+    readonly held: readonly ReadonlyMap<string, number | null>[],
+    readonly hasStates = false,
+  ) {
     this.lending = new Lending({
       blocks: {
         ranks: [...held.keys()],
         lendable: (rank, keys) => {
           const end = keys.findIndex((key) => !held[rank]!.has(key));
-          return keys.slice(0, end < 0 ? keys.length : end).map((key) => held[rank]!.get(key)!);
+          const known = keys.slice(0, end < 0 ? keys.length : end);
+          return known.map((key) => ({ block: held[rank]!.get(key)!, hasState: key === key.toUpperCase() }));
         },
+        hasStates: this.hasStates,
       },
       ranks: {
         kvDoorOf: (rank) => (this.doorless.has(rank) ? null : { host: 'rank', port: rank + 1 }),
@@ -67,6 +72,13 @@ describe('loans of blocks', () => {
     expect(ranks.lending.lend(['c'])).to.equal(null);
     expect(ranks.story).to.deep.equal(['lend 1: a@7 b@tier c@9', 'lend 0: a@3 b@4']);
     expect(ranks.counts).to.include({ numLoans: 2, numLentBlocks: 5 });
+  });
+
+  it('go as far as a block with a state, where layers have states', () => {
+    const ranks = new Ranks([held(['a', 1], ['B', 2], ['c', 3]), held(['a', 1])], true);
+    expect(ranks.lending.lend(['a', 'B', 'c'])!.numBlocks).to.equal(2);
+    expect(ranks.lending.lend(['a', 'x'])).to.equal(null);
+    expect(ranks.lending.lendFrom(0, ['a'])!.numBlocks).to.equal(1); // who asks knows
   });
 
   it('are of one rank where it is named, though others have more', () => {
