@@ -16,6 +16,14 @@ export const KV_PARAMETER_BYTES: Readonly<Record<KvDtype, number>> = { f32: 0, b
 /** Bytes of a value. */
 export const KV_VALUE_BYTES: Readonly<Record<KvDtype, number>> = { f32: 4, bf16: 2, int8: 1 };
 
-/** Bytes of a row of so many values. */
-export const kvRowBytes = (dtype: KvDtype, width: number): number =>
-  KV_PARAMETER_BYTES[dtype] + KV_VALUE_BYTES[dtype] * width;
+/** What a token has in a lane. */
+export interface KvRow {
+  /** Values. */
+  readonly width: number;
+  /** Whether it has so few that in int8 one byte stands for its scale alone (storeNarrowRow in stored_rows.as.ts). */
+  readonly isNarrow: boolean;
+}
+
+/** Bytes of a row. */
+export const kvRowBytes = (dtype: KvDtype, { width, isNarrow }: KvRow): number =>
+  (isNarrow ? KV_PARAMETER_BYTES[dtype] / 4 : KV_PARAMETER_BYTES[dtype]) + KV_VALUE_BYTES[dtype] * width;

@@ -14,7 +14,7 @@ export { routeLayer } from './router/route_layer.as';
 export { argmax, topk } from './head/sampling.as';
 export { embed, logitsOf } from './head/head.as';
 export { linearTransposed } from './linear/transposed.as';
-export { loadRow, storeRow } from './attention/stored_rows.as';
+export { loadNarrowRow, loadRow, storeNarrowRow, storeRow } from './attention/stored_rows.as';
 export { attend, attendBytes } from './attention/attend.as';
 export { setTile } from './linear/tile_rows.as';
 export { setInt8Activations } from './linear/int8_linear.as';

@@ -1,5 +1,6 @@
 /** Rows of keys and values as a cache stores them and reads them, slow and obvious (stored_rows.as.ts). */
 
+import type { KvRow } from '../../compute/base/kv_dtype.js';
 import { bf16Of, bitsOf, floatOf } from './wire_dtype_ref.js';
 
 const { fround } = Math;
@@ -20,27 +21,47 @@ export function int8RowRef(row: ArrayLike<number>): Int8RowRef {
   if (!values.every((value) => Math.abs(value) < LIMIT)) return { scale: NaN, min: NaN, codes: values.map(() => 0) };
   const [min] = bf16Around(Math.min(...values));
   const [, scale] = bf16Around(fround(fround(Math.max(...values) - min) / 255));
-  const codes = values.map((value) => (scale === 0 ? 0 : Math.min(255, nearest(fround(fround(value - min) / scale)))));
-  return { scale, min, codes };
+  return { scale, min, codes: values.map((value) => codeOf(value, scale, min)) };
+}
+
+/** The same of a narrow row: the scale has four significant bits, and the min is −128 times it. */
+export function narrowRowRef(row: ArrayLike<number>): Int8RowRef & { readonly byte: number } {
+  const values = Array.from(row);
+  const wanted = Math.max(fround(Math.max(...values) / 127), fround(Math.min(...values) / -128));
+  const byte = NARROW_SCALES.findIndex((scale) => scale >= wanted);
+  if (byte < 0) return { scale: NaN, min: NaN, codes: values.map(() => 0), byte: NARROW_SCALES.length };
+  const scale = NARROW_SCALES[byte]!;
+  const min = -128 * scale;
+  return { scale, min, codes: values.map((value) => codeOf(value, scale, min)), byte };
+}
+
+/** 0, then eight in each power of two, from the second one on. */
+const NARROW_SCALES = Array.from({ length: 255 }, (_, byte) =>
+  byte === 0 ? 0 : (1 + (byte % 8) / 8) * 2 ** (Math.floor(byte / 8) - 20),
+);
+
+function codeOf(value: number, scale: number, min: number): number {
+  return scale === 0 ? 0 : Math.min(255, nearest(fround(fround(value - min) / scale)));
 }
 
 /** What a cache of a type gives back of a row that it was given. */
-export function storedRowRef(dtype: 'f32' | 'bf16' | 'int8', row: ArrayLike<number>): number[] {
+export function storedRowRef(dtype: 'f32' | 'bf16' | 'int8', row: ArrayLike<number>, isNarrow = false): number[] {
   if (dtype === 'f32') return Array.from(row);
   if (dtype === 'bf16') return Array.from(row, (value) => floatOf(bf16Of(bitsOf(value)) * 0x10000));
-  const { scale, min, codes } = int8RowRef(row);
+  const { scale, min, codes } = isNarrow ? narrowRowRef(row) : int8RowRef(row);
   return codes.map((code) => fround(min + scale * code));
 }
 
-/** What rows of so many values each say, one behind the other as they are outside a cache: of int8 their minimum and scale, two bf16, and codes. */
-export function readRowsRef(dtype: 'f32' | 'bf16' | 'int8', bytes: Uint8Array, widths: readonly number[]): number[] {
+/** What rows say, one behind the other as they are outside a cache: of int8 their minimum and scale, two bf16, or the byte of narrow ones, and codes. */
+export function readRowsRef(dtype: 'f32' | 'bf16' | 'int8', bytes: Uint8Array, rows: readonly KvRow[]): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const bf16At = (at: number): number => floatOf(view.getUint16(at, true) * 0x10000);
   let at = 0;
-  return widths.flatMap((width) => {
-    const first = dtype === 'int8' ? at + 4 : at;
+  return rows.flatMap(({ width, isNarrow }) => {
+    const first = dtype !== 'int8' ? at : isNarrow ? at + 1 : at + 4;
     const size = { f32: 4, bf16: 2, int8: 1 }[dtype];
-    const [min, scale] = dtype === 'int8' ? [bf16At(at), bf16At(at + 2)] : [0, 1];
+    const narrow = NARROW_SCALES[bytes[at]!] ?? NaN;
+    const [min, scale] = isNarrow ? [-128 * narrow, narrow] : [bf16At(at), bf16At(at + 2)];
     at = first + width * size;
     return Array.from({ length: width }, (_, i) => {
       if (dtype === 'int8') return fround(min + scale * bytes[first + i]!);

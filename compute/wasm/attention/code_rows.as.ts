@@ -8,7 +8,7 @@ import { highestQuery, roundQuery, topOf } from './code_scores.as';
 import { Lane, ROWS, loadedOf, queriesOf, roundUp4, tableOf, tileOf } from './lane.as';
 import { PANEL } from './panels.as';
 import { floats } from './step.as';
-import { StoredKeys } from './stored_keys.as';
+import { StoredKeys, restWordOf } from './stored_keys.as';
 import { minOf, scaleOf } from './stored_rows.as';
 
 /** Bytes of the word before codes. */
@@ -25,10 +25,9 @@ function scalesOf(lane: Lane): usize {
   return loadedOf(lane) + ((<usize>lane.width) << 3);
 }
 
-/** Channels that have the first word: all, where the second part has no other. */
+/** Channels of the first part, padded. */
 function firstWidth(lane: Lane): i32 {
-  const keys = changetype<StoredKeys>(lane.storedKeys);
-  return keys.restDim == 0 || keys.restWordAt == 0 ? lane.width : roundUp4(keys.firstDim);
+  return roundUp4(changetype<StoredKeys>(lane.storedKeys).firstDim);
 }
 
 /** Rows' queries as whole numbers, [pair][ROWS] pairs of i16, zeros where there is no row: queries are the panel. */
@@ -113,7 +112,7 @@ function scaleProducts(lane: Lane, numRows: i32, key: usize, scores: usize): voi
 /** The same, with those of the second part. */
 function scaleParts(lane: Lane, numRows: i32, key: usize, scores: usize, rest: usize): void {
   const word = load<u32>(key);
-  const restWord = load<u32>(key + changetype<StoredKeys>(lane.storedKeys).restWordAt);
+  const restWord = restWordOf(changetype<StoredKeys>(lane.storedKeys), key);
   const scale = f32x4.splat(scaleOf(word));
   const least = f32x4.splat(minOf(word));
   const restScale = f32x4.splat(scaleOf(restWord));

@@ -6,8 +6,9 @@ import { BF16, F32, INT8 } from '../memory/memory.as';
 import { Lane, roundUp4 } from './lane.as';
 import { PANEL } from './panels.as';
 import { floats } from './step.as';
+import { narrowWord } from './stored_rows.as';
 
-/** A row is [word | values of a first part | values of the rest], words of int8 alone, where the rest may have one of its own. Values of attention are the first part. */
+/** A row is [word | values of a first part | word or byte | values of the rest], words and bytes (stored_rows.as.ts) of int8 alone. Values of attention are the first part. */
 @unmanaged
 export class StoredKeys {
   firstDim: i32;
@@ -16,6 +17,14 @@ export class StoredKeys {
   /** From the beginning of the row. */
   restWordAt: usize;
   restAt: usize;
+  /** Whether the rest has a byte instead of a word. */
+  isNarrow: i32;
+}
+
+/** Of the rest of a row of int8. */
+export function restWordOf(keys: StoredKeys, row: usize): u32 {
+  const at = row + keys.restWordAt;
+  return keys.isNarrow ? narrowWord(load<u8>(at)) : load<u32>(at);
 }
 
 /** Bytes of the word of scale and minimum that is before values: of int8 alone. */

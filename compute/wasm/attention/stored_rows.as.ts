@@ -13,6 +13,12 @@ const NAN_WORD: u32 = 0x7fc07fc0;
 const LIMIT: f32 = 8.507059173023462e37;
 const UPPER_HALF: u32 = 0xffff0000;
 const HIGHEST_CODE: f32 = 255;
+/** Of a narrow row. */
+const NAN_BYTE: i32 = 255;
+/** Before the scale of byte 1, as the upper twelve bits of a float: 2⁻²⁰. */
+const LEAST_SCALE: i32 = (127 - 20) << 3;
+/** From a bf16 to −128 times it. */
+const MIN_OF_SCALE: u32 = 0x8000 + (7 << 7);
 
 /** `width` floats → values of `dtype`, side by side; of int8 also the word of scale and min, to `wordAt`. Nothing behind either end is touched. */
 export function storeRow(dtype: i32, from: usize, width: i32, to: usize, wordAt: usize): void {
@@ -25,7 +31,30 @@ export function storeRow(dtype: i32, from: usize, width: i32, to: usize, wordAt:
   }
 }
 
+/**
+ * A row of int8 with one byte beside its codes: of few channels, whose word would be a large share of it. The byte is the scale's, three bits of mantissa under five of exponent, rounded up; min is
+ * −128 · scale. 0: all values are 0; 255: NaN as a whole, also where they are too large.
+ */
+export function storeNarrowRow(from: usize, width: i32, to: usize, byteAt: usize): void {
+  const byte = byteOf(from, width);
+  store<u8>(byteAt, <u8>byte);
+  storeCodes(from, width, narrowWord(byte), to);
+}
+
+/** The word that the byte of a narrow row stands for. */
+export function narrowWord(byte: u32): u32 {
+  if (byte == NAN_BYTE) return NAN_WORD;
+  if (byte == 0) return 0;
+  const scale = (byte + LEAST_SCALE) << 4;
+  return (scale << 16) | (scale + MIN_OF_SCALE);
+}
+
 /** The other way. */
+export function loadNarrowRow(from: usize, width: i32, byteAt: usize, to: usize): void {
+  loadCodes(from, width, narrowWord(load<u8>(byteAt)), to);
+}
+
+/** The other way, of rows with a word. */
 export function loadRow(dtype: i32, from: usize, width: i32, wordAt: usize, to: usize): void {
   if (dtype == F32) memory.copy(to, from, (<usize>width) << 2);
   else if (dtype == BF16) loadHalves(from, width, to);
@@ -48,6 +77,15 @@ function wordOf(row: usize, width: i32): u32 {
   const floor = (bits + (bits >> 31 ? 0xffff : 0)) & UPPER_HALF;
   const scale = (high - reinterpret<f32>(floor)) / HIGHEST_CODE;
   return ((reinterpret<u32>(scale) + 0xffff) & UPPER_HALF) | (floor >> 16);
+}
+
+function byteOf(row: usize, width: i32): u32 {
+  const scale = max(highestOf(row, width) / 127, lowestOf(row, width) / -128);
+  if (scale == 0) return 0;
+  if (!(scale < Infinity)) return NAN_BYTE;
+  // What is smaller than the least gets it.
+  const byte = max(1, ((reinterpret<i32>(scale) + 0xfffff) >> 20) - LEAST_SCALE);
+  return byte < NAN_BYTE ? byte : NAN_BYTE;
 }
 
 function lowestOf(row: usize, width: i32): f32 {

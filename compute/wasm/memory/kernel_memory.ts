@@ -65,6 +65,8 @@ export interface Kernels {
     ]
   ) => void;
   readonly storeRow: (dtype: number, from: number, width: number, to: number, wordAt: number) => void;
+  readonly storeNarrowRow: (from: number, width: number, to: number, byteAt: number) => void;
+  readonly loadNarrowRow: (from: number, width: number, byteAt: number, to: number) => void;
   readonly loadRow: (dtype: number, from: number, width: number, wordAt: number, to: number) => void;
   readonly attendBytes: (lane: number) => number;
   readonly attend: (lane: number) => void;

@@ -108,6 +108,7 @@ export const STORED_KEYS = {
   restDim: 'i32',
   restWordAt: 'address',
   restAt: 'address',
+  isNarrow: 'i32',
 } as const satisfies Layout;
 
 /** step.as.ts */
@@ -240,7 +241,7 @@ export const MLA_LAYER = {
   blockSize: 'i32',
   cacheOffset: 'address',
   kvDtype: 'i32',
-  sharesScale: 'i32',
+  isNarrow: 'i32',
 } as const satisfies Layout;
 
 /** Numbers that kernels know alternatives by, in the order of the constants of the same names. */

@@ -109,7 +109,7 @@ function laneSizesOf({ attention, dtype, blockSize }: BlockShape): LaneSizes {
   const isRow = attention.kind === 'mla' && dtype !== 'f32';
   const parts = isRow
     ? [{ dim: rowWidth, width: rowWidth }]
-    : rows.flat().map((dim) => ({ dim, width: 4 * Math.ceil(dim / 4) }));
+    : rows.map(({ width }) => ({ dim: width, width: 4 * Math.ceil(width / 4) }));
   const pair = attention.kind === 'gqa' && dtype === 'int8' ? 2 : 1;
   return {
     ...{ attention: attention.kind, numLanes, parts, rowWidth, pair, room: pair * Math.ceil(blockSize / pair) },

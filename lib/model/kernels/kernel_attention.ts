@@ -96,7 +96,7 @@ export class KernelAttention implements KernelMixer {
       kvDown: this.matrix('kv_a_proj_with_mqa'),
       kvUp: this.matrix('kv_b_proj'),
       ...{ numHeads, kvLoraRank, softmaxScale },
-      sharesScale: Number(cacheRowsOf(mla).rows[0]!.length > 1),
+      isNarrow: Number(cacheRowsOf(mla).rows[1]!.isNarrow),
       ...this.indexFields(mla.indexer),
       ...{ nopeDim: qkNopeHeadDim, ropeDim: qkRopeHeadDim, valueDim: vHeadDim },
     };

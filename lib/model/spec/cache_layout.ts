@@ -1,5 +1,5 @@
 /** What tokens take in the KV cache, and what states take beside it. Pure. */
-import { kvRowBytes, type KvDtype } from '../../../compute/base/kv_dtype.js';
+import { kvRowBytes, type KvDtype, type KvRow } from '../../../compute/base/kv_dtype.js';
 import type { AttentionSpec, LayerSpec, MixerSpec, ModelSpec } from './spec.js';
 import { numAttentionLayersOf } from './spec.js';
 import { convolvedChannels } from './state_shapes.js';
@@ -7,23 +7,25 @@ import { convolvedChannels } from './state_shapes.js';
 /** What a token has in each layer. */
 export interface CacheRows {
   readonly numLanes: number;
-  /** Rows of a lane, one behind the other: of each the widths of what lies side by side in it. In int8 each row has parameters of its own. */
-  readonly rows: readonly (readonly number[])[];
+  /** Of a lane, side by side. */
+  readonly rows: readonly KvRow[];
 }
 
 /**
- * MLA has one lane: the latent and the rotated key as one row, or two where that has so many channels that it pays, and behind them the indexer's key where there is one.
- * Of GQA, lanes 2h and 2h + 1 are the rotated keys and the values of KV head h.
+ * MLA has one lane: the latent, the rotated key, and the indexer's key where there is one. Of GQA, lanes 2h and 2h + 1 are the rotated keys and the values of KV head h.
  */
 export function cacheRowsOf(attention: AttentionSpec): CacheRows {
-  if (attention.kind === 'gqa') return { numLanes: 2 * attention.numKvHeads, rows: [[attention.headDim]] };
+  if (attention.kind === 'gqa') return { numLanes: 2 * attention.numKvHeads, rows: [wide(attention.headDim)] };
   const { kvLoraRank, qkRopeHeadDim, indexer } = attention;
-  const latent = qkRopeHeadDim < OWN_ROW ? [[kvLoraRank, qkRopeHeadDim]] : [[kvLoraRank], [qkRopeHeadDim]];
-  return { numLanes: 1, rows: indexer === null ? latent : [...latent, [indexer.headDim]] };
+  const rotated = { width: qkRopeHeadDim, isNarrow: qkRopeHeadDim < LEAST_WIDE };
+  const rows = [wide(kvLoraRank), rotated];
+  return { numLanes: 1, rows: indexer === null ? rows : [...rows, wide(indexer.headDim)] };
 }
 
-/** Channels of a rotated key that is a row of its own: its values are much larger than those of a latent. Why: docs/decisions/kv_store.md#eight-bits-per-row */
-const OWN_ROW = 32;
+const wide = (width: number): KvRow => ({ width, isNarrow: false });
+
+/** Channels of a rotated key that isn't narrow: of fewer, four bytes are more than an eighth. Why: docs/decisions/kv_store.md#eight-bits-per-row */
+const LEAST_WIDE = 32;
 
 /**
  * Bytes of a block of one layer in the cache of the attention kernels (gqa_layer.as.ts, mla_layer.as.ts), padding included: float32 and heads are padded to a multiple of
@@ -32,15 +34,15 @@ const OWN_ROW = 32;
 export function cacheBlockBytes(attention: AttentionSpec, dtype: KvDtype, blockSize: number): number {
   if (attention.kind === 'mla' && dtype !== 'f32') return blockSize * rowBytesPerToken(attention, dtype);
   const { numLanes, rows } = cacheRowsOf(attention);
-  const width = sum(rows.flat().map(roundUp4));
+  const width = sum(rows.map((row) => roundUp4(row.width)));
   const numTokens = dtype === 'int8' ? 2 * Math.ceil(blockSize / 2) : blockSize;
-  return numLanes * numTokens * kvRowBytes(dtype, width);
+  return numLanes * numTokens * kvRowBytes(dtype, wide(width));
 }
 
 /** Bytes of a token's rows in one layer outside a cache, where there is no padding. */
 export function rowBytesPerToken(attention: AttentionSpec, dtype: KvDtype): number {
   const { numLanes, rows } = cacheRowsOf(attention);
-  return numLanes * sum(rows.map((parts) => kvRowBytes(dtype, sum(parts))));
+  return numLanes * sum(rows.map((row) => kvRowBytes(dtype, row)));
 }
 
 /** Bytes of a block outside a cache (KvCache in decoder.ts): its rows, and what is behind them where it keeps a state. */

@@ -15,8 +15,8 @@ export interface StoredRows {
   readonly dtype: 'bf16' | 'int8';
   readonly firstDim: number;
   readonly restDim: number;
-  /** Whether both parts have one scale and minimum. */
-  readonly isJoint: boolean;
+  /** Whether the rest is a narrow row. */
+  readonly isNarrow: boolean;
   readonly blockSize: number;
   readonly seed: number;
 }
@@ -36,12 +36,10 @@ export function randomRows({ firstDim, restDim, seed }: StoredRows, numKeys: num
 
 /** The keys and values that a lane of floats has, which is to attend as the stored one does. */
 export function loadedRef(stored: StoredRows, rows: readonly Float32Array[]): Pick<LaneCase, 'keys' | 'values'> {
-  const { dtype, firstDim, isJoint } = stored;
+  const { dtype, firstDim, isNarrow } = stored;
   const parts = rows.map((row) => {
-    const joint = storedRowRef(dtype, row);
     const [first, rest] = [row.subarray(0, firstDim), row.subarray(firstDim)];
-    if (isJoint) return { first: joint.slice(0, firstDim), rest: joint.slice(firstDim) };
-    return { first: storedRowRef(dtype, first), rest: rest.length === 0 ? [] : storedRowRef(dtype, rest) };
+    return { first: storedRowRef(dtype, first), rest: rest.length === 0 ? [] : storedRowRef(dtype, rest, isNarrow) };
   });
   const padded = (values: readonly number[]): number[] =>
     Array.from({ length: roundUp4(values.length) }, (_, i) => values[i] ?? 0);
@@ -61,11 +59,12 @@ export function runStoredLane(
 ): Float32Array {
   const { memory } = place;
   const { position, numTokens, numHeads, window, softmaxScale } = lane;
-  const { firstDim, restDim, isJoint, blockSize, seed } = stored;
+  const { firstDim, restDim, blockSize, seed } = stored;
+  const isNarrow = stored.dtype === 'int8' && stored.isNarrow;
   const [dtype, wordBytes] = [CHOICE_DTYPES.indexOf(stored.dtype), stored.dtype === 'int8' ? 4 : 0];
   const valueBytes = stored.dtype === 'int8' ? 1 : 2;
-  const restWordAt = isJoint ? 0 : wordBytes + firstDim * valueBytes;
-  const restAt = isJoint ? wordBytes + firstDim * valueBytes : restWordAt + wordBytes;
+  const restWordAt = wordBytes + firstDim * valueBytes;
+  const restAt = restWordAt + (isNarrow ? 1 : wordBytes);
   // A byte between rows: none begins at a multiple of anything.
   const keyBytes = restAt + restDim * valueBytes + 1;
   const blockBytes = 3 + blockSize * keyBytes;
@@ -76,15 +75,19 @@ export function runStoredLane(
   rows.forEach((row, key) => {
     const at = blocks[Math.floor(key / blockSize)]! + 3 + (key % blockSize) * keyBytes;
     const from = place.floats(row);
-    const store = (first: number, dim: number, to: number, wordAt: number): void =>
-      memory.kernels.storeRow(dtype, from + 4 * first, dim, at + to, at + wordAt);
-    if (isJoint) store(0, firstDim + restDim, wordBytes, 0);
-    else {
-      store(0, firstDim, wordBytes, 0);
-      if (restDim > 0) store(firstDim, restDim, restAt, restWordAt);
-    }
+    const rest = from + 4 * firstDim;
+    memory.kernels.storeRow(dtype, from, firstDim, at + wordBytes, at);
+    if (restDim === 0) return;
+    if (isNarrow) memory.kernels.storeNarrowRow(rest, restDim, at + restAt, at + restWordAt);
+    else memory.kernels.storeRow(dtype, rest, restDim, at + restAt, at + restWordAt);
   });
-  const keys = new Descriptor(memory, STORED_KEYS, { firstDim, restDim, restWordAt, restAt });
+  const keys = new Descriptor(memory, STORED_KEYS, {
+    firstDim,
+    restDim,
+    restWordAt,
+    restAt,
+    isNarrow: Number(isNarrow),
+  });
   const width = keyWidth(stored);
   const out = place.floats(numTokens * numHeads * firstDim);
   const fields = {

@@ -40,8 +40,8 @@ export class MlaLayer {
   cacheOffset: usize;
   /** Element type of the cache: f32, bf16 or int8. */
   kvDtype: i32;
-  /** Whether latent and rotated key have one scale and minimum in int8. */
-  sharesScale: i32;
+  /** Whether the rotated key is a narrow row in int8 (stored_rows.as.ts). */
+  isNarrow: i32;
 }
 
 /** Floats of a head's query: [nope | rope], padded. */

@@ -1,13 +1,13 @@
 /**
  * Cache rows of latent attention, a token's [latent | rotated key | indexer's key]. Of f32 each of the three is padded with zeros to a multiple of 4 floats. Of other element
- * types they lie side by side, as they do outside the cache; in int8 each is behind the word of its scale and minimum, but a rotated key that shares that of its latent.
+ * types they lie side by side, as they do outside the cache; in int8 each is behind the word of its scale and minimum, or a rotated key that is narrow behind a byte.
  */
 import { F32, INT8 } from '../../memory/memory.as';
 import { roundUp4 } from '../lane.as';
 import { MlaLayer, cacheWidth } from './mla_fields.as';
 import { Part, blockAt, floats } from '../step.as';
 import { StoredKeys, valueBytes, wordBytes } from '../stored_keys.as';
-import { loadRow, storeRow } from '../stored_rows.as';
+import { loadNarrowRow, loadRow, storeNarrowRow, storeRow } from '../stored_rows.as';
 
 /** Of a token among a part's, or before them. */
 export function rowAt(l: MlaLayer, part: Part, token: i32): usize {
@@ -24,16 +24,16 @@ function partBytes(l: MlaLayer, dim: i32): usize {
   return valueBytes(l.kvDtype, l.kvDtype == F32 ? roundUp4(dim) : dim);
 }
 
-function isJoint(l: MlaLayer): bool {
-  return l.kvDtype == INT8 && l.sharesScale != 0;
+function isNarrow(l: MlaLayer): bool {
+  return l.kvDtype == INT8 && l.isNarrow != 0;
 }
 
 function rotatedWordAt(l: MlaLayer): usize {
-  return isJoint(l) ? 0 : wordBytes(l.kvDtype) + partBytes(l, l.kvLoraRank);
+  return wordBytes(l.kvDtype) + partBytes(l, l.kvLoraRank);
 }
 
 function rotatedAt(l: MlaLayer): usize {
-  return wordBytes(l.kvDtype) + (isJoint(l) ? partBytes(l, l.kvLoraRank) : rotatedWordAt(l));
+  return rotatedWordAt(l) + (isNarrow(l) ? 1 : wordBytes(l.kvDtype));
 }
 
 /** Where the indexer's key begins, with its word. */
@@ -47,13 +47,10 @@ function indexAt(l: MlaLayer): usize {
 
 /** The floats [latent | rotated key] of a token, side by side, into its row. */
 export function storeLatent(l: MlaLayer, from: usize, row: usize): void {
-  const dtype = l.kvDtype;
-  const latentAt = wordBytes(dtype);
-  if (isJoint(l)) storeRow(dtype, from, l.kvLoraRank + l.ropeDim, row + latentAt, row);
-  else {
-    storeRow(dtype, from, l.kvLoraRank, row + latentAt, row);
-    storeRow(dtype, from + floats(l.kvLoraRank), l.ropeDim, row + rotatedAt(l), row + rotatedWordAt(l));
-  }
+  const key = from + floats(l.kvLoraRank);
+  storeRow(l.kvDtype, from, l.kvLoraRank, row + wordBytes(l.kvDtype), row);
+  if (isNarrow(l)) storeNarrowRow(key, l.ropeDim, row + rotatedAt(l), row + rotatedWordAt(l));
+  else storeRow(l.kvDtype, key, l.ropeDim, row + rotatedAt(l), row + rotatedWordAt(l));
 }
 
 /** The same for an indexer's key. */
@@ -69,7 +66,8 @@ export function loadLatent(l: MlaLayer, row: usize, to: usize, width: i32): void
 
 /** The same for the rotated key. */
 export function loadRotated(l: MlaLayer, row: usize, to: usize, width: i32): void {
-  loadRow(l.kvDtype, row + rotatedAt(l), l.ropeDim, row + rotatedWordAt(l), to);
+  if (isNarrow(l)) loadNarrowRow(row + rotatedAt(l), l.ropeDim, row + rotatedWordAt(l), to);
+  else loadRow(l.kvDtype, row + rotatedAt(l), l.ropeDim, row + rotatedWordAt(l), to);
   memory.fill(to + floats(l.ropeDim), 0, floats(width - l.ropeDim));
 }
 
@@ -88,6 +86,7 @@ export function describeKeys(l: MlaLayer, keys: StoredKeys): void {
   keys.restDim = l.ropeDim;
   keys.restWordAt = rotatedWordAt(l);
   keys.restAt = rotatedAt(l);
+  keys.isNarrow = l.isNarrow;
 }
 
 /** The same for keys of the indexer, from {@link indexWordAt} on. */

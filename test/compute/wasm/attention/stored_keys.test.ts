@@ -18,7 +18,7 @@ const storesOf = (dtype: 'bf16' | 'int8'): fc.Arbitrary<StoredRows> =>
     dtype: fc.constant(dtype),
     firstDim: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(48, 64)),
     restDim: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
-    isJoint: fc.boolean(),
+    isNarrow: fc.boolean(),
     blockSize: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 70 })),
     seed: fc.nat(),
   });
@@ -134,12 +134,13 @@ describe('attention over rows that are keys and values', () => {
     });
   }
 
-  for (const [what, channel] of [
-    ['its latent', 3],
-    ['the rest', 20],
+  for (const [what, channel, isNarrow] of [
+    ['its latent', 3, false],
+    ['the rest', 20, false],
+    ['a narrow rest', 20, true],
   ] as const) {
     it(`of int8 with a value that is no number in ${what} makes NaN of the tokens that see it, and of no other`, () => {
-      const stored: StoredRows = { dtype: 'int8', firstDim: 18, restDim: 6, isJoint: false, blockSize: 4, seed: 1 };
+      const stored: StoredRows = { dtype: 'int8', firstDim: 18, restDim: 6, isNarrow, blockSize: 4, seed: 1 };
       const shape = { position: 20, numTokens: 4, numHeads: 2 };
       const rows = randomRows(stored, 24);
       const lane = laneFor(stored, shape, rows);

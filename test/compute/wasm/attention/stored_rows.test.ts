@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
-import { int8RowRef, storedRowRef } from '../../../refs/stored_row_ref.js';
+import { int8RowRef, narrowRowRef, storedRowRef } from '../../../refs/stored_row_ref.js';
 import { bitsOf } from '../../../refs/wire_dtype_ref.js';
 
 /** Of any size, equal ones and neighbours of powers of two among them. */
@@ -100,6 +100,24 @@ describe('rows as a cache stores them', () => {
     const largest = BOUNDED * (1 - 2 ** -24);
     const { read } = store('int8', [largest, -largest, 0]);
     expect(read.every(Number.isFinite)).to.equal(true);
+  });
+
+  it('that are narrow have a byte for their scale, and codes around 128, as the reference says', () => {
+    fc.assert(
+      fc.property(rows, (row) => {
+        const { memory } = place;
+        const [from, to] = [place.floats(row), place.bytes(row.length)];
+        const [byteAt, back] = [place.bytes(1), place.floats(row.length)];
+        memory.kernels.storeNarrowRow(from, row.length, to, byteAt);
+        memory.kernels.loadNarrowRow(to, row.length, byteAt, back);
+        const { byte, codes } = narrowRowRef(row);
+        expect([memory.bytes(byteAt, 1)[0], ...memory.bytes(to, row.length)]).to.deep.equal([byte, ...codes]);
+        const read = [...memory.floats(back, row.length)];
+        expect(read.map(bitsOf)).to.deep.equal(storedRowRef('int8', row, true).map(bitsOf));
+        place.free();
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it('of bf16 keep NaN and infinity, and round what is beyond it to infinity', () => {

@@ -73,14 +73,13 @@ interface CacheOf {
 
 /** Of a sequence, from its rows in a cache of floats. */
 function tokensOf({ attention }: ModelSpec, rows: Uint8Array<ArrayBuffer>): TokenRowsRef[] {
-  const { numLanes, rows: parts } = cacheRowsOf(attention);
-  const ofLane = parts.map((each) => each.reduce((a, b) => a + b));
-  const widths = Array.from({ length: numLanes }, () => ofLane).flat();
-  const numFloats = widths.reduce((a, b) => a + b);
+  const { numLanes, rows: ofLane } = cacheRowsOf(attention);
+  const all = Array.from({ length: numLanes }, () => ofLane).flat();
+  const numFloats = all.reduce((sum, { width }) => sum + width, 0);
   const floats = new Float32Array(rows.buffer);
   return Array.from({ length: floats.length / numFloats }, (_, t) => ({
     floats: [...floats.subarray(t * numFloats, (t + 1) * numFloats)],
-    widths,
+    rows: all,
   }));
 }
 

@@ -12,22 +12,26 @@ const MLA = mlaSpec({ kv_lora_rank: 18, qk_rope_head_dim: 6 });
 const GQA = gqaSpec({ num_key_value_heads: 3, head_dim: 10 });
 const INDEXED = indexedSpec({ headDim: 9 }, { kv_lora_rank: 18, qk_rope_head_dim: 6 });
 
+const wide = (width: number) => ({ width, isNarrow: false });
+const narrow = (width: number) => ({ width, isNarrow: true });
+
 describe('rows of a KV cache', () => {
   it('are one lane of latent and key for MLA, and an indexer’s key behind them; keys and values of each head for GQA', () => {
-    expect(cacheRowsOf(MLA.attention)).to.deep.equal({ numLanes: 1, rows: [[18, 6]] });
-    expect(cacheRowsOf(INDEXED.attention)).to.deep.equal({ numLanes: 1, rows: [[18, 6], [9]] });
-    expect(cacheRowsOf(GQA.attention)).to.deep.equal({ numLanes: 6, rows: [[10]] });
-    const wide = mlaSpec({ kv_lora_rank: 512, qk_rope_head_dim: 64 }).attention;
-    expect(cacheRowsOf(wide)).to.deep.equal({ numLanes: 1, rows: [[512], [64]] });
+    expect(cacheRowsOf(MLA.attention)).to.deep.equal({ numLanes: 1, rows: [wide(18), narrow(6)] });
+    const indexed = [wide(18), narrow(6), wide(9)];
+    expect(cacheRowsOf(INDEXED.attention)).to.deep.equal({ numLanes: 1, rows: indexed });
+    expect(cacheRowsOf(GQA.attention)).to.deep.equal({ numLanes: 6, rows: [wide(10)] });
+    const large = mlaSpec({ kv_lora_rank: 512, qk_rope_head_dim: 64 }).attention;
+    expect(cacheRowsOf(large)).to.deep.equal({ numLanes: 1, rows: [wide(512), wide(64)] });
   });
 
-  it('take four, two and one byte a value, and in int8 four more a row', () => {
+  it('take four, two and one byte a value, and in int8 four more a row, or one where it is narrow', () => {
     const sizes = [MLA, INDEXED, GQA].map(({ attention }) =>
       KV_DTYPES.map((dtype) => rowBytesPerToken(attention, dtype)),
     );
     expect(sizes).to.deep.equal([
-      [4 * 24, 2 * 24, 4 + 24],
-      [4 * 33, 2 * 33, 8 + 33],
+      [4 * 24, 2 * 24, 5 + 24],
+      [4 * 33, 2 * 33, 9 + 33],
       [4 * 60, 2 * 60, 6 * 14],
     ]);
   });
@@ -37,8 +41,8 @@ describe('rows of a KV cache', () => {
       KV_DTYPES.map((dtype) => cacheBlockBytes(attention, dtype, 5)),
     );
     expect(sizes).to.deep.equal([
-      [5 * 4 * 28, 5 * 2 * 24, 5 * (4 + 24)],
-      [5 * 4 * 40, 5 * 2 * 33, 5 * (8 + 33)],
+      [5 * 4 * 28, 5 * 2 * 24, 5 * (5 + 24)],
+      [5 * 4 * 40, 5 * 2 * 33, 5 * (9 + 33)],
       [5 * 4 * 72, 5 * 2 * 72, 6 * 6 * 16],
     ]);
   });
