@@ -12,11 +12,13 @@ import { checkTokens, type Measured } from '../base/measured.js';
 import { header, section } from '../base/measured_text.js';
 import type { KvBench } from './kv_bench.js';
 import { measureHits } from './measure_hits.js';
+import { measureInt8 } from './measure_int8.js';
 import { parseOptions, type MeasurementName } from './options.js';
 
 /** A file per measurement. */
 const MEASURES: Readonly<Record<MeasurementName, (bench: KvBench) => Promise<Measured>>> = {
   hits: measureHits,
+  int8: measureInt8,
 };
 
 /** Runs the measurements one after the other, prints each as it ends, and writes the file that was asked for. @throws UsageError, OutputError, BenchError; TOKENS_DIFFER in the end */

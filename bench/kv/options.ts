@@ -1,11 +1,11 @@
 /** The options of `expertwire bench kv`, checked. */
 import { UsageError } from '../../lib/commands/base/context.js';
-import { list, seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
+import { list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { benchParser } from '../base/options.js';
 
 /** What can be measured, in the order in which it is. */
-export const MEASUREMENTS = ['hits'] as const;
+export const MEASUREMENTS = ['hits', 'int8'] as const;
 
 /** One of {@link MEASUREMENTS}. */
 export type MeasurementName = (typeof MEASUREMENTS)[number];
@@ -23,6 +23,11 @@ export interface KvBenchOptions {
   readonly traces: readonly string[];
   /** Lengths in the load / lengths in a trace. */
   readonly traceScale: number;
+  /** Tokens before the answers of `int8`. */
+  readonly contexts: readonly number[];
+  /** Files of text that `int8` scores, so many pieces of them; none: what the model samples. */
+  readonly texts: readonly string[];
+  readonly pieces: number;
   /** Of all engines and instances. */
   readonly set: readonly string[];
   readonly json: string | undefined;
@@ -50,16 +55,29 @@ export function parseOptions(args: readonly string[]): KvBenchOptions {
       describe: 'hits: a file of Mooncake’s form, plain or .gz, whose first requests are played too',
     })
     .option('trace-scale', { type: 'number', default: 1 / 64, describe: 'hits: lengths here / lengths in a trace' })
+    .option('contexts', { type: 'string', default: '2048,8192', describe: 'int8: tokens before an answer' })
+    .option('text', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      default: [],
+      describe: 'int8: a file that is scored; none: what the model samples',
+    })
+    .option('pieces', { type: 'number', default: 64, describe: 'int8: of text, 160 tokens each' })
     .option('set', { type: 'string', array: true, nargs: 1, default: [], describe: 'any key, of all engines' })
     .option('json', { type: 'string', requiresArg: true, describe: 'file for all figures' })
     .parseSync();
-  const { model, rounds, seed, requests, trace: traces, traceScale, set, json } = parsed;
+  const { model, rounds, seed, requests, trace: traces, traceScale, text: texts, pieces, set, json } = parsed;
   wholeNumber('--rounds', rounds, 1);
   wholeNumber('--requests', requests, 4);
+  wholeNumber('--pieces', pieces, 1);
   seedNumber('--seed', seed);
   if (!(traceScale > 0 && traceScale <= 1))
     throw new UsageError('--trace-scale is no number in (0, 1]; give 1/64 as 0.015625');
-  return { names: list(parsed.only).map(nameOf), model, rounds, seed, requests, traces, traceScale, set, json };
+  return {
+    ...{ names: list(parsed.only).map(nameOf), model, rounds, seed, requests, traces, traceScale },
+    ...{ contexts: wholeNumbers('--contexts', parsed.contexts), texts, pieces, set, json },
+  };
 }
 
 function nameOf(text: string): MeasurementName {

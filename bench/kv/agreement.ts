@@ -1,0 +1,46 @@
+/** How near distributions over tokens are to others, place by place. */
+
+/** Sums over places, each with the logits of a vocabulary. */
+export class Agreement {
+  /** Places, and those where both have the same best token, of equal ones the first. */
+  numPlaces = 0;
+  numSame = 0;
+  private divergence = 0;
+
+  constructor(private readonly vocabSize: number) {}
+
+  /** Logits [n·V] of the same places. */
+  add(exact: Float32Array, other: Float32Array): void {
+    for (let at = 0; at < exact.length; at += this.vocabSize) {
+      const [p, q] = [exact, other].map((logits) => logits.subarray(at, at + this.vocabSize));
+      this.numPlaces++;
+      if (bestOf(p!) === bestOf(q!)) this.numSame++;
+      this.divergence += divergence(logProbabilities(p!), logProbabilities(q!));
+    }
+  }
+
+  /** Of places. */
+  get sameShare(): number {
+    return this.numSame / this.numPlaces;
+  }
+
+  /** Mean of Σ p · ln(p / q), in nats: what it costs to take the other one's for the exact ones. */
+  get meanDivergence(): number {
+    return this.divergence / this.numPlaces;
+  }
+}
+
+function bestOf(logits: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+  return best;
+}
+
+function logProbabilities(logits: Float32Array): Float64Array {
+  const highest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - highest), 0);
+  return Float64Array.from(logits, (logit) => logit - highest - Math.log(sum));
+}
+
+const divergence = (p: Float64Array, q: Float64Array): number =>
+  p.reduce((sum, log, i) => sum + Math.exp(log) * (log - q[i]!), 0);
