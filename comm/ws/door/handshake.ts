@@ -8,7 +8,7 @@ import * as z from 'zod';
 import { CommError, COMM_ERROR_CODES } from '../../base/errors.js';
 
 /** Raised whenever a message or frame changes; both ends must speak the same. */
-export const PROTOCOL_VERSION = 8;
+export const PROTOCOL_VERSION = 9;
 export const MAX_HANDSHAKE_BYTES = 4096;
 const NONCE_BYTES = 32;
 

@@ -54,7 +54,7 @@ export interface KvCache {
    */
   read(block: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * Replaces what a block holds, for all its tokens; between steps. The bytes stay the caller's.
+   * Replaces what a block holds, for all its tokens; also while a step of other sequences runs. The bytes stay the caller's.
    * @throws InternalError for another number of bytes, and nothing changed; ExpertError OUT_OF_MEMORY
    */
   write(block: number, bytes: Uint8Array): void;
