@@ -82,7 +82,7 @@ import { Watchers, type EngineObserver } from './watchers.js';
 /** How a job is started, and who is told of what. */
 export interface EngineOptions extends Omit<
   JobOptions,
-  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate' | 'codecs'
+  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate' | 'codecs' | 'fingerprint'
 > {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
@@ -107,7 +107,10 @@ export interface EngineOptions extends Omit<
 export interface EngineParts
   extends
     OpenedModel,
-    Pick<EngineOptions, 'onLoss' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks'> {
+    Pick<
+      EngineOptions,
+      'onLoss' | 'onNotice' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks'
+    > {
   readonly config: SettledConfig;
   readonly placement: Placement;
   readonly job: Job;
@@ -246,7 +249,10 @@ export class Engine implements TokenSource {
     });
     job.watchStores({
       onLifted: (rank, report) => this.requests.hearLift(rank, report),
-      onNews: (rank, news) => this.requests.hearStore(rank, news),
+      onNews: (rank, news) => {
+        if (news.notice !== undefined) parts.onNotice?.(`rank ${rank} ${news.notice}`);
+        this.requests.hearStore(rank, news);
+      },
     });
     this.arrivals = new Arrivals({
       ...{ pulls: this.pool.pulls, host: this.requests, identity: this.kvIdentity, config: config.cluster },

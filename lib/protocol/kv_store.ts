@@ -48,7 +48,7 @@ export interface StoreNews {
   readonly found: readonly FoundBlock[];
   /** They were to be kept, and are not: no room, a full disk. In no tier any more. */
   readonly lost: readonly string[];
-  /** What its user should know: a line without its end. Told once. */
+  /** What its user should know: what follows “rank N” in a line. Told once. */
   readonly notice?: string;
 }
 

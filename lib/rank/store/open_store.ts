@@ -16,7 +16,7 @@ export async function openStore(
   const { disk } = plan;
   if (disk === null) return new RankStore({ ...parts, plan, files: null });
   const without = (why: string): { readonly notice: string } => ({
-    notice: `rank ${seat} keeps no KV blocks in ${disk.path} (${why}): see to it, or give another path in engine.kv_tiers`,
+    notice: `keeps no KV blocks in ${disk.path} (${why}): see to it, or give another path in engine.kv_tiers`,
   });
   const files = await openSeatFolder({ ...plan, disk }, seat).catch((error: unknown) => without(causeText(error)));
   if (files === null)

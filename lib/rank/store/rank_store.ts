@@ -53,7 +53,9 @@ export class RankStore {
         ...{ files, maxBytes: disk.maxBytes, maxQueuedBytes: MAX_QUEUED_BYTES },
         onLost: (key) => this.lose([key]),
         onFailure: (error) =>
-          this.warn(`${disk.path} takes no KV blocks (${causeText(error)}): they are computed anew; see to it`),
+          this.warn(
+            `can't keep KV blocks in ${disk.path} (${causeText(error)}): they are computed anew; see to that disk`,
+          ),
       });
   }
 

@@ -150,7 +150,8 @@ describe('the store of a rank', () => {
     const files = new PlayedFiles();
     const rank = new PlayedRank({ ram: 9, disk: 9, files });
     rank.store.begin();
-    const why = '/kv takes no KV blocks (ENOSPC: no space left on device): they are computed anew; see to it';
+    const why =
+      "can't keep KV blocks in /kv (ENOSPC: no space left on device): they are computed anew; see to that disk";
     files.failure = new Error('ENOSPC: no space left on device');
     rank.keep([1, 2, 3, 4]);
     rank.obey({ kind: 'demote', keys: keysOf(1, 2) });
