@@ -1,5 +1,6 @@
 /** Conversations with a real engine, turn by turn, and all that tells whether what they found in caches was right. */
 import { expect } from 'chai';
+import type { GenerationRequest } from '../../../lib/protocol/request.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
 import type { LocalEngine } from './local_engine.js';
 import { watchLogits } from './watched_logits.js';
@@ -16,6 +17,14 @@ export interface Talk {
   readonly isAtOnce: boolean;
 }
 
+/** What befalls an engine meanwhile. */
+export interface Trouble {
+  /** With each turn somebody else asks the same and goes away, before its first token or behind some. Default: nobody. */
+  readonly hasLeavers?: boolean;
+  /** Before a turn, by its number. Default: nothing. */
+  readonly beforeTurn?: (turn: number) => void;
+}
+
 /** What came of it. */
 export interface Talked {
   /** [conversation][turn] */
@@ -28,13 +37,21 @@ export interface Talked {
 }
 
 /** Turn by turn, so that each finds what all others left behind; and no block is used when all have ended, and no tier holds more than it may. */
-export async function talkTo(local: LocalEngine, { words, numConversations, ...talk }: Talk): Promise<Talked> {
+export async function talkTo(
+  local: LocalEngine,
+  { words, numConversations, ...talk }: Talk,
+  { hasLeavers = false, beforeTurn = () => undefined }: Trouble = {},
+): Promise<Talked> {
   const watched = watchLogits(local);
   const talks = Array.from({ length: numConversations }, (_, i) => new Conversation(words.slice(i)));
   for (const [turn, numSaid] of talk.turns.entries()) {
-    const begin = (each: Conversation): Promise<void> => each.turn(local, turn, numSaid, talk.numNew);
+    beforeTurn(turn);
+    const begin = async (each: Conversation, i: number): Promise<void> => {
+      const asked = { promptTokenIds: each.say(turn, numSaid), maxNewTokens: talk.numNew, ignoreEos: true };
+      await Promise.all([each.hear(local, asked), hasLeavers && leave(local, asked, (turn + i) % 4)]);
+    };
     if (talk.isAtOnce) await Promise.all(talks.map(begin));
-    else for (const each of talks) await begin(each);
+    else for (const [i, each] of talks.entries()) await begin(each, i);
   }
   for (const { numUsedBlocks, tiers } of local.engine.load.ranks) {
     expect(numUsedBlocks).to.equal(0);
@@ -62,14 +79,30 @@ class Conversation {
 
   constructor(private readonly words: readonly number[]) {}
 
-  async turn({ engine }: LocalEngine, turn: number, numSaid: number, numNew: number): Promise<void> {
-    const promptTokenIds = [...this.before, ...this.words.slice(turn, turn + numSaid)];
+  /** The next prompt: all that was said so far, and something new. */
+  say(turn: number, numSaid: number): readonly number[] {
+    return [...this.before, ...this.words.slice(turn, turn + numSaid)];
+  }
+
+  async hear({ engine }: LocalEngine, asked: GenerationRequest): Promise<void> {
     const answer: number[] = [];
-    for await (const event of engine.generate({ promptTokenIds, maxNewTokens: numNew, ignoreEos: true })) {
+    for await (const event of engine.generate(asked)) {
       if (event.kind === 'token') answer.push(event.tokenId);
       if (event.kind === 'finished') this.numCached += event.numCachedTokens;
     }
     this.answers.push(answer);
-    this.before = [...promptTokenIds, ...answer];
+    this.before = [...asked.promptTokenIds, ...answer];
+  }
+}
+
+/** Asks and goes away behind so many tokens; 0: as soon as it has asked. */
+async function leave({ engine }: LocalEngine, asked: GenerationRequest, numTokens: number): Promise<void> {
+  const gone = new AbortController();
+  if (numTokens === 0) setImmediate(() => gone.abort());
+  let numLeft = numTokens;
+  try {
+    for await (const { kind } of engine.generate(asked, gone.signal)) if (kind === 'token' && --numLeft === 0) break;
+  } catch (error) {
+    if (!gone.signal.aborted) throw error;
   }
 }

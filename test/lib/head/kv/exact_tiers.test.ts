@@ -1,6 +1,8 @@
 /** Whatever tiers hold, lose and give back, tokens and logits are those of an engine that computes everything. Everything but sockets and processes is real. */
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { KV_DTYPES, type KvDtype } from '../../../../compute/base/kv_dtype.js';
 import { KV_TIERS, type KvTier } from '../../../../lib/protocol/kv_store.js';
 import { expectEmptied, talkTo, type Talk, type Talked } from '../../../kit/engine/conversations.js';
@@ -122,19 +124,23 @@ for (const { name, use, dtypes } of MODELS) {
           }),
         ));
 
-      it('no sizes, ranks, chunks, crowds and lives before change a bit', () =>
+      it('no sizes, ranks, chunks, crowds, leavers, losses of ranks and damaged files change a bit', () =>
         use((modelDir, words) =>
           fc.assert(
             fc.asyncProperty(cases, (each) =>
               withTempFolder(async (path) => {
                 const talk = { ...TALK, words, isAtOnce: each.isAtOnce };
                 const local = (): Promise<LocalEngine> => start(modelDir, optionsOf(each, path));
-                for (let life = 0; life < each.numLives; life++) {
+                for (let life = 0; life < 2; life++) {
                   const engine = await local();
-                  const talked = await talkTo(engine, talk);
-                  if (life === each.numLives - 1) expectEmptied(engine);
+                  const beforeTurn = (turn: number): void => {
+                    if (turn === each.lostBefore && life === 1) engine.fail(1);
+                  };
+                  const talked = await talkTo(engine, talk, { hasLeavers: each.hasLeavers, beforeTurn });
+                  if (life === 1) expectEmptied(engine);
                   await engine.close();
                   await expectSame(talked, modelDir, talk);
+                  if (life === 0) await damageFiles(path, each.damage);
                 }
               }),
             ),
@@ -148,6 +154,27 @@ for (const { name, use, dtypes } of MODELS) {
 const diskOf = ({ engine }: LocalEngine) => engine.load.ranks[0]!.tiers.find(({ tier }) => tier === 'disk')!;
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+const DAMAGES = ['a bit', 'the end', 'the file'] as const;
+type Damage = (typeof DAMAGES)[number];
+
+/** Every second file of a disk tier. */
+async function damageFiles(folder: string, damage: Damage | null): Promise<void> {
+  if (damage === null) return;
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.kv')).sort();
+  for (const [i, name] of files.entries()) {
+    const path = join(folder, name);
+    const bytes = await readFile(path);
+    if (i % 2 === 1) continue;
+    if (damage === 'the file') await rm(path);
+    else if (damage === 'the end') await truncate(path, (7 * i) % bytes.length);
+    else
+      await writeFile(
+        path,
+        bytes.map((byte, at) => (at === (31 * i) % bytes.length ? byte ^ 16 : byte)),
+      );
+  }
+}
+
 /** Bytes: of no block, of some, of all. */
 const sizes = fc.oneof(fc.constant(null), fc.integer({ min: 1, max: 60_000 }), fc.constant(1e8));
 interface Case {
@@ -157,7 +184,11 @@ interface Case {
   readonly numRanks: number;
   readonly chunk: number;
   readonly isAtOnce: boolean;
-  readonly numLives: number;
+  readonly hasLeavers: boolean;
+  /** The turn before which the second of two ranks dies, or none. */
+  readonly lostBefore: number | null;
+  /** Of files between two lives. */
+  readonly damage: Damage | null;
 }
 const cases: fc.Arbitrary<Case> = fc.record({
   ramBytes: sizes,
@@ -166,7 +197,9 @@ const cases: fc.Arbitrary<Case> = fc.record({
   numRanks: fc.integer({ min: 1, max: 2 }),
   chunk: fc.integer({ min: 5, max: 40 }),
   isAtOnce: fc.boolean(),
-  numLives: fc.integer({ min: 1, max: 2 }),
+  hasLeavers: fc.boolean(),
+  lostBefore: fc.constantFrom(null, 1, 2),
+  damage: fc.constantFrom(null, ...DAMAGES),
 });
 
 /** Two ranks have all experts each, so that sequences are at both. */
@@ -176,8 +209,8 @@ function optionsOf(each: Case, path: string): Partial<LocalEngineOptions> {
     ...(each.diskBytes === null ? [] : [disk(path, each.diskBytes)]),
   ];
   return {
-    numRanks: each.numRanks,
-    ...(each.numRanks > 1 && { placement: replicated(2) }),
+    ...(each.lostBefore === null ? { numRanks: each.numRanks } : { numRanks: 2 }),
+    placement: replicated(each.lostBefore === null ? each.numRanks : 2),
     set: [
       ...[`engine.kv_tiers=[${tiers.join(', ')}]`, `engine.num_kv_blocks=${each.numKvBlocks}`],
       ...[`engine.max_num_batched_tokens=${each.chunk}`, 'engine.max_num_seqs=4'],
