@@ -11,6 +11,7 @@ import { thisMachine } from '../base/machine.js';
 import { checkTokens, type Measured } from '../base/measured.js';
 import { header, section } from '../base/measured_text.js';
 import type { KvBench } from './kv_bench.js';
+import { measureDisk } from './measure_disk.js';
 import { measureHits } from './measure_hits.js';
 import { measureInt8 } from './measure_int8.js';
 import { parseOptions, type MeasurementName } from './options.js';
@@ -18,6 +19,7 @@ import { parseOptions, type MeasurementName } from './options.js';
 /** A file per measurement. */
 const MEASURES: Readonly<Record<MeasurementName, (bench: KvBench) => Promise<Measured>>> = {
   hits: measureHits,
+  disk: measureDisk,
   int8: measureInt8,
 };
 

@@ -5,10 +5,13 @@ import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { benchParser } from '../base/options.js';
 
 /** What can be measured, in the order in which it is. */
-export const MEASUREMENTS = ['hits', 'int8'] as const;
+export const MEASUREMENTS = ['hits', 'disk', 'int8'] as const;
 
 /** One of {@link MEASUREMENTS}. */
 export type MeasurementName = (typeof MEASUREMENTS)[number];
+
+/** What the random model has room for, with what is computed besides. */
+const MAX_LENGTH = 8000;
 
 /** What is measured, and how. */
 export interface KvBenchOptions {
@@ -23,6 +26,8 @@ export interface KvBenchOptions {
   readonly traces: readonly string[];
   /** Lengths in the load / lengths in a trace. */
   readonly traceScale: number;
+  /** Tokens of prompts that come from elsewhere or are computed. */
+  readonly lengths: readonly number[];
   /** Tokens before the answers of `int8`. */
   readonly contexts: readonly number[];
   /** Files of text that `int8` scores, so many pieces of them; none: what the model samples. */
@@ -55,6 +60,12 @@ export function parseOptions(args: readonly string[]): KvBenchOptions {
       describe: 'hits: a file of Mooncake’s form, plain or .gz, whose first requests are played too',
     })
     .option('trace-scale', { type: 'number', default: 1 / 64, describe: 'hits: lengths here / lengths in a trace' })
+    .option('lengths', {
+      type: 'string',
+      default: '64,128,256,512,1024,2048,4096',
+      requiresArg: true,
+      describe: 'disk: tokens of prompts that are stored',
+    })
     .option('contexts', { type: 'string', default: '2048,8192', describe: 'int8: tokens before an answer' })
     .option('text', {
       type: 'string',
@@ -74,8 +85,9 @@ export function parseOptions(args: readonly string[]): KvBenchOptions {
   seedNumber('--seed', seed);
   if (!(traceScale > 0 && traceScale <= 1))
     throw new UsageError('--trace-scale is no number in (0, 1]; give 1/64 as 0.015625');
+  const lengths = wholeNumbers('--lengths', parsed.lengths, 32, MAX_LENGTH);
   return {
-    ...{ names: list(parsed.only).map(nameOf), model, rounds, seed, requests, traces, traceScale },
+    ...{ names: list(parsed.only).map(nameOf), model, rounds, seed, requests, traces, traceScale, lengths },
     ...{ contexts: wholeNumbers('--contexts', parsed.contexts), texts, pieces, set, json },
   };
 }

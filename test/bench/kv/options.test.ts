@@ -17,6 +17,7 @@ describe('the options of bench kv', () => {
     ['--trace-scale', '0'],
     ['--trace-scale', '2'],
     ['--traces', 'a'],
+    ['--lengths', '16'],
   ]) {
     it(`refuse ${args.join(' ')}`, async () => {
       await errorOf(UsageError, () => parseOptions(args));
