@@ -8,8 +8,6 @@ export interface TierUse {
   readonly numBytes: number;
   /** As many as it may have. */
   readonly maxBytes: number;
-  /** Blocks that are pinned for a time: they make room last. */
-  readonly numPinnedBlocks: number;
 }
 
 /** What came of one tier of all ranks, since the start: nothing of it gets smaller. */

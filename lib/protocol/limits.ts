@@ -16,8 +16,8 @@ export interface EngineLimits {
   readonly maxToldBytes: number;
   /** Default null: all layers have keys and values. */
   readonly states?: StateLimits | null;
-  /** KV blocks that are pinned at once. Default 0. */
-  readonly maxPinned?: number;
+  /** Of the blocks in the last place of a rank, those that may be pinned at once. Default 0. */
+  readonly pinShare?: number;
 }
 
 /** What the states of sequences may take of a rank beside its KV blocks. Why: docs/decisions/states.md#blocks-keep-some-states */
@@ -74,13 +74,12 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
     engine.max_num_seqs * blocksPerSequence,
     Math.max(1, Math.floor(AUTO_KV_BYTES / blockBytes)),
   );
-  const numKvBlocks = engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks;
   return {
     maxNumSeqs: engine.max_num_seqs,
     maxNumBatchedTokens: engine.max_num_batched_tokens,
     blockSize: engine.block_size,
-    numKvBlocks,
-    maxPinned: Math.floor(engine.kv_pin_share * numKvBlocks),
+    numKvBlocks: engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks,
+    pinShare: engine.kv_pin_share,
     maxModelLen,
     maxToldBytes: Math.max(MAX_TOLD_BYTES, 4 * spec.vocabSize),
     states: stateLimitsOf(engine, spec),

@@ -40,8 +40,8 @@ const rankJson = ({
 }: RankUse): KvAnswer['ranks'][number] => ({
   ...{ rank, blocks: numKvBlocks, used_blocks: numUsedBlocks },
   ...{ cached_blocks: numCachedBlocks, pinned_blocks: numPinnedBlocks },
-  tiers: tiers.map(({ tier, numBlocks, numBytes, maxBytes, numPinnedBlocks: numPinned }) => ({
-    ...{ tier, blocks: numBlocks, bytes: numBytes, max_bytes: maxBytes, pinned_blocks: numPinned },
+  tiers: tiers.map(({ tier, numBlocks, numBytes, maxBytes }) => ({
+    ...{ tier, blocks: numBlocks, bytes: numBytes, max_bytes: maxBytes },
   })),
 });
 

@@ -75,7 +75,7 @@ describe(`the live page in Chromium${NOTICE}`, function () {
     const disk = { tier: 'disk', numBlocks: 7, numBytes: 3 * 2 ** 30, maxBytes: 4 * 2 ** 30 } as const;
     engine.load = engine.loadOf(3, (rank) => ({
       ...{ numRunning: 4 + rank, numUsedBlocks: 120 * (1 + rank), numCachedBlocks: 17 * rank },
-      ...{ numPinnedBlocks: 3 * rank, tiers: [{ ...disk, numPinnedBlocks: 0 }] },
+      ...{ numPinnedBlocks: 3 * rank, tiers: [disk] },
     }));
     const moved = { numLoaded: 2, loadedBytes: 200, numStored: 5, storedBytes: 500, numLost: 0 };
     engine.counts = { ...engine.counts, tiers: [{ tier: 'disk', numQueries: 150, numHits: 30, ...moved }] };

@@ -8,8 +8,8 @@ type TierAnswer = KvAnswer['tiers'][number];
 export function kvText({ ranks, cache, tiers, pool }: KvAnswer): string {
   const rows = ranks.flatMap(({ rank, tiers: below, ...own }) => [
     [`rank ${rank}`, 'cache', blocksText(own), '', String(own.pinned_blocks)],
-    ...below.map(({ tier, blocks, bytes: held, max_bytes: most, pinned_blocks: numPinned }) => [
-      ...['', tier, String(blocks), `${bytes(held)} of ${bytes(most)}`, String(numPinned)],
+    ...below.map(({ tier, blocks, bytes: held, max_bytes: most }) => [
+      ...['', tier, String(blocks), `${bytes(held)} of ${bytes(most)}`, ''],
     ]),
   ]);
   const found = [

@@ -50,12 +50,9 @@ export class TierLedger {
 
   /** What lies in each tier. */
   get use(): TierUse[] {
-    const pinned = this.parts.pins.keys;
-    return this.shelves.map((shelf) => {
-      const { room, size: numBlocks, numBytes } = shelf;
-      const numPinnedBlocks = pinned.filter((key) => shelf.stateOf(key) !== null).length;
-      return { tier: room.tier, numBlocks, numBytes, maxBytes: room.maxBytes, numPinnedBlocks };
-    });
+    return this.shelves.map(({ room: { tier, maxBytes }, size: numBlocks, numBytes }) => ({
+      ...{ tier, numBlocks, numBytes, maxBytes },
+    }));
   }
 
   /** Keys that are held. */

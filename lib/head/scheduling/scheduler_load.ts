@@ -13,7 +13,7 @@ export interface RankUse {
   readonly numUsedBlocks: number;
   /** KV blocks that no sequence holds and that one which begins alike may use; they make room where it is needed. The others are free. */
   readonly numCachedBlocks: number;
-  /** Cached ones that are pinned for a time: they make room last. */
+  /** Blocks that are pinned for a time, wherever they lie: they make room last. */
   readonly numPinnedBlocks: number;
   /** What lies below its KV blocks, the nearest first; empty where it keeps nothing there. */
   readonly tiers: readonly TierUse[];

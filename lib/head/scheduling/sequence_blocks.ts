@@ -49,8 +49,8 @@ export interface BlockLimits {
   readonly blockSize: number;
   /** Default null: all layers have keys and values. */
   readonly states?: StateLimits | null;
-  /** Blocks that are pinned at once. Default 0. */
-  readonly maxPinned?: number;
+  /** Of the blocks in the last place of a rank, those that may be pinned at once. Default 0. */
+  readonly pinShare?: number;
   /** Where blocks go that the cache has no room for, the nearest first. Default none: they are forgotten. */
   readonly tiers?: readonly TierRoom[];
   /** Ranks bring each other what they have. Default false. */
@@ -72,6 +72,8 @@ export class SequenceBlocks implements LendableBlocks {
   private evicted = 0;
   /** By seat; empty where all layers have keys and values. */
   private readonly kept: KeptStates[] = [];
+  /** By seat. */
+  private readonly pins: Pins[] = [];
   private readonly blockSize: number;
   private readonly states: StateLimits | null;
   /** Null: nobody follows what is there. */
@@ -92,15 +94,16 @@ export class SequenceBlocks implements LendableBlocks {
 
   /** Who sits from now on: what others held is gone with them, and who is new holds nothing. */
   seat(present: ReadonlySet<number>): void {
-    const { numKvBlocks, maxPinned = 0 } = this.limits;
+    const { numKvBlocks } = this.limits;
     this.numSeatings++;
     for (const [rank, ledger] of this.ledgers.entries()) {
       if (present.has(rank) === (ledger !== null)) continue;
       ledger?.lose();
       this.tiers.leave(rank);
-      const seated = ledger === null ? new BlockLedger(numKvBlocks, new Pins(maxPinned)) : null;
+      const pins = (this.pins[rank] = new Pins(maxPinnedOf(this.limits)));
+      const seated = ledger === null ? new BlockLedger(numKvBlocks, pins) : null;
       this.ledgers[rank] = seated;
-      if (seated !== null) this.tiers.seat(rank, (key) => seated.find(key) !== undefined);
+      if (seated !== null) this.tiers.seat(rank, (key) => seated.find(key) !== undefined, pins);
       if (this.stored !== null) {
         seated?.follow(this.stored);
         this.tiers.of(rank)?.follow(this.stored);
@@ -111,12 +114,12 @@ export class SequenceBlocks implements LendableBlocks {
   }
 
   /**
-   * Blocks of a rank that is left which a sequence may take: free ones, and cached ones that make room; pinned ones do for a sequence that is alone there, so that none
-   * waits for ever. Why: docs/decisions/kv_store.md#a-pin-outlasts-pressure-not-need
+   * Blocks of a rank that is left which a sequence may take: free ones, and cached ones that make room; pinned ones do where they go down to a tier, and for a sequence that
+   * is alone there, so that none waits for ever. Why: docs/decisions/kv_store.md#a-pin-outlasts-pressure-not-need
    */
   numAvailable(rank: number, isAlone = false): number {
     const { numFree, numCached, numPinned } = this.ledgers[rank]!;
-    return numFree + numCached - (isAlone ? 0 : numPinned);
+    return numFree + numCached - (isAlone || this.tiers.of(rank) !== null ? 0 : numPinned);
   }
 
   /** Blocks of a rank that is left which sequences hold. */
@@ -124,9 +127,9 @@ export class SequenceBlocks implements LendableBlocks {
     return this.ledgers[rank]!.numUsed;
   }
 
-  /** Those of {@link numCached} that are pinned. */
+  /** Blocks of a rank that is left which are pinned for a time, wherever they lie there. */
   numPinned(rank: number): number {
-    return this.ledgers[rank]!.numPinned;
+    return this.pins[rank]!.size;
   }
 
   /** Blocks of a rank that is left which no sequence holds, and whose content may be used again. */
@@ -218,9 +221,9 @@ export class SequenceBlocks implements LendableBlocks {
     return this.ledgers[rank]!.numCachedOf(blocks);
   }
 
-  /** Those of {@link numCachedOf} that are pinned. */
+  /** Those of {@link numCachedOf} that {@link numAvailable} leaves out beside others. */
   numPinnedOf(rank: number, blocks: readonly number[]): number {
-    return this.ledgers[rank]!.numPinnedOf(blocks);
+    return this.tiers.of(rank) === null ? this.ledgers[rank]!.numPinnedOf(blocks) : 0;
   }
 
   /** What a sequence has computed stays until then, once nobody holds it. */
@@ -344,10 +347,12 @@ export class SequenceBlocks implements LendableBlocks {
   reset(): boolean {
     if (this.ranks.some((rank) => this.ledgers[rank]!.numUsed > 0)) return false;
     for (const rank of this.ranks) {
-      const blocks = this.ledgers[rank]!.evict(Infinity).map(({ block }) => block);
+      const evicted = this.ledgers[rank]!.evict(Infinity);
+      const blocks = evicted.map(({ block }) => block);
       for (const block of blocks) this.kept[rank]?.forget(block);
       if (blocks.length > 0) this.freed.add(rank, { blocks });
       this.tiers.of(rank)?.clear();
+      for (const { key } of evicted) this.pins[rank]!.drop(key);
     }
     return true;
   }
@@ -386,7 +391,9 @@ export class SequenceBlocks implements LendableBlocks {
 
   /** A block goes into the first tier, where there is any. Returns what the rank is to read out of its cache. */
   private putDown(rank: number, { block, key }: KeyedBlock, hasState: boolean): KeyedBlock[] {
-    const isKept = this.tiers.of(rank)?.put(key, hasState) === true;
+    const tiers = this.tiers.of(rank);
+    const isKept = tiers?.put(key, hasState) === true;
+    if (tiers === null && this.ledgers[rank]!.find(key) === undefined) this.pins[rank]!.drop(key);
     this.noteOrders(rank);
     return isKept ? [{ block, key }] : [];
   }
@@ -440,3 +447,13 @@ const isSame = (known: FoundOf, now: FoundOf): boolean =>
   known.numLent === now.numLent;
 
 const NOTHING_FOUND: Lookup = { blocks: [], slots: [] };
+
+/** Of one rank, however large its tiers are: each takes some hundred bytes of the head. */
+const MAX_PINNED = 2 ** 18;
+
+/** Of a rank: what is pinned leaves its last place last. */
+function maxPinnedOf({ numKvBlocks, pinShare = 0, tiers = [] }: BlockLimits): number {
+  const last = tiers.at(-1);
+  const numBlocks = last === undefined ? numKvBlocks : Math.floor(last.maxBytes / last.bytesOf(false));
+  return Math.min(Math.floor(pinShare * numBlocks), MAX_PINNED);
+}

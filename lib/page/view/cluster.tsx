@@ -5,7 +5,7 @@ import { blocksText, count, duration, NOTHING, percent, plural, rate } from '../
 import { Chart, type ChartLine } from './chart.js';
 import { Events } from './events.js';
 import { Figure, meanOf } from './figures.js';
-import { Meter } from './meter.js';
+import { Meter } from './kv_blocks.js';
 
 type Lines = readonly ChartLine<ClusterSecond>[];
 

@@ -3,7 +3,6 @@ import type { VNode } from 'preact';
 import { isThere, type RankState } from '../../head/observing/rank_states.js';
 import type { LiveNow, LivePlace, LiveRank } from '../../server/live/messages.js';
 import { blocksText, count, percent, plural, tierText } from '../state/numbers.js';
-import { Meter } from './meter.js';
 
 /** A line per rank, with what lies below its cache, and how many prompt tokens were found in each place. */
 export function KvBlocks({ now }: { readonly now: LiveNow }): VNode {
@@ -72,4 +71,16 @@ function Found({ places }: { readonly places: readonly Place[] }): VNode {
     return `${place} ${percent(share)} of ${plural(numQueries, 'token')}`;
   });
   return <p class="help" data-figure="found">{`Found: ${texts.join(', ')}.`}</p>;
+}
+
+/** A share as a bar, with the share in percents, and what it is a share of. */
+export function Meter({ share, text }: { readonly share: number; readonly text: string }): VNode {
+  return (
+    <div class="meter">
+      <i aria-hidden="true">
+        <i style={{ width: `${100 * share}%` }} />
+      </i>
+      <span>{`${percent(share)}, ${text}`}</span>
+    </div>
+  );
 }

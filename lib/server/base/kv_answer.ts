@@ -14,7 +14,7 @@ export const kvAnswer = z.object({
   ranks: z.array(
     z.object({
       ...{ rank: count, blocks: count, used_blocks: count, cached_blocks: count, pinned_blocks: count },
-      tiers: z.array(z.object({ tier, blocks: count, bytes: count, max_bytes: count, pinned_blocks: count })),
+      tiers: z.array(z.object({ tier, blocks: count, bytes: count, max_bytes: count })),
     }),
   ),
   cache: z.object({ ...lookups, evicted_blocks: count }),

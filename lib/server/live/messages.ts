@@ -82,7 +82,7 @@ export interface LiveRank {
   /** KV blocks that sequences hold, and those that hold prefixes for later ones. */
   readonly numUsedBlocks: number;
   readonly numCachedBlocks: number;
-  /** Cached ones that stay for a time. */
+  /** Those that stay for a time, wherever they lie. */
   readonly numPinnedBlocks: number;
   readonly numKvBlocks: number;
   /** The nearest first. */

@@ -8,7 +8,7 @@ import type { Level, Sample, SeriesMaker, Total } from './series.js';
 export class KvMetrics {
   private readonly externalQueries: Total;
   private readonly externalHits: Total;
-  private readonly pinned: Level<'rank' | 'tier'>;
+  private readonly pinned: Level<'rank'>;
   private readonly blocks: Level<'rank' | 'tier'>;
   private readonly bytes: Level<'rank' | 'tier'>;
   private readonly capacity: Level<'rank' | 'tier'>;
@@ -35,8 +35,8 @@ export class KvMetrics {
     const place = ['rank', 'tier'] as const;
     this.pinned = make.level(
       'expertwire:kv_pinned_blocks',
-      'KV blocks that nobody holds and that stay for a time, by rank and tier: cache, ram, disk.',
-      ...place,
+      'KV blocks of a rank that stay for a time, in its cache and below.',
+      'rank',
     );
     this.blocks = make.level('expertwire:kv_tier_blocks', 'KV blocks in a tier of a rank: ram, disk.', ...place);
     this.bytes = make.level('expertwire:kv_tier_bytes', 'Bytes of the KV blocks in a tier of a rank.', ...place);
@@ -74,10 +74,7 @@ export class KvMetrics {
     this.externalQueries.set(tiers[0]?.numQueries ?? pool.numQueries);
     this.externalHits.set(tiers.reduce((sum, { numHits }) => sum + numHits, pool.numHits));
     const places = ranks.flatMap(({ rank, tiers: own }) => own.map((use) => ({ rank, ...use })));
-    this.pinned.setAll([
-      ...ranks.map(({ rank, numPinnedBlocks }) => [{ rank, tier: 'cache' }, numPinnedBlocks] as const),
-      ...places.map(({ rank, tier, numPinnedBlocks }) => [{ rank, tier }, numPinnedBlocks] as const),
-    ]);
+    this.pinned.setAll(ranks.map(({ rank, numPinnedBlocks }) => [{ rank }, numPinnedBlocks]));
     this.blocks.setAll(places.map(({ rank, tier, numBlocks }) => [{ rank, tier }, numBlocks]));
     this.bytes.setAll(places.map(({ rank, tier, numBytes }) => [{ rank, tier }, numBytes]));
     this.capacity.setAll(places.map(({ rank, tier, maxBytes }) => [{ rank, tier }, maxBytes]));

@@ -24,7 +24,7 @@ export class BlockLedger {
   /** Null: nobody follows what is there. */
   private follower: StoredBlocks | null = null;
 
-  /** @param pins which keys stay longer; default: none do */
+  /** @param pins which keys stay longer, and whose owner drops what is gone; default: none do */
   constructor(
     readonly numBlocks: number,
     private readonly pins = new Pins(0),
@@ -230,7 +230,6 @@ export class BlockLedger {
     const others = this.blocksOf.get(key)!.filter((each) => each !== block);
     if (others.length > 0) return void this.blocksOf.set(key, others);
     this.blocksOf.delete(key);
-    this.pins.drop(key); // nobody keeps a place for what is gone
     this.follower?.remove(key);
   }
 }

@@ -16,11 +16,6 @@ export class Pins {
     return this.until.size;
   }
 
-  /** Those that stay. */
-  get keys(): readonly string[] {
-    return [...this.until.keys()];
-  }
-
   /** Whether `key` stays. */
   has(key: string): boolean {
     return this.until.has(key);
@@ -41,12 +36,14 @@ export class Pins {
     if (nowMs < this.nextMs) return [];
     const over = [...this.until].flatMap(([key, untilMs]) => (untilMs <= nowMs ? [key] : []));
     for (const key of over) this.until.delete(key);
+    let nextMs = Infinity;
+    for (const untilMs of this.until.values()) nextMs = Math.min(nextMs, untilMs);
     // No earlier than that, so that many pins of one second are looked through once.
-    this.nextMs = this.until.size === 0 ? Infinity : Math.max(Math.min(...this.until.values()), nowMs + LOOK_MS);
+    this.nextMs = Math.max(nextMs, nowMs + LOOK_MS);
     return over.reverse();
   }
 
-  /** Its block is gone all the same. */
+  /** What it stands for is gone all the same: nobody keeps a place for it. */
   drop(key: string): void {
     this.until.delete(key);
   }

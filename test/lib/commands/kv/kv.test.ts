@@ -16,7 +16,7 @@ const ANSWER: KvAnswer = {
   ranks: [
     {
       ...{ rank: 0, blocks: 64, used_blocks: 12, cached_blocks: 40, pinned_blocks: 3 },
-      tiers: [{ tier: 'disk', blocks: 7, bytes: 7168, max_bytes: 2 ** 30, pinned_blocks: 1 }],
+      tiers: [{ tier: 'disk', blocks: 7, bytes: 7168, max_bytes: 2 ** 30 }],
     },
     { rank: 1, blocks: 64, used_blocks: 0, cached_blocks: 0, pinned_blocks: 0, tiers: [] },
   ],
@@ -49,7 +49,7 @@ describe('the command kv', () => {
     expect(printed.split('\n')).to.deep.equal([
       '                                 blocks               bytes  pinned',
       'rank 0  cache  12 used, 40 cached of 64                           3',
-      '         disk                         7  7.0 KiB of 1.0 GiB       1',
+      '         disk                         7  7.0 KiB of 1.0 GiB',
       'rank 1  cache    0 used, 0 cached of 64                           0',
       '',
       'cache: 100 of 400 prompt tokens found (25.0 %)',

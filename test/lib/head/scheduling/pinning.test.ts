@@ -10,9 +10,9 @@ const turn = (sequence: number, family: number, pinMs = 1000): SequenceRequest =
 
 describe('sequences whose blocks are pinned', () => {
   /** A scheduler with six blocks whose clock is `clock.nowMs`; the first turn of family 9 is over. */
-  function afterOneTurn(maxPinned = 3): { scheduler: Scheduler; clock: { nowMs: number } } {
+  function afterOneTurn(pinShare = 0.5): { scheduler: Scheduler; clock: { nowMs: number } } {
     const clock = { nowMs: 0 };
-    const scheduler = new Scheduler({ ...OPTIONS, numKvBlocks: 6, maxPinned, nowMs: () => clock.nowMs });
+    const scheduler = new Scheduler({ ...OPTIONS, numKvBlocks: 6, pinShare, nowMs: () => clock.nowMs });
     run(scheduler, turn(0, 9));
     return { scheduler, clock };
   }
@@ -63,7 +63,7 @@ describe('sequences whose blocks are pinned', () => {
   });
 
   it('who gives way pins nothing: its blocks are wanted', () => {
-    const scheduler = new Scheduler({ ...OPTIONS, numKvBlocks: 4, maxPinned: 4, nowMs: () => 0 });
+    const scheduler = new Scheduler({ ...OPTIONS, numKvBlocks: 4, pinShare: 1, nowMs: () => 0 });
     for (const sequence of [0, 1]) scheduler.add({ ...request(sequence, 7, 6), pinMs: 1000 });
     while (scheduler.counts.numPreempted === 0) stepOf(scheduler);
     expect(scheduler.load.ranks[0]).to.include({ numPinnedBlocks: 0 });
@@ -72,7 +72,7 @@ describe('sequences whose blocks are pinned', () => {
   });
 
   it('no more are pinned than may be, and a reset forgets them too', () => {
-    const { scheduler } = afterOneTurn(3);
+    const { scheduler } = afterOneTurn();
     run(scheduler, turn(1, 8));
     expect(scheduler.load.ranks[0]).to.include({ numCachedBlocks: 4, numPinnedBlocks: 3 });
     expect(scheduler.resetPrefixCache()).to.equal(true);

@@ -96,7 +96,7 @@ describe('the feed of the live page', () => {
     expect(feed.snapshot().now.places, 'nowhere else').to.deep.equal([]);
     const ram = { tier: 'ram', numBlocks: 3, numBytes: 300, maxBytes: 1000 } as const;
     const held = { numRunning: 0, numUsedBlocks: 0, numCachedBlocks: 5, numPinnedBlocks: 2 };
-    engine.load = engine.loadOf(0, (rank) => ({ ...held, tiers: rank === 1 ? [{ ...ram, numPinnedBlocks: 1 }] : [] }));
+    engine.load = engine.loadOf(0, (rank) => ({ ...held, tiers: rank === 1 ? [ram] : [] }));
     const counts = { numLoaded: 2, loadedBytes: 200, numStored: 5, storedBytes: 500, numLost: 0 };
     engine.counts = { ...engine.counts, tiers: [{ tier: 'ram', numQueries: 70, numHits: 30, ...counts }] };
     engine.pool = { ...engine.pool, numQueries: 40, numHits: 8 };

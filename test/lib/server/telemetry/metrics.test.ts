@@ -208,7 +208,7 @@ describe('metrics', () => {
     const { engine } = watched;
     expect((await watched.scrape()).of('expertwire:kv_tier_blocks').metrics, 'no tiers').to.have.length(0);
     const [first, second] = engine.load.ranks;
-    const use = { tier: 'disk', numBlocks: 3, numBytes: 300, maxBytes: 1000, numPinnedBlocks: 2 } as const;
+    const use = { tier: 'disk', numBlocks: 3, numBytes: 300, maxBytes: 1000 } as const;
     engine.load = { ...engine.load, ranks: [{ ...first!, numPinnedBlocks: 1, tiers: [use] }, second!] };
     const tier = { numLoaded: 2, loadedBytes: 200, numStored: 5, storedBytes: 500, numLost: 1 };
     const tiers = [
@@ -224,8 +224,7 @@ describe('metrics', () => {
     expect(scrape.value('vllm:external_prefix_cache_hits_total')).to.equal(20 + 30 + 8);
     expect(scrape.value('expertwire:kv_tier_blocks', { rank: '0', tier: 'disk' })).to.equal(3);
     expect(scrape.value('expertwire:kv_tier_bytes', { rank: '0', tier: 'disk' })).to.equal(300);
-    expect(scrape.value('expertwire:kv_pinned_blocks', { rank: '0', tier: 'disk' })).to.equal(2);
-    expect(scrape.value('expertwire:kv_pinned_blocks', { rank: '0', tier: 'cache' })).to.equal(1);
+    expect(scrape.value('expertwire:kv_pinned_blocks', { rank: '0' })).to.equal(1);
     expect(scrape.value('expertwire:kv_tier_queries_total', { tier: 'disk' })).to.equal(70);
     expect(scrape.value('expertwire:kv_tier_loaded_bytes_total', { tier: 'ram' })).to.equal(200);
     expect(scrape.value('expertwire:kv_fetches_total', { origin: 'instance', outcome: 'done' })).to.equal(3);

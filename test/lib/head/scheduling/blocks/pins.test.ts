@@ -4,8 +4,8 @@ import { BlockLedger } from '../../../../../lib/head/scheduling/blocks/block_led
 import type { KeyedBlock } from '../../../../../lib/protocol/kv_store.js';
 
 /** A ledger of four blocks in which the conversations `a` and `b` left two each, `a` first. */
-function leftBy(most: number): BlockLedger {
-  const ledger = new BlockLedger(4, new Pins(most));
+function leftBy(most: number, pins = new Pins(most)): BlockLedger {
+  const ledger = new BlockLedger(4, pins);
   for (const name of ['a', 'b']) {
     const blocks = ledger.take(2)!;
     for (const [i, block] of blocks.entries()) ledger.seal(block, `${name}${i}`);
@@ -45,12 +45,13 @@ describe('pins', () => {
   });
 
   it('no more are pinned than may be, the first of a sequence before the others; what is gone leaves its place', () => {
-    const ledger = leftBy(3);
+    const pins = new Pins(3);
+    const ledger = leftBy(3, pins);
     ledger.pin(['a0', 'a1'], 1000);
     ledger.pin(['b0', 'b1'], 1000);
     expect(ledger.numPinned).to.equal(3);
     expect(blocksOf(ledger.evict(1))).to.deep.equal([3]);
-    ledger.evict(1);
+    for (const { key } of ledger.evict(1)) pins.drop(key);
     expect(ledger.numPinned).to.equal(2);
     const [again] = ledger.take(1)!;
     ledger.seal(again!, 'b1');
