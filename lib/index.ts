@@ -55,7 +55,10 @@ export type { ReplicaChooser } from '../experts/placement/replica_choice.js';
 export type { PlanRequest } from '../experts/placement/planners/planner.js';
 export type { Candidate, InstanceView } from './cluster/base/instance_view.js';
 export type { Choice, RoutedRequest, RoutingPolicy } from './cluster/base/routed_request.js';
-export { KvPool, type KvMatch, type KvPoolUse } from './kv_pool/kv_pool.js';
+export { KvPool, type KvMatch } from './kv_pool/kv_pool.js';
+export type { KvPoolUse } from './kv_pool/pool_blocks.js';
+export type { KvPoolAddress } from './kv_pool/pool_link.js';
+export type { KvPoolListen } from './kv_pool/pool_door.js';
 export type { KvPoolOptions } from './kv_pool/pool_options.js';
 export { KvPoolError, type KvPoolErrorCode } from './kv_pool/errors.js';
 /** Policies, prefix index and moves, without a server. */

@@ -3,10 +3,12 @@
  * inside; here it stands alone, for a cache of something else, an experiment, or an engine of one's own. Why: docs/decisions/kv_store.md#a-pool-is-the-parts-of-an-engine
  */
 import { BlockHasher, BlockKeys } from '../head/scheduling/blocks/block_keys.js';
+import type { TierCounts } from '../protocol/kv_use.js';
 import { KvPoolError } from './errors.js';
-import { PoolBlocks } from './pool_blocks.js';
+import { PoolBlocks, type KvPoolUse } from './pool_blocks.js';
 import type { KvPoolAddress } from './pool_link.js';
 import { checkedPoolOptions, type KvPoolOptions } from './pool_options.js';
+import { poolPlanOf } from './pool_tiers.js';
 import { PoolTransfers } from './pool_transfers.js';
 
 /** Blocks that hold the beginning of some tokens; whoever asked holds them, until they are freed. */
@@ -17,38 +19,36 @@ export interface KvMatch {
   readonly numTokens: number;
 }
 
-/** What a pool has at a moment. */
-export interface KvPoolUse {
-  readonly numBlocks: number;
-  /** Held by somebody. */
-  readonly numUsed: number;
-  /** Held by nobody, with known content: they make room. */
-  readonly numCached: number;
-  /** Cached ones that are pinned: they make room last. */
-  readonly numPinned: number;
-}
-
 /**
  * Blocks, each with a number. Whoever allocates or matches blocks holds them once, and frees them once. A block that nobody holds and that was inserted stays until its
  * room is needed, the least recently used one first; it is found until then.
  */
 export class KvPool {
-  private readonly blocks: PoolBlocks;
   private readonly transfers: PoolTransfers;
   private readonly hasher: BlockHasher;
   private isClosed = false;
 
-  private constructor(private readonly options: KvPoolOptions) {
-    const { numBlocks, blockSize, identity = '' } = options;
-    this.blocks = new PoolBlocks(numBlocks);
+  private constructor(
+    private readonly options: KvPoolOptions,
+    private readonly blocks: PoolBlocks,
+  ) {
+    const { blockSize, identity = '' } = options;
     this.hasher = new BlockHasher(blockSize, { seed: identity, separatesForms: false });
-    this.transfers = new PoolTransfers(options, this.blocks);
+    this.transfers = new PoolTransfers(options, blocks);
   }
 
   /** @throws KvPoolError INVALID_ARGUMENT: which option can't be; CommError: why it can't listen */
   static async open(options: KvPoolOptions): Promise<KvPool> {
-    const pool = new KvPool(checkedPoolOptions(options));
-    await pool.transfers.listen();
+    const { tiers, ...checked } = checkedPoolOptions(options);
+    const { identity = '', blockSize, blockBytes, onNotice = (): void => undefined } = checked;
+    const plan = poolPlanOf(tiers, { identity, blockSize, blockBytes });
+    const pool = new KvPool(options, await PoolBlocks.open(checked, plan, onNotice));
+    try {
+      await pool.transfers.listen();
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
     return pool;
   }
 
@@ -59,10 +59,12 @@ export class KvPool {
 
   /** What there is now. */
   get use(): KvPoolUse {
-    const { ledger } = this.blocks;
-    ledger.unpin(performance.now());
-    const { numBlocks, numUsed, numCached, numPinned } = ledger;
-    return { numBlocks, numUsed, numCached, numPinned };
+    return this.blocks.use;
+  }
+
+  /** What came of tiers since the pool was opened, the nearest first; tokens are those that {@link match} looked for. */
+  get counts(): readonly TierCounts[] {
+    return this.blocks.counts;
   }
 
   /** So many blocks, which hold nothing yet; what is cached makes room. @throws KvPoolError OUT_OF_BLOCKS, INVALID_ARGUMENT, CLOSED */
@@ -100,9 +102,10 @@ export class KvPool {
     this.blocks.seal(blocks, this.keysOfBlocks(tokenIds, blocks));
   }
 
-  /** The longest beginning of these tokens that is here. The caller holds its blocks. @throws KvPoolError INVALID_ARGUMENT, CLOSED */
+  /** The longest beginning of these tokens that is here; what lies in tiers comes up first. The caller holds its blocks. @throws KvPoolError INVALID_ARGUMENT, CLOSED */
   async match(tokenIds: readonly number[]): Promise<KvMatch> {
-    const blocks = await Promise.resolve(this.blocks.match(this.keysOf(tokenIds)));
+    const blocks = await this.blocks.match(this.keysOf(tokenIds));
+    if (this.isClosed) this.check();
     return { blocks, numTokens: blocks.length * this.options.blockSize };
   }
 
@@ -117,7 +120,7 @@ export class KvPool {
   /** What these tokens fill stays for so long, once nobody holds it, before what others left. @throws KvPoolError INVALID_ARGUMENT, CLOSED */
   pin(tokenIds: readonly number[], ms: number): void {
     if (!(ms >= 0)) throw invalid(`${ms} ms to pin; give a number from 0`);
-    this.blocks.ledger.pin(this.keysOf(tokenIds), performance.now() + ms);
+    this.blocks.pin(this.keysOf(tokenIds), ms);
   }
 
   /** The caller holds these no more, in order of position. @throws KvPoolError INVALID_ARGUMENT: it doesn't hold them; CLOSED */
@@ -150,10 +153,11 @@ export class KvPool {
     return this.transfers.send(to, { blocks, keys: this.keysOfBlocks(tokenIds, blocks) }, signal);
   }
 
-  /** Idempotent: transfers end, and everything is forgotten. */
+  /** Idempotent: transfers end, and all is forgotten but what is on disk. */
   async close(): Promise<void> {
     this.isClosed = true;
     await this.transfers.close();
+    await this.blocks.close();
   }
 
   /** One for each of the blocks. */

@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import { MAX_TIMEOUT_MS } from '../../comm/base/deadline.js';
+import { infoOf } from '../config/key_types.js';
+import { kvTiersSection, type KvTiers } from '../config/kv_tiers_schema.js';
 import { KvPoolError } from './errors.js';
 import type { KvPoolListen } from './pool_door.js';
 
@@ -13,6 +15,10 @@ export interface KvPoolOptions {
   readonly numBlocks: number;
   /** All that the bytes of a block depend on besides tokens: a model, a configuration. Pools with another one take nothing of each other's. Default ''. */
   readonly identity?: string;
+  /** Where blocks go that memory has no room for, as `engine.kv_tiers` has it: `[{ ram: '1GiB' }, { disk: { path: 'DIR', size: '10GiB' } }]`. Default: they are forgotten. */
+  readonly tiers?: z.input<typeof kvTiersSection>;
+  /** Told what a user should know: a disk that can't be used. Default: nobody is. */
+  readonly onNotice?: (notice: string) => void;
   /** Where others bring blocks, and read those that are brought to them. Default: nowhere; then none can be transferred. */
   readonly listen?: KvPoolListen;
   /**
@@ -49,14 +55,21 @@ const schema = z.strictObject({
       onRefused: callback.optional(),
     })
     .optional(),
+  tiers: kvTiersSection.default([]),
+  onNotice: callback.optional(),
   onBlocks: callback.optional(),
   timeoutMs: integer(MAX_TIMEOUT_MS).optional(),
 });
 
+/** Options whose sizes are bytes. */
+export type CheckedPoolOptions = Omit<KvPoolOptions, 'tiers'> & { readonly tiers: KvTiers };
+
 /** @throws KvPoolError INVALID_ARGUMENT naming the option */
-export function checkedPoolOptions(options: KvPoolOptions): KvPoolOptions {
+export function checkedPoolOptions(options: KvPoolOptions): CheckedPoolOptions {
   const result = schema.safeParse(options);
-  if (result.success) return options;
+  if (result.success) return { ...options, tiers: result.data.tiers };
   const { path, message } = result.error.issues[0]!;
-  throw new KvPoolError('INVALID_ARGUMENT', `${path.length === 0 ? 'the options' : path.join('.')}: ${message}`);
+  const [option] = path;
+  const advice = option === 'tiers' ? `give ${infoOf(kvTiersSection)!.allowed}` : message;
+  throw new KvPoolError('INVALID_ARGUMENT', `${option === undefined ? 'the options' : String(option)}: ${advice}`);
 }

@@ -96,7 +96,7 @@ export class PoolTransfers {
     const { isInserted, keys: digits, lease, place } = order;
     this.check(order);
     const keys = digits.map((each) => Buffer.from(each, 'hex').toString('latin1'));
-    const found = isInserted ? this.blocks.match(keys) : [];
+    const found = isInserted ? this.blocks.matchHere(keys) : [];
     const fresh = this.blocks.take(keys.length - found.length);
     if (fresh === null) {
       this.blocks.release(found);

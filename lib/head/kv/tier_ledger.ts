@@ -116,6 +116,14 @@ export class TierLedger {
     }
   }
 
+  /** These are dropped, where they are and nobody holds them. */
+  remove(keys: readonly string[]): void {
+    for (const key of keys) {
+      if (this.numHolders.has(key)) continue;
+      for (const [level, shelf] of this.shelves.entries()) if (shelf.stateOf(key) !== null) this.drop(level, key);
+    }
+  }
+
   /** All is dropped. */
   clear(): void {
     for (const [level, shelf] of this.shelves.entries()) for (const key of shelf.keys) this.drop(level, key);

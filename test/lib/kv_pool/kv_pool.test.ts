@@ -35,7 +35,7 @@ describe('a pool of KV blocks', () => {
     expect(await found(pool, [1, 2, 3, 4, 5, 6])).to.deep.equal([1, 2, 3, 4]);
     expect(await found(pool, [1, 2, 9, 9])).to.deep.equal([1, 2]);
     expect(await found(pool, [2, 1, 3, 4])).to.deep.equal([]);
-    expect(pool.use).to.deep.equal({ numBlocks: 4, numUsed: 0, numCached: 2, numPinned: 0 });
+    expect(pool.use).to.deep.equal({ numBlocks: 4, numUsed: 0, numCached: 2, numPinned: 0, tiers: [] });
     await pool.close();
   });
 

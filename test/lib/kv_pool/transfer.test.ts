@@ -43,7 +43,7 @@ describe('blocks that go from pool to pool', () => {
     const all = await from.transferWithInsert(to.address!, TOKENS, blocks);
     expect(all.slice(0, 2)).to.deep.equal(there);
     await expectFound(to, contents);
-    expect(to.use).to.deep.equal({ numBlocks: 4, numUsed: 0, numCached: 3, numPinned: 0 });
+    expect(to.use).to.deep.equal({ numBlocks: 4, numUsed: 0, numCached: 3, numPinned: 0, tiers: [] });
     from.free(blocks);
     expect(from.use, 'nothing was inserted here').to.deep.include({ numUsed: 0, numCached: 0 });
   });
