@@ -127,7 +127,6 @@ describe('ledger of a rank’s tiers', () => {
     ledger.put('d', false);
     expect(orders()).to.deep.equal(['drop a ram']);
     expect([pins.has('a'), pins.has('c')]).to.deep.equal([false, true]);
-    expect(ledger.use[0]!.numPinnedBlocks).to.equal(1);
   });
 
   it('clears all, and follows nothing of a rank that is gone', () => {
