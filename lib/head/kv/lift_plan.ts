@@ -45,7 +45,9 @@ export interface Sighting {
 export interface LookupParts {
   /** Blocks that may be found: at least the last token is to be computed. */
   readonly numKeys: number;
-  /** Who has the block at a place, the one that it is best taken from first. */
+  /** The first of them, in the cache of the rank: a sequence can begin behind the last one. */
+  readonly cached: readonly number[];
+  /** Who has a block behind those, the one that it is best taken from first. */
   readonly sightings: (index: number) => readonly Sighting[];
   /** A sequence begins behind a block alone that keeps a state. */
   readonly hasStates: boolean;
@@ -55,20 +57,21 @@ export interface LookupParts {
  * The first blocks as far as somebody has them, in order of position; where layers have states, up to the last one that comes with its state. Empty where all of them
  * are in the cache.
  */
-export function slotsOf({ numKeys, sightings, hasStates }: LookupParts): readonly Slot[] {
+export function slotsOf({ numKeys, cached, sightings, hasStates }: LookupParts): readonly Slot[] {
   const slots: Slot[] = [];
   /** As many of them are of use, the last of which is this one. */
   let [numUseful, last]: [number, Slot | undefined] = [0, undefined];
-  for (let i = 0; i < numKeys; i++) {
+  for (let i = cached.length; i < numKeys; i++) {
     const found = sightings(i);
     const [first] = found;
     if (first === undefined) break;
     slots.push(first.slot);
     const end = hasStates ? found.find(({ hasState }) => hasState) : first;
-    if (end !== undefined) [numUseful, last] = [i + 1, end.slot];
+    if (end !== undefined) [numUseful, last] = [slots.length, end.slot];
   }
   const useful = last === undefined ? [] : [...slots.slice(0, numUseful - 1), last];
-  return useful.some(({ kind }) => kind === 'coming') ? useful : [];
+  if (useful.every(({ kind }) => kind === 'cached')) return [];
+  return [...cached.map((block): Slot => ({ kind: 'cached', block })), ...useful];
 }
 
 /** What is to be brought into `blocks`, one per slot. */

@@ -24,6 +24,8 @@ export interface Wanted {
   readonly keys: BlockKeys;
   /** Blocks that may be found. */
   readonly numKeys: number;
+  /** The first of them, in the rank's cache: it can begin behind the last one. */
+  readonly cached: readonly number[];
   /** Null: no other instance lends any. */
   readonly loan: HeldLoan | null;
 }
@@ -68,7 +70,7 @@ export class Holdings {
       const elsewhere = [best.at(index), lent(index)].filter((each) => each !== null);
       return [...own, ...elsewhere];
     };
-    return slotsOf({ numKeys: wanted.numKeys, sightings, hasStates: kept.length > 0 });
+    return slotsOf({ ...wanted, sightings, hasStates: kept.length > 0 });
   }
 
   /** Where another rank reads a block of this one: the one with a state, where there are two. Null: it has none. */

@@ -182,7 +182,7 @@ export class SequenceBlocks implements LendableBlocks {
     const hasState = kept && ((block: number): boolean => kept.has(block));
     const blocks = ledger.match(numKeys, (index) => keys.at(index), hasState);
     blocks.length = this.numToBegin(rank, blocks);
-    const found = { ...now, blocks, slots: this.holdings.slotsOn(rank, { keys, numKeys, loan }) };
+    const found = { ...now, blocks, slots: this.holdings.slotsOn(rank, { keys, numKeys, cached: blocks, loan }) };
     byRank[rank] = found;
     return found;
   }

@@ -60,7 +60,12 @@ for (const { name, use, dtypes } of MODELS) {
       this.timeout(60_000);
 
       const start = (modelDir: string, { set = [], ...options }: Partial<LocalEngineOptions>): Promise<LocalEngine> => {
-        const own = [`engine.block_size=${BLOCK_SIZE}`, 'compute=kernels', `engine.kv_dtype=${dtype}`];
+        const own = [
+          `engine.block_size=${BLOCK_SIZE}`,
+          'compute=kernels',
+          `engine.kv_dtype=${dtype}`,
+          'engine.kv_bring=always',
+        ];
         return startLocalEngine(modelDir, { numRanks: 1, ...options, set: [...own, ...set] });
       };
 

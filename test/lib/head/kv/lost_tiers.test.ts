@@ -25,7 +25,12 @@ interface Life {
 
 /** `isLast`: everything is forgotten in the end. */
 async function talk({ set, isAtOnce = false, numFound = 0, options }: Life, isLast = true): Promise<Talked> {
-  const own = ['engine.block_size=4', 'engine.max_num_batched_tokens=11', 'engine.max_num_seqs=4'];
+  const own = [
+    'engine.block_size=4',
+    'engine.max_num_batched_tokens=11',
+    'engine.max_num_seqs=4',
+    'engine.kv_bring=always',
+  ];
   const local = await startLocalEngine(tinyModel(MODEL), { numRanks: 1, ...options, set: [...own, ...set] });
   try {
     while ((local.engine.load.ranks[0]!.tiers[0]?.numBlocks ?? 0) < numFound) await turn();
