@@ -34,6 +34,8 @@ export function codeDots4<T>(
   to: usize,
   toApart: usize,
 ): void {
+  for (; numRows >= 4; numRows -= 4, x += 4 * apart, to += 4 * toApart)
+    codeDots4x4<T>(x, apart, panel, step, k, to, toApart);
   for (; numRows > 0; numRows--, x += apart, to += toApart) codeDots1x4<T>(x, panel, step, k, to);
 }
 
@@ -168,6 +170,34 @@ function codeDots1x16<T>(x: usize, panel: usize, step: usize, k: i32, to: usize)
   v128.store(to, a1, 16);
   v128.store(to, a2, 32);
   v128.store(to, a3, 48);
+}
+
+function codeDots4x4<T>(x: usize, apart: usize, panel: usize, step: usize, k: i32, to: usize, toApart: usize): void {
+  let x1 = x + apart;
+  let x2 = x + 2 * apart;
+  let x3 = x + 3 * apart;
+  let a0 = i32x4.splat(0);
+  let b0 = a0;
+  let c0 = a0;
+  let d0 = a0;
+  for (const end = x + ((<usize>k) << 2); x < end; x += 4) {
+    const p0 = pairs<T>(panel);
+    panel += step;
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load32_splat(x), p0));
+    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(v128.load32_splat(x1), p0));
+    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(v128.load32_splat(x2), p0));
+    d0 = i32x4.add(d0, i32x4.dot_i16x8_s(v128.load32_splat(x3), p0));
+    x1 += 4;
+    x2 += 4;
+    x3 += 4;
+  }
+  v128.store(to, a0);
+  to += toApart;
+  v128.store(to, b0);
+  to += toApart;
+  v128.store(to, c0);
+  to += toApart;
+  v128.store(to, d0);
 }
 
 function codeDots1x4<T>(x: usize, panel: usize, step: usize, k: i32, to: usize): void {
