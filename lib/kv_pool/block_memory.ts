@@ -24,6 +24,11 @@ export class BlockMemory implements Pick<KvCache, 'read' | 'write' | 'free'> {
     return this.bytes.has(block);
   }
 
+  /** Forgets all of them. */
+  clear(): void {
+    this.bytes.clear();
+  }
+
   /** Forgets blocks. */
   free(blocks: readonly number[]): void {
     for (const block of blocks) this.bytes.delete(block);

@@ -2,6 +2,7 @@
  * A pool of KV blocks with MemServe's verbs (MemPool): memory for blocks, an index from tokens to blocks, and blocks that go to other pools. An engine has all of it
  * inside; here it stands alone, for a cache of something else, an experiment, or an engine of one's own. Why: docs/decisions/kv_store.md#a-pool-is-the-parts-of-an-engine
  */
+import { shown } from '../../base/foreign_text.js';
 import { BlockHasher, BlockKeys } from '../head/scheduling/blocks/block_keys.js';
 import type { TierCounts } from '../protocol/kv_use.js';
 import { KvPoolError } from './errors.js';
@@ -84,7 +85,8 @@ export class KvPool {
     if (bytes.byteLength !== blockBytes) {
       throw invalid(`${bytes.byteLength} bytes for a block of ${blockBytes}; give all of it`);
     }
-    if (this.blocks.ledger.isSealed(block)) throw invalid(`block ${block} was inserted; allocate another one`);
+    if (this.blocks.ledger.keyFor(block) !== undefined)
+      throw invalid(`block ${block} was inserted; allocate another one`);
     this.blocks.memory.write(block, bytes);
   }
 
@@ -114,6 +116,7 @@ export class KvPool {
    * now. @throws KvPoolError INVALID_ARGUMENT, CLOSED
    */
   delete(tokenIds: readonly number[], from = 0): number {
+    if (!Number.isInteger(from) || from < 0) throw invalid(`token ${from} to begin at; give a whole number from 0`);
     return this.blocks.drop(this.keysOf(tokenIds).slice(Math.ceil(from / this.options.blockSize)));
   }
 
@@ -126,8 +129,7 @@ export class KvPool {
   /** The caller holds these no more, in order of position. @throws KvPoolError INVALID_ARGUMENT: it doesn't hold them; CLOSED */
   free(blocks: readonly number[]): void {
     this.checkHeld(blocks);
-    const again = blocks.find((block, i) => blocks.indexOf(block) !== i);
-    if (again !== undefined) throw invalid(`block ${again} twice; free what was matched twice in two calls`);
+    if (new Set(blocks).size < blocks.length) throw invalid('a block twice; free what was matched twice in two calls');
     this.blocks.release(blocks);
   }
 
@@ -136,6 +138,7 @@ export class KvPool {
    * @throws KvPoolError NOT_LISTENING, REFUSED, TRANSFER_FAILED, INVALID_ARGUMENT, CLOSED; the reason of `signal`
    */
   async transfer(to: KvPoolAddress, blocks: readonly number[], signal?: AbortSignal): Promise<readonly number[]> {
+    checkAddress(to);
     this.checkFilled(blocks);
     return this.transfers.send(to, { blocks, keys: null }, signal);
   }
@@ -150,6 +153,7 @@ export class KvPool {
     blocks: readonly number[],
     signal?: AbortSignal,
   ): Promise<readonly number[]> {
+    checkAddress(to);
     return this.transfers.send(to, { blocks, keys: this.keysOfBlocks(tokenIds, blocks) }, signal);
   }
 
@@ -167,6 +171,10 @@ export class KvPool {
       throw invalid(`${blocks.length} blocks, and ${tokenIds.length} tokens fill ${keys.length}; give the tokens too`);
     }
     this.checkFilled(blocks);
+    const { ledger } = this.blocks;
+    const other = blocks.find((block, i) => (ledger.keyFor(block) ?? keys[i]) !== keys[i]);
+    if (other !== undefined)
+      throw invalid(`block ${other} was inserted for other tokens; give those, or another block`);
     return keys.slice(0, blocks.length);
   }
 
@@ -195,6 +203,12 @@ export class KvPool {
   private check(): void {
     if (this.isClosed) throw new KvPoolError('CLOSED', 'the pool was closed; open another one');
   }
+}
+
+/** Callers may be JavaScript. @throws KvPoolError INVALID_ARGUMENT */
+function checkAddress(to: Partial<KvPoolAddress> | null | undefined): void {
+  const isOne = typeof to?.host === 'string' && typeof to.port === 'number' && typeof to.key === 'string';
+  if (!isOne) throw invalid(`${shown(to ?? null)} is no address of a pool; give that of another one, which listens`);
 }
 
 const invalid = (text: string): KvPoolError => new KvPoolError('INVALID_ARGUMENT', text);

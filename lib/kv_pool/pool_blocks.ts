@@ -113,9 +113,10 @@ export class PoolBlocks {
     return freed.length;
   }
 
-  /** Idempotent. */
+  /** Idempotent: memory is empty then. */
   async close(): Promise<void> {
     await this.tiers?.close();
+    this.memory.clear();
   }
 
   private get numAvailable(): number {

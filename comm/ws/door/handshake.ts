@@ -184,9 +184,14 @@ function macOf(options: HandshakeOptions, side: 'listener' | 'dialer', parts: re
 const isEqual = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && timingSafeEqual(a, b);
 
 function wrongSecret(who: string, { purpose }: Pick<HandshakeOptions, 'purpose'>): CommError {
-  const what =
-    purpose === 'kv'
-      ? "doesn't know the token of a lease that is in force; it may have run out: ask the source for another"
-      : "doesn't know the job secret; give the head and every rank the same secret";
-  return new CommError('AUTH_FAILED', `${who} ${what}`);
+  return new CommError('AUTH_FAILED', `${who} doesn't know ${SECRETS[purpose]}`);
 }
+
+const JOB_SECRET = 'the job secret; give the head and every rank the same secret';
+/** What is to be known, and what to do about it. */
+const SECRETS: Readonly<Record<HandshakeOptions['purpose'], string>> = {
+  control: JOB_SECRET,
+  data: JOB_SECRET,
+  kv: 'the token of a lease that is in force; it may have run out: ask the source for another',
+  pool: 'the key of the pool; take the address that it says itself',
+};

@@ -95,7 +95,11 @@ describe('a pool of KV blocks', () => {
       ['INVALID_ARGUMENT', () => pool.insert([3, 4], [empty!])],
       ['INVALID_ARGUMENT', () => pool.insert([1], [block!])],
       ['INVALID_ARGUMENT', () => pool.insert([1.5, 2], [block!])],
+      ['INVALID_ARGUMENT', () => pool.insert([3, 4], [block!])],
       ['INVALID_ARGUMENT', () => pool.free([3])],
+      ['INVALID_ARGUMENT', () => pool.free([empty!, empty!])],
+      ['INVALID_ARGUMENT', () => pool.delete([1, 2], -4)],
+      ['INVALID_ARGUMENT', () => pool.transfer(pool.address!, [block!])],
       ['INVALID_ARGUMENT', () => pool.pin([1, 2], -1)],
       ['INVALID_ARGUMENT', () => KvPool.open({ ...OPTIONS, blockSize: 0 })],
     ];

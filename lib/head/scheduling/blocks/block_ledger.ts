@@ -57,9 +57,9 @@ export class BlockLedger {
     return this.numHolders.get(block) ?? 0;
   }
 
-  /** Whether it is known what a block holds. */
-  isSealed(block: number): boolean {
-    return this.keyOf.has(block);
+  /** What a block holds; undefined: that isn't known. */
+  keyFor(block: number): string | undefined {
+    return this.keyOf.get(block);
   }
 
   /** Another number whenever {@link match} may find something else. */

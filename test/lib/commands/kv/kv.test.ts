@@ -1,12 +1,16 @@
 import { expect } from 'chai';
+import { join } from 'node:path';
 import { UsageError } from '../../../../lib/commands/base/context.js';
 import { ChatError } from '../../../../lib/commands/chat/answers/errors.js';
 import { kv } from '../../../../lib/commands/kv/kv.js';
 import type { KvArgs } from '../../../../lib/commands/kv/kv_options.js';
 import { runCommand } from '../../../../lib/commands/parser.js';
+import { ConfigError } from '../../../../lib/config/errors.js';
+import { KvPool } from '../../../../lib/kv_pool/kv_pool.js';
 import type { KvAnswer } from '../../../../lib/server/base/kv_answer.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
 import { errorOf } from '../../../kit/rejects.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 import { withPlayedServer, type Part } from '../../../kit/serve/played_server.js';
 
 const NONE = { fetches: 0, failed: 0, blocks: 0, bytes: 0 };
@@ -76,6 +80,33 @@ describe('the command kv', () => {
   it('--json is what the server says', async () => {
     expect(JSON.parse((await run(answered(ANSWER), { json: true })).printed)).to.deep.equal(ANSWER);
   });
+
+  it('--path tells what the folder of a disk tier holds, and clears what no process has', () =>
+    withTempFolder(async (path) => {
+      const sizes = { blockBytes: 1024, blockSize: 1, numBlocks: 1, tiers: [{ disk: { path, size: '1MiB' } }] };
+      const pool = await KvPool.open(sizes);
+      for (const token of [1, 2, 3]) {
+        const blocks = pool.alloc(1);
+        pool.write(blocks[0]!, new Uint8Array(1024));
+        pool.insert([token], blocks);
+        pool.free(blocks);
+      }
+      const printed = async (args: Partial<KvArgs>): Promise<string> => {
+        const context = commandContext();
+        await kv({ action: 'ls', path, ...args }, context);
+        return context.printed();
+      };
+      expect(await printed({ action: 'clear' }), 'this process has it').to.match(
+        /^cleared: 0 blocks, 0 B · left, since processes have them: [0-9a-f]{12}…\/0 \(\d+\)\n$/,
+      );
+      await pool.close();
+      expect(await printed({})).to.match(/^ +blocks +bytes\n[0-9a-f]{12}…\/0 +2 +2\.2 KiB\n$/);
+      const { folders } = JSON.parse(await printed({ json: true })) as { folders: readonly object[] };
+      expect(folders[0]).to.include({ number: 0, blocks: 2, bytes: 2 * (1024 + 80), pid: null });
+      expect(await printed({ action: 'clear' })).to.equal('cleared: 2 blocks, 2.2 KiB\n');
+      expect((await errorOf(ConfigError, () => printed({ path: join(path, 'none') }))).code).to.equal('NOT_FOUND');
+      await errorOf(UsageError, () => printed({ url: 'http://127.0.0.1:1' }));
+    }));
 
   it('what isn’t understood or refused is told', async () => {
     const broken = await errorOf(ChatError, () => run(answered({ object: 'list' })));
