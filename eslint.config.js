@@ -82,7 +82,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['scripts/**/*.mjs'],
+    files: ['scripts/**/*.mjs', 'examples/*.mjs'],
     languageOptions: {
       globals: Object.fromEntries(
         ['Buffer', 'URL', 'console', 'performance', 'process'].map((name) => [name, 'readonly']),
