@@ -48,6 +48,8 @@ export interface StoreNews {
   readonly found: readonly FoundBlock[];
   /** They were to be kept, and are not: no room, a full disk. In no tier any more. */
   readonly lost: readonly string[];
+  /** Tiers that can't be had, or not any more: nothing is in them, and nothing goes there. Default none. */
+  readonly gone?: readonly KvTier[];
   /** What its user should know: what follows “rank N” in a line. Told once. */
   readonly notice?: string;
 }

@@ -56,6 +56,7 @@ export class RankTiers {
     if (!ledger) return void this.early.push({ rank, news });
     ledger.admit(news.found);
     ledger.lose(news.lost);
+    for (const tier of news.gone ?? []) ledger.abandon(tier);
   }
 
   /** A request is looked for: so many tokens of its prompt aren't in the cache, and so many of those are in each tier. */

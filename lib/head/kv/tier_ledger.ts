@@ -124,6 +124,14 @@ export class TierLedger {
     }
   }
 
+  /** The rank has no such tier, or not any more. */
+  abandon(tier: KvTier): void {
+    const level = this.shelves.findIndex(({ room }) => room.tier === tier);
+    const shelf = this.shelves[level];
+    shelf?.close();
+    for (const key of shelf?.keys ?? []) this.drop(level, key);
+  }
+
   /** All is dropped. */
   clear(): void {
     for (const [level, shelf] of this.shelves.entries()) for (const key of shelf.keys) this.drop(level, key);

@@ -21,6 +21,7 @@ const MAX_KEYS = 2 ** 20;
 export class TierShelf {
   private readonly shelved = new Map<string, Shelved>();
   private bytes = 0;
+  private isClosed = false;
 
   constructor(readonly room: TierRoom) {}
 
@@ -56,7 +57,7 @@ export class TierShelf {
 
   /** Whether a block can be added once others have gone. */
   canHold(hasState: boolean): boolean {
-    return this.room.bytesOf(hasState) <= this.room.maxBytes;
+    return !this.isClosed && this.room.bytesOf(hasState) <= this.room.maxBytes;
   }
 
   /** Whether one can be added now. */
@@ -78,6 +79,11 @@ export class TierShelf {
     if (shelved === undefined) return;
     this.shelved.delete(key);
     this.shelved.set(key, shelved);
+  }
+
+  /** Nothing can be added from now on. */
+  close(): void {
+    this.isClosed = true;
   }
 
   /** False: it wasn't here. */

@@ -140,4 +140,17 @@ describe('ledger of a rank’s tiers', () => {
     ledger.leave();
     expect(followed.size).to.equal(0);
   });
+
+  it('nothing is in a tier that is gone, and nothing goes there', () => {
+    const { ledger, orders } = ledgerOf(BOTH);
+    for (const key of ['a', 'b', 'c']) ledger.put(key, false);
+    orders();
+    ledger.abandon('disk');
+    ledger.put('d', false);
+    expect(orders()).to.deep.equal(['drop a disk', 'drop b ram']);
+    expect(ledger.use.map(({ numBlocks }) => numBlocks)).to.deep.equal([2, 0]);
+    const alone = ledgerOf([roomOf('disk', 3)]).ledger;
+    alone.abandon('disk');
+    expect(alone.put('a', false), 'nothing is read out of the cache for it').to.equal(false);
+  });
 });
