@@ -98,6 +98,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       blockSize,
       numKvBlocks,
       numStates,
+      tierBytes: job.kvStore?.ramBytes ?? 0,
       maxNumBatchedTokens,
       numMovingLayers: movingLayersOf(job.moves, placement, rank),
     };

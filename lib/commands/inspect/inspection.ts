@@ -1,6 +1,7 @@
 /** What a model folder is: all that can be known without computing. */
 import { availableParallelism, totalmem } from 'node:os';
 import type { KvDtype } from '../../../compute/base/kv_dtype.js';
+import { kvTierSizes } from '../../config/kv_tiers_schema.js';
 import { checkNames } from '../../config/name_check.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { pluginsOf } from '../../head/opened_model.js';
@@ -33,6 +34,8 @@ export interface ModelFacts {
   readonly limits: EngineLimits;
   /** What keys and values are kept as. */
   readonly kvDtype: KvDtype;
+  /** Of a tier in memory. */
+  readonly tierBytes: number;
   /** What each part is stored as, or declared to be. */
   readonly dtypes: Readonly<Partial<Record<ModelPart, readonly string[]>>>;
   readonly rows: readonly RankBytesRow[];
@@ -116,12 +119,20 @@ function modelFacts(
   const limits = limitsOf(config, spec);
   const shape = {
     ...{ spec, weights, limits, kvDtype: config.engine.kv_dtype },
+    tierBytes: kvTierSizes(config.engine.kv_tiers).ramBytes ?? 0,
     ...{ machineBytes, numCores: availableParallelism() },
     numRedundantExperts: config.experts.num_redundant_experts,
     numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,
   };
   return {
-    ...{ spec, limits, kvDtype: shape.kvDtype, parameters: parametersOf(spec), dtypes: dtypesByPart(weights) },
+    ...{
+      spec,
+      limits,
+      kvDtype: shape.kvDtype,
+      tierBytes: shape.tierBytes,
+      parameters: parametersOf(spec),
+      dtypes: dtypesByPart(weights),
+    },
     rows: rankBytes(shape, numbers),
   };
 }

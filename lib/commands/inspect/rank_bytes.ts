@@ -18,6 +18,8 @@ export interface RankBytesOptions {
   readonly limits: EngineLimits;
   /** What the kernels keep keys and values as. */
   readonly kvDtype: KvDtype;
+  /** Of a tier in memory. */
+  readonly tierBytes: number;
   /** Of all experts, per layer. */
   readonly numRedundantExperts: number;
   readonly numMovingLayers: number;
@@ -69,11 +71,13 @@ export function rankBytes(options: RankBytesOptions, numbers: readonly number[])
 }
 
 /** What one of so many ranks takes of its machine. */
-export const totalBytes = ({ dense, experts, moving, cache, activations, received }: Footprint): number =>
-  dense + experts + moving + cache + activations + received;
+export const totalBytes = ({ tiers = 0, ...footprint }: Footprint): number => {
+  const { dense, experts, moving, cache, activations, received } = footprint;
+  return dense + experts + moving + cache + tiers + activations + received;
+};
 
 function footprintOptions(
-  { spec, weights, limits, numRedundantExperts, numMovingLayers, numCores }: RankBytesOptions,
+  { spec, weights, limits, tierBytes, numRedundantExperts, numMovingLayers, numCores }: RankBytesOptions,
   residence: Residence,
   numRanks: number,
 ): FootprintOptions {
@@ -85,7 +89,7 @@ function footprintOptions(
   const { blockSize, numKvBlocks, maxNumBatchedTokens } = limits;
   return {
     ...{ spec, weights, placement, rank: asRank(0), residence, blockSize, numKvBlocks, maxNumBatchedTokens },
-    ...{ numStates: numStatesOf(limits), numMovingLayers },
+    ...{ numStates: numStatesOf(limits), tierBytes, numMovingLayers },
     numThreads: residence.compute === 'kernels' ? Math.max(1, Math.floor(numCores / numRanks)) : 1,
   };
 }

@@ -87,7 +87,7 @@ function skippedLines({ skipped, unknownTensors, mechanisms }: Inspection): Line
   ];
 }
 
-function bytesText({ rows, limits }: ModelFacts, { machineBytes }: Inspection): string {
+function bytesText({ rows, limits, tierBytes }: ModelFacts, { machineBytes }: Inspection): string {
   const shown = distinct(rows);
   const numbers = rows[0]!.ranks.map(({ numRanks }) => `${numRanks} ${numRanks === 1 ? 'rank' : 'ranks'}`);
   const cells = shown.map(({ name, residence, ranks }) => [
@@ -97,7 +97,8 @@ function bytesText({ rows, limits }: ModelFacts, { machineBytes }: Inspection): 
     ),
   ]);
   const tokens = limits.numKvBlocks * limits.blockSize;
-  const head = `bytes of each rank, with a KV cache of ${tokens} tokens; ✓ so many fit this machine of ${bytes(machineBytes)}`;
+  const tier = tierBytes === 0 ? '' : ` and a ram tier of ${bytes(tierBytes)}`;
+  const head = `bytes of each rank, with a KV cache of ${tokens} tokens${tier}; ✓ so many fit this machine of ${bytes(machineBytes)}`;
   return [head, table([['', ...numbers.map((text) => `${text}  `)], ...cells])].join('\n');
 }
 
@@ -158,6 +159,6 @@ function modelJson({ spec, parameters, limits, kvDtype, dtypes, rows }: ModelFac
 }
 
 const footprintJson = (footprint: NonNullable<RankBytesRow['ranks'][number]['footprint']>): object => {
-  const { dense, experts, moving, cache, activations, received } = footprint;
-  return { dense, experts, moving, cache, activations, received };
+  const { dense, experts, moving, cache, tiers = 0, activations, received } = footprint;
+  return { dense, experts, moving, cache, tiers, activations, received };
 };

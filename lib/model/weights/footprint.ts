@@ -33,6 +33,8 @@ export interface Footprint {
   /** Experts that it may hold besides while some move. */
   readonly moving: number;
   readonly cache: number;
+  /** Blocks that it keeps beside its cache, always in the machine's memory. Default 0. */
+  readonly tiers?: number;
   /**
    * Hidden states and what is computed from them, of the largest step, in each memory that dense weights lie in; logits of all its tokens, at most 256 MiB, since few
    * steps want them.
@@ -72,6 +74,8 @@ export interface FootprintOptions {
   readonly numKvBlocks: number;
   /** Of sequences and of blocks that keep one. Default 0: all layers have keys and values. */
   readonly numStates?: number;
+  /** Of a tier in memory. Default 0. */
+  readonly tierBytes?: number;
   readonly maxNumBatchedTokens: number;
   /** That compute with the kernels. */
   readonly numThreads: number;
@@ -135,7 +139,7 @@ function spreadOver(numRanks: number, numExperts: number, numSlots: number): Pla
 /** What doesn't depend on who holds which expert. */
 function sameOnAll(
   options: FootprintOptions,
-): Pick<Footprint, 'cache' | 'activations' | 'largestTensor' | 'largestPart' | 'spread' | 'hasCodes'> {
+): Pick<Footprint, 'cache' | 'tiers' | 'activations' | 'largestTensor' | 'largestPart' | 'spread' | 'hasCodes'> {
   const {
     spec,
     residence,
@@ -143,6 +147,7 @@ function sameOnAll(
     blockSize,
     numKvBlocks,
     numStates = 0,
+    tierBytes = 0,
     memoryBytes = MEMORY_ROOM_BYTES,
   } = options;
   const numStateFloats = stateFloatsOf(spec.layers, spec.hiddenSize);
@@ -151,6 +156,7 @@ function sameOnAll(
   const numMemories = spread?.reservedBytes.length ?? 1;
   return {
     cache: numKvBlocks * cachedBlockBytes(spec, residence, blockSize) + 4 * numStates * numStateFloats,
+    tiers: tierBytes,
     activations: numMemories * stepOf(sizes, options) + logitBytes(spec, maxNumBatchedTokens),
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
     largestPart: sizes && largestPart(sizes),

@@ -118,17 +118,20 @@ function gpuProblem({ footprint, limits: { gpu } }: Case): Problem | null {
   return { where: 'gpu', what };
 }
 
-/** What lies on a GPU passes through the machine's memory: the largest tensor as it is read, as float32, and turned round. */
+/** The tier in memory too, wherever tensors lie. What lies on a GPU passes through the machine's memory: the largest tensor as it is read, as float32, and turned round. */
 function machineBytes({ footprint, limits }: Case): number {
-  return limits.gpu === null ? totalOf(footprint) : 3 * footprint.largestTensor + footprint.received;
+  const { tiers = 0, largestTensor, received } = footprint;
+  return tiers + (limits.gpu === null ? totalOf(footprint) : 3 * largestTensor + received);
 }
 
-function machineProblem(own: Case): Problem | null {
-  const { availableBytes, totalBytes, ranksHere, gpu } = own.limits;
-  const total = machineBytes(own);
-  const { footprint } = own;
-  const parts =
+function machineProblem(rank: Case): Problem | null {
+  const { availableBytes, totalBytes, ranksHere, gpu } = rank.limits;
+  const total = machineBytes(rank);
+  const { footprint } = rank;
+  const own =
     gpu === null ? `${partsOf(footprint)}, KV cache ${gib(footprint.cache)}` : 'tensors on their way to its GPU';
+  const { tiers = 0 } = footprint;
+  const parts = tiers === 0 ? own : `${own}, KV blocks of the ram tier ${gib(tiers)}`;
   if (total > availableBytes) {
     return { where: 'machine', what: `${gib(total)} (${parts}), and this machine has ${gib(availableBytes)} left` };
   }
@@ -145,9 +148,11 @@ function smallerParts(own: Case, { where }: Problem): string[] {
   const { footprint, residence } = own;
   const fits = (changed: Partial<Footprint>): boolean =>
     problemOf({ ...own, footprint: { ...footprint, ...changed } }) === null;
+  const tiers = (footprint.tiers ?? 0) > 0 && fits({ tiers: 0 }) ? ['lower ram in engine.kv_tiers'] : [];
   if (residence.compute === 'tensors') {
     const kernels = where === 'wasm' ? ['use compute: kernels'] : [];
-    return [...kernels, ...(where === 'wasm' && fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : [])];
+    const blocks = where === 'wasm' && fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : [];
+    return [...tiers, ...kernels, ...blocks];
   }
   if (where === 'kernel_memory') return dividing(own);
   const smaller = (from: WeightDtype, of: (share: number) => Partial<Footprint>): WeightDtype | undefined =>
@@ -160,6 +165,7 @@ function smallerParts(own: Case, { where }: Problem): string[] {
   const denseFitting =
     footprint.hasCodes === true ? undefined : smaller(keptAs(residence), (share) => ({ dense: dense * share }));
   return [
+    ...tiers,
     ...(fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`]),
     ...(denseFitting === undefined ? [] : [`set dense.resident to ${denseFitting}, which fits`]),
     ...(fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : []),

@@ -4,6 +4,7 @@ import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRank } from '../../../base/ids.js';
 import type { JoinedRank } from '../../../comm/job/join.js';
+import { ExpertError } from '../../../compute/base/errors.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { moeLayersOf } from '../../../lib/model/spec/spec.js';
@@ -23,6 +24,7 @@ async function joinedFor(
   dir: string,
   isOneFolder: boolean,
   onOpened: () => void = () => undefined,
+  kvStore: RankJob['kvStore'] = null,
 ): Promise<JoinedRank> {
   const { config } = await readModelFiles(dir);
   const spec = modelSpecOf(config);
@@ -41,6 +43,7 @@ async function joinedFor(
       threads: 1,
       phy2log,
       moves: null,
+      kvStore,
     },
     residence: { compute: 'kernels', experts: 'auto', dense: 'auto' },
     kernels: { fma: 'off', simd: 128 },
@@ -86,6 +89,14 @@ describe('a rank that loads', () => {
     );
     expect(own!.report.bytesRead).to.equal(elsewhere!.report.bytesRead);
     expect(own!.fingerprint).not.to.equal(elsewhere!.fingerprint);
+  });
+
+  it('with a tier that the machine has no memory for is refused before it reads a weight', async () => {
+    const kvStore = { ramBytes: 2 ** 50, disk: null, rowBytes: 1, stateBytes: 0 };
+    const joined = await joinedFor(tinyModel('tiny-qwen3-moe'), true, () => expect.fail('it went on'), kvStore);
+    const error = await errorOf(ExpertError, () => loadRank(joined, { readsHeadsFolder: true }, NEVER));
+    expect(error.code).to.equal('OUT_OF_MEMORY');
+    expect(error.message).to.contain('lower ram in engine.kv_tiers');
   });
 
   for (const isOneFolder of [true, false]) {

@@ -157,6 +157,19 @@ describe('expertwire inspect', () => {
     expect(bytesOf(int8)).to.be.below(bytesOf(f32));
   });
 
+  it('counts a tier in memory, with which fewer ranks fit, or none', async () => {
+    const withRam = (ram: string) => inspected(moe7m(), '--ranks', '1', '--set', `engine.kv_tiers=[{ram: ${ram}}]`);
+    const [none, some, all] = [
+      await inspected(moe7m(), '--ranks', '1'),
+      await withRam('1MiB'),
+      await withRam('900TiB'),
+    ];
+    const rankOf = ({ model }: Printed): RankJson => model!.rank_bytes[0]!.ranks[0]!;
+    expect(rankOf(some).total! - rankOf(none).total!).to.equal(2 ** 20);
+    expect([none, some, all].map((each) => rankOf(each).fits_here)).to.deep.equal([true, true, false]);
+    expect(await inspect(moe7m(), '--set', 'engine.kv_tiers=[{ram: 1MiB}]')).to.contain(' and a ram tier of 1');
+  });
+
   it('a model that is not supported: why, what it has that nothing here does, and what its files are', async () => {
     await withTempFolder(async (dir) => {
       await cp(tinyModel('tiny-mixtral'), dir, { recursive: true });

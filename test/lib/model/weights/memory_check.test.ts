@@ -131,6 +131,20 @@ describe('the memory of a rank', () => {
     expect(refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 2 })).to.equal(null);
   });
 
+  it('is that of a tier too, of each rank and wherever tensors lie', () => {
+    const tiers = 15.75 * GIB;
+    const message = refusal({ tiers }, KERNELS);
+    expect(message).to.contain('would hold 17.14 GiB').and.contain('KV blocks of the ram tier 15.75 GiB');
+    expect(message).to.match(/this machine has 16\.00 GiB left; lower ram in engine\.kv_tiers$/);
+    expect(refusal({ tiers: 5 * GIB }, KERNELS, { ranksHere: 4 })).to.contain('lower ram in engine.kv_tiers');
+    expect(refusal({ tiers: 4 * GIB }, KERNELS, { ranksHere: 4 })).to.equal(null);
+    expect(refusal({ tiers: 16 * GIB }, TENSORS, gpu(2))).to.equal(null);
+    expect(refusal({ tiers: 17 * GIB }, TENSORS, gpu(2))).to.match(
+      /its GPU, KV blocks.*; lower ram in engine\.kv_tiers$/,
+    );
+    expect(refusal({ tiers }, TENSORS)).to.match(/; lower ram in engine\.kv_tiers$/);
+  });
+
   it('may be enough for fewer ranks, which hold the dense weights less often', () => {
     const message = refusal({ dense: 3 * GIB, experts: GIB }, KERNELS, { ranksHere: 4, totalBytes: 12 * GIB });
     expect(message).to.match(/; set dense\.resident to int8, which fits, or use 2 ranks here$/);
