@@ -47,6 +47,7 @@ import { withComputeFor } from './compute_choice.js';
 import { BlockPool } from './handover/block_pool.js';
 import type { ArrivalCounts } from './handover/arrival_counts.js';
 import { Arrivals } from './handover/arrivals.js';
+import { ComingRequests } from './handover/coming_requests.js';
 import type { FollowedSource } from './handover/followed_source.js';
 import { kvIdentityOf } from './handover/kv_identity.js';
 import { checkMovable, movability } from './handover/movability.js';
@@ -148,6 +149,7 @@ export class Engine implements TokenSource {
   private readonly requests: Requests;
   private readonly pool: BlockPool;
   private readonly poolCounts = noPoolCounts();
+  private readonly coming = new ComingRequests();
   private readonly arrivals: Arrivals;
   /** What its keys and values are, beside those of other instances. */
   readonly kvIdentity: KvIdentity;
@@ -373,17 +375,20 @@ export class Engine implements TokenSource {
     const rest = { promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority, pinMs };
     const known = followed === null ? { outputTokenIds } : { outputTokenIds: followed.outputTokenIds, arrives: true };
     const hasHolders = followed === null && request.holders !== undefined;
-    const lent = hasHolders ? await this.borrow(request.holders, { ...rest, ...known }, signal) : {};
-    const queued = { sequence, ...rest, ...known, ...lent };
-    const arrival = followed && this.arrivals.arrivalOf(queued, followed);
-    const extras = {
-      id: request.id,
-      hooks: this.toldHooks(hooks, queued, request.id),
-      ...movability(request),
-      arrival,
-    };
+    const isQueued = this.coming.begin(hasHolders ? request.id : undefined);
+    let lent: Awaited<ReturnType<Engine['borrow']>> = {};
     try {
+      if (hasHolders) lent = await this.borrow(request.holders, { ...rest, ...known }, signal);
+      const queued = { sequence, ...rest, ...known, ...lent };
+      const arrival = followed && this.arrivals.arrivalOf(queued, followed);
+      const extras = {
+        id: request.id,
+        hooks: this.toldHooks(hooks, queued, request.id),
+        ...movability(request),
+        arrival,
+      };
       const release = this.requests.add(queued, generation, signal, extras);
+      isQueued();
       arrival?.start();
       this.loop.start();
       try {
@@ -392,8 +397,14 @@ export class Engine implements TokenSource {
         release();
       }
     } finally {
+      isQueued();
       lent.loan?.close();
     }
+  }
+
+  /** Fulfilled when a request of that name is known: those with {@link GenerationRequest.holders} are it when these have answered. Also where there is none. */
+  queued(id: string): Promise<void> {
+    return this.coming.over(id);
   }
 
   /**

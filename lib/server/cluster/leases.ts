@@ -16,7 +16,7 @@ export class Leases {
   private readonly leases = new Map<string, Lease>();
 
   constructor(
-    private readonly engine: Pick<ServedEngine, 'limits'> & Pick<MovingEngine, 'kvIdentity' | 'offer'>,
+    private readonly engine: Pick<ServedEngine, 'limits'> & Pick<MovingEngine, 'kvIdentity' | 'queued' | 'offer'>,
     private readonly place: () => InstancePlace,
   ) {}
 
@@ -43,6 +43,12 @@ export class Leases {
     const lease = known ?? new Lease(requestId, made, kvIdentity, limits.blockSize);
     this.leases.set(made.lease.id, lease);
     return lease;
+  }
+
+  /** As {@link add}, of a request that may be about to be queued. @throws EngineError NOT_MOVABLE, QUEUE_FULL */
+  async addQueued(requestId: string): Promise<Lease> {
+    await this.engine.queued(requestId);
+    return this.add(requestId);
   }
 
   /** What whoever is to go on with it is told. @throws EngineError LEASE_OVER */

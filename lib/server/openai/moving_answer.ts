@@ -36,7 +36,7 @@ export function movingAnswer(
   const noted = notedForm(form, { begun, numTold, takeOffered });
   if (!terms.handsOver) return { coming, form: noted };
   const offer = async (): Promise<void> => {
-    const lease = offeredAs(leases, id);
+    const lease = await leases.addQueued(id).catch(nullWhereOver);
     if (lease !== null && (await isPlaced(lease, coming.signal))) offered = paramsOf(leases, lease);
   };
   return { coming: { ...coming, deltas: withNews(coming.deltas, offer()) }, form: noted };
@@ -59,9 +59,14 @@ function unlessOver<T>(tell: () => T): T | null {
   try {
     return tell();
   } catch (error) {
-    if (error instanceof EngineError) return null;
-    throw error;
+    return nullWhereOver(error);
   }
+}
+
+/** @throws what no engine says */
+function nullWhereOver(error: unknown): null {
+  if (error instanceof EngineError) return null;
+  throw error;
 }
 
 /** Waits until a rank has it, or nothing more comes of it here: its keys and values may be nowhere to be read. False: it is over. */

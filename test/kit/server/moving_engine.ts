@@ -122,6 +122,9 @@ export class MovingEngine extends PlayedEngine {
   readonly keys: string[] = [];
   readonly loans: Loan[] = [];
 
+  /** Fulfilled: all are queued at once. */
+  readonly queued = (): Promise<void> => Promise.resolve();
+
   lend(keys: readonly string[]): Loan | null {
     const numBlocks = keys.findIndex((key) => !this.keys.includes(key));
     const terms = { rank: 0, place: { host: '127.0.0.1', port: 4321 }, blocks: [], timeoutMs: 1000 };
