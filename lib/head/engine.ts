@@ -52,7 +52,7 @@ import type { FollowedSource } from './handover/followed_source.js';
 import { kvIdentityOf } from './handover/kv_identity.js';
 import { checkMovable, movability } from './handover/movability.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
-import { KvCosts } from './kv/kv_costs.js';
+import { KvCosts, type BlockNumbers } from './kv/kv_costs.js';
 import type { Loan } from './kv/loan.js';
 import { tierRoomsOf } from './kv/tier_rooms.js';
 import { noPoolCounts, type PoolCounts } from './kv/pool_counts.js';
@@ -227,8 +227,10 @@ export class Engine implements TokenSource {
       ...{ isPooled: sharing !== null && isPooled(config), pool: this.poolCounts },
       ...(config.engine.kv_bring === 'auto' && { costs }),
     });
-    const loadMs = (numBlocks: number): number =>
-      config.comm.timeout_ms + (numBlocks * blockBytes) / SLOWEST_BYTES_PER_MS;
+    const loadMs = (blocks: BlockNumbers): number => {
+      const numBlocks = Object.values(blocks).reduce((sum, each) => sum + each, 0);
+      return costs.patienceMs(blocks, config.comm.timeout_ms + (numBlocks * blockBytes) / SLOWEST_BYTES_PER_MS);
+    };
     this.pool = new BlockPool({
       ...{ job, blocks: this.scheduler.holdings, costs, counts: this.poolCounts, loadMs },
       leaseMs: config.cluster.lease_timeout_ms,

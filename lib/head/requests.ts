@@ -74,7 +74,7 @@ export interface RequestsParts extends Pick<
   readonly scheduler: Scheduler;
   readonly job: Pick<StepRunner, 'free'> & Pick<StoreRunner, 'store'> & OffersParts['ranks'];
   /** How long a rank may take to load so many blocks from its tiers. */
-  readonly loadMs: (numBlocks: number) => number;
+  readonly loadMs: (blocks: BlockNumbers) => number;
   /** Told what bringing blocks took. Default: nobody is. */
   readonly onBrought?: ((blocks: BlockNumbers, ms: number) => void) | undefined;
   /** Bring blocks from other ranks and instances. */

@@ -6,7 +6,7 @@ import type { HandoverRunner } from '../../job/step_runner.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { BlockHolder } from '../../protocol/kv_loan.js';
 import { HeldLoan } from '../kv/held_loan.js';
-import { readsOf, type KvCosts, type StepWork } from '../kv/kv_costs.js';
+import { readsOf, type BlockNumbers, type KvCosts, type StepWork } from '../kv/kv_costs.js';
 import { Lending, type LendableBlocks } from '../kv/lending.js';
 import type { PoolCounter } from '../kv/pool_counts.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
@@ -22,7 +22,7 @@ export interface BlockPoolParts {
   /** How long a loan lasts without a sign of life. */
   readonly leaseMs: number;
   /** How long so many blocks may take. */
-  readonly loadMs: (numBlocks: number) => number;
+  readonly loadMs: (blocks: BlockNumbers) => number;
 }
 
 /** Signs of life that fit into the silence that ends a loan. */

@@ -15,7 +15,7 @@ export interface FetchesParts {
   /** So many blocks came, and took so long. */
   readonly onBrought: (blocks: BlockNumbers, ms: number) => void;
   /** How long so many may take. */
-  readonly loadMs: (numBlocks: number) => number;
+  readonly loadMs: (blocks: BlockNumbers) => number;
 }
 
 /** Nothing comes any more. */
@@ -60,7 +60,7 @@ export class Fetches {
   ): Promise<number> {
     const { pulls, counts, onBrought, loadMs } = this.parts;
     const inVain = new AbortController();
-    const patience = new Patience(loadMs(blocks.length), () => inVain.abort(new InVain()));
+    const patience = new Patience(loadMs({ [origin]: blocks.length }), () => inVain.abort(new InVain()));
     const wanted = blocks.map((each, i) => ({ ...each, hasState: states[i]! }));
     const counter = counts.fetched[origin];
     counter.numFetches++;

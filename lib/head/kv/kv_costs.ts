@@ -36,6 +36,9 @@ const GROUPS: readonly (readonly BlockOrigin[])[] = [['ram', 'disk'], ['rank'], 
 /** Before so many were measured nothing is known. */
 const MIN_BROUGHT = 3;
 const MIN_STEPS = 8;
+/** Machines have other things to do at times. */
+const PATIENCE = 8;
+const PATIENCE_MS = 2000;
 /** So often what is dearer is done all the same: it may have become cheaper, and nobody would see it. */
 const REFUSALS_PER_TRIAL = 32;
 
@@ -64,6 +67,12 @@ export class KvCosts {
     const group = groupOf(blocks);
     const fit = this.bringing[group];
     return fit === undefined || fit.numSamples < MIN_BROUGHT ? null : fit.msOf(amountsOf(group, blocks));
+  }
+
+  /** How long they are waited for: much longer than it took others, `mostMs` where too little was measured. */
+  patienceMs(blocks: BlockNumbers, mostMs: number): number {
+    const bringMs = this.bringMs(blocks);
+    return bringMs === null ? mostMs : Math.min(mostMs, PATIENCE_MS + PATIENCE * bringMs);
   }
 
   /** What computing these takes more than computing what is behind them alone; null: too little was measured. */

@@ -1,5 +1,6 @@
 /** Brings blocks to sequences that wait for them. Why: docs/decisions/kv_store.md#a-block-is-found-by-its-key-wherever-it-lies */
 import type { BlockSource, Lift, LiftPart, LiftSource } from './lift.js';
+import { Shunned } from './shunned.js';
 
 /** What lifts come from, and who has the sequences. */
 export interface LiftsParts {
@@ -9,7 +10,12 @@ export interface LiftsParts {
   };
   /** So many blocks are there, from the first one that was to come, and nothing more comes. */
   readonly onEnd: (sequence: number, numBlocks: number) => void;
+  /** Of a clock that doesn't go back. Default: that of this process. */
+  readonly nowMs?: () => number;
 }
+
+/** Who brings nothing for so long didn't answer. */
+const LATE_MS = 500;
 
 interface RunningLift {
   readonly lift: Lift;
@@ -23,7 +29,13 @@ class GaveWay extends Error {}
 export class Lifts {
   private readonly running = new Map<number, RunningLift>();
 
-  constructor(private readonly parts: LiftsParts) {}
+  private readonly shunned: Shunned;
+  private readonly nowMs: () => number;
+
+  constructor(private readonly parts: LiftsParts) {
+    this.nowMs = parts.nowMs ?? ((): number => performance.now());
+    this.shunned = new Shunned(this.nowMs);
+  }
 
   /** How many run. */
   get size(): number {
@@ -53,7 +65,7 @@ export class Lifts {
     let numBlocks = 0;
     try {
       for (const segment of lift.segments) {
-        const numCame = await this.bring({ sequence, rank: lift.rank, ...segment }, signal);
+        const numCame = await this.ask({ sequence, rank: lift.rank, ...segment }, signal);
         numBlocks += numCame;
         if (numCame < segment.blocks.length) break;
       }
@@ -63,6 +75,22 @@ export class Lifts {
     if (signal.aborted) return;
     this.running.delete(sequence);
     this.parts.onEnd(sequence, numBlocks);
+  }
+
+  /** Who was late lately isn't waited for. */
+  private async ask(part: LiftPart, signal: AbortSignal): Promise<number> {
+    const { shunned } = this;
+    const name = nameOf(part);
+    if (!shunned.mayAsk(name)) return 0;
+    const startMs = this.nowMs();
+    try {
+      const numCame = await this.bring(part, signal);
+      if (numCame === 0 && this.nowMs() - startMs >= LATE_MS) shunned.wasLate(name);
+      else shunned.answered(name);
+      return numCame;
+    } finally {
+      shunned.leave(name);
+    }
   }
 
   private bring({ source, ...part }: LiftPart, signal: AbortSignal): Promise<number> {
@@ -75,5 +103,17 @@ export class Lifts {
       case 'loan':
         return sources.loan.bring({ ...part, source }, signal);
     }
+  }
+}
+
+/** Who answers, or doesn't: for each rank that asks, since links may be broken. Memory answers where a disk doesn't. */
+function nameOf({ source, rank, origins }: LiftPart): string {
+  switch (source.kind) {
+    case 'tier':
+      return `${origins.includes('disk') ? 'disk' : 'ram'} of ${rank}`;
+    case 'rank':
+      return `rank ${source.rank} for ${rank}`;
+    case 'loan':
+      return `${source.loan.place.host}:${source.loan.place.port} for ${rank}`;
   }
 }

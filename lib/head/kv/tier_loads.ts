@@ -13,8 +13,8 @@ export interface TierLoadsParts {
   readonly onLost: (rank: number, keys: readonly string[]) => void;
   /** All blocks of a load came, so many from each tier, and took so long. Default: nobody asks. */
   readonly onBrought?: ((blocks: BlockNumbers, ms: number) => void) | undefined;
-  /** How long a rank may take for so many blocks. */
-  readonly loadMs: (numBlocks: number) => number;
+  /** How long a rank may take for these. */
+  readonly loadMs: (blocks: BlockNumbers) => number;
 }
 
 /** Numbers loads, and brings their reports to who ordered them. */
@@ -44,7 +44,7 @@ export class TierLoads implements BlockSource {
         cancel();
         reject(signal.reason as Error);
       };
-      const patience = new Patience(loadMs(blocks.length), () => {
+      const patience = new Patience(loadMs(numbersOf(origins)), () => {
         cancel();
         resolve(0);
       });

@@ -30,6 +30,7 @@ const reportOf = (load: number, numBlocks: number, lost: readonly string[] = [])
 class Story {
   readonly lines: string[] = [];
   isThere = true;
+  nowMs = 0;
   readonly loads: TierLoads;
   readonly lifts: Lifts;
 
@@ -50,6 +51,7 @@ class Story {
     this.lifts = new Lifts({
       sources: { tier: this.loads, rank: NOBODY, loan: NOBODY },
       onEnd: (sequence, numBlocks) => void this.lines.push(`sequence ${sequence}: ${numBlocks} blocks`),
+      nowMs: () => this.nowMs,
     });
   }
 }
@@ -105,5 +107,37 @@ describe('lifts', () => {
     silent.lifts.start(new Map([[7, liftOf([1])]]));
     while (silent.lifts.size > 0) await turn();
     expect(silent.lines.slice(1)).to.deep.equal(['1: cancel_load', 'sequence 7: 0 blocks']);
+  });
+
+  it('don’t ask a source again that was waited for in vain, for longer each time; then one of them does', async () => {
+    const story = new Story(1);
+    let sequence = 0;
+    /** Whether somebody is asked; `answer`: it says that nothing is there. */
+    const asks = async (answer = false): Promise<boolean> => {
+      const from = story.lines.length;
+      const load = story.lines.filter((line) => line.includes(': load')).length;
+      story.lifts.start(new Map([[++sequence, liftOf([1])]]));
+      story.nowMs += answer ? 0 : 600;
+      if (answer) story.loads.hear(1, reportOf(load, 0));
+      while (story.lifts.size > 0) await turn();
+      return story.lines.slice(from).some((line) => line.includes(': load'));
+    };
+    expect([await asks(), await asks()]).to.deep.equal([true, false]);
+    story.nowMs += 10_000;
+    expect([await asks(), await asks()]).to.deep.equal([true, false]);
+    story.nowMs += 10_000;
+    expect(await asks(), 'twice as long').to.equal(false);
+    story.nowMs += 10_000;
+    story.lifts.start(
+      new Map([
+        [98, liftOf([1])],
+        [99, liftOf([1])],
+      ]),
+    );
+    expect(story.lines.filter((line) => line.includes(': load'))).to.have.length(3);
+    const load = 2;
+    story.loads.hear(1, reportOf(load, 1));
+    while (story.lifts.size > 0) await turn();
+    expect([await asks(true), await asks(true)], 'it answers again').to.deep.equal([true, true]);
   });
 });
