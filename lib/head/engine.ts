@@ -83,7 +83,7 @@ import { Watchers, type EngineObserver } from './watchers.js';
 /** How a job is started, and who is told of what. */
 export interface EngineOptions extends Omit<
   JobOptions,
-  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate' | 'codecs' | 'fingerprint'
+  'config' | 'spec' | 'numLocalRanks' | 'limits' | 'placement' | 'plugins' | 'gate' | 'codecs' | 'storeIdentity'
 > {
   readonly config: ExpertwireConfig;
   /** The model of the configuration, where the caller has opened it already. */
@@ -326,7 +326,7 @@ export class Engine implements TokenSource {
       plugins: plugins.plugins,
       gate: model.gate,
       codecs: model.codecs,
-      fingerprint: model.fingerprint,
+      storeIdentity: model.storeIdentity,
     };
     const order = { ...options, config, ...ranks, spec, limits, placement };
     const started = options.resume === true ? await resumeJob(order) : { job: await startJob(order), placement };

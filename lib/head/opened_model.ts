@@ -20,6 +20,7 @@ import { readModelFiles } from '../weights/model_files.js';
 import { EngineError } from '../protocol/errors.js';
 import { limitsOf, type EngineLimits, mostTokensOf } from '../protocol/limits.js';
 import { checkListed, checkTokenIds, MAX_LISTED_TOKENS } from '../protocol/sampling.js';
+import { storeIdentityOf } from './kv/store_identity.js';
 import { checkRouterLogits } from './hooks/router_logits_hook.js';
 import type { CheckedGeneration } from './request_check.js';
 
@@ -35,8 +36,10 @@ export interface OpenedModel {
   readonly gate: JobGate | null;
   /** What the wire's codecs of plug-ins did here. */
   readonly codecs: readonly CodecTrial[];
-  /** Equal for instances of a cluster, and for files of a disk tier, with the same model; null: there is neither, or its folder has no weights. */
+  /** Equal for instances of a cluster with the same model; null: this is none, or its folder has no weights. */
   readonly fingerprint: string | null;
+  /** Equal where blocks on disk have the same bytes; null: none are kept there, or the folder has no weights. */
+  readonly storeIdentity: string | null;
 }
 
 /**
@@ -64,13 +67,11 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   const { spec, gate } = openGate(config, plugins.registry, ownSpec);
   const whole = { ...spec, rope, eosTokenIds: [...new Set(ends)] };
   const preamble = [configBytes, Buffer.from(JSON.stringify(config.experts.gate)), ...proofsOf(plugins.plugins)];
-  const fingerprint = isKnownElsewhere(config) ? await modelFingerprint(config.model, preamble) : null;
-  return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint };
+  const fingerprint = config.cluster.enabled ? await modelFingerprint(config.model, preamble) : null;
+  const hasFiles = kvTierSizes(config.engine.kv_tiers).disk !== null;
+  const storeIdentity = hasFiles ? await storeIdentityOf(config.model, preamble) : null;
+  return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint, storeIdentity };
 }
-
-/** Other instances ask for it, or files outlive this one. */
-const isKnownElsewhere = ({ cluster, engine }: ExpertwireConfig): boolean =>
-  cluster.enabled || kvTierSizes(engine.kv_tiers).disk !== null;
 
 /**
  * What a configuration's plug-ins bring. The loader, and what reads a module's imports, are loaded for those who have some.

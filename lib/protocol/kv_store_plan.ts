@@ -37,19 +37,15 @@ export const tierBytesOf = (
 ): number => rowBytes + (hasState ? stateBytes : 0) + (tier === 'disk' ? BLOCK_FILE_HEADER_BYTES : 0);
 
 /**
- * What a configuration's tiers are for ranks; null where there are none. `fingerprint`: of the model's folder, null where it has no weights, and then nothing is kept on disk.
+ * What a configuration's tiers are for ranks; null where there are none. `identity`: of all that is told by no key, null where nobody knows, and then nothing is kept on disk.
  * Why: docs/decisions/kv_store.md#files-of-one-identity-mean-the-same
  */
-export function kvStorePlanOf(
-  config: ExpertwireConfig,
-  spec: ModelSpec,
-  fingerprint: string | null,
-): KvStorePlan | null {
+export function kvStorePlanOf(config: ExpertwireConfig, spec: ModelSpec, identity: string | null): KvStorePlan | null {
   const { ramBytes, disk } = kvTierSizes(config.engine.kv_tiers);
   if (ramBytes === null && disk === null) return null;
   const { rowBytes, stateBytes } = kvSizesOf(config, spec);
   const { block_size: blockSize, kv_dtype: dtype } = config.engine;
-  const means = JSON.stringify([VERSION, fingerprint, spec, dtype, blockSize, rowBytes, stateBytes]);
-  const files = fingerprint === null ? null : disk && { ...disk, identity: hash('sha256', means, 'hex') };
+  const means = JSON.stringify([VERSION, identity, spec, dtype, blockSize, rowBytes, stateBytes]);
+  const files = identity === null ? null : disk && { ...disk, identity: hash('sha256', means, 'hex') };
   return { ramBytes, disk: files, rowBytes, stateBytes };
 }

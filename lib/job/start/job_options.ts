@@ -23,8 +23,8 @@ export interface JobOptions {
   readonly gate?: JobGate | null;
   /** What the head's codecs of plug-ins did. Default none: no plug-in brings one. */
   readonly codecs?: readonly CodecTrial[];
-  /** Of the model's folder, where blocks are kept as files: equal where their bytes mean the same. Default null: no weights are there. */
-  readonly fingerprint?: string | null;
+  /** Equal where blocks that are kept as files have the same bytes. Default null: none are kept. */
+  readonly storeIdentity?: string | null;
   /** Rank processes of this machine: ranks 0 … numLocalRanks − 1. */
   readonly numLocalRanks: number;
   /** These processes, where they were started already; the job ends them. Default: it starts them. */

@@ -223,7 +223,7 @@ export function rankJobOf(options: JobOptions): RankJob {
     moves: moveLimitsOf(config, spec),
     kvBytesPerStep: config.comm.on_peer_loss === 'fail' ? 0 : kvSizesOf(config, spec).bytesPerStep,
     kvPort: hasKvDoors(config, placement.numRanks) ? config.cluster.kv_port : null,
-    kvStore: kvStorePlanOf(config, spec, options.fingerprint ?? null),
+    kvStore: kvStorePlanOf(config, spec, options.storeIdentity ?? null),
   };
   return { ...told, phy2log: placement.phy2log, digest: jobDigest(told) };
 }

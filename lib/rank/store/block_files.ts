@@ -12,7 +12,7 @@ export interface FoundFile {
 export interface BlockFiles {
   /**
    * What is there, least recently used first. Called once, before anything is written: what writers that died left behind is removed.
-   * @throws what the file system throws
+   * @throws what the file system throws: then nobody knows what there is, and nothing is to be written
    */
   scan(): Promise<readonly FoundFile[]>;
   /**

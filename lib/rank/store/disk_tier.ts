@@ -4,6 +4,7 @@
  */
 import { BLOCK_FILE_HEADER_BYTES } from '../../protocol/kv_store_plan.js';
 import type { StoredBlock } from './block_file.js';
+import { within } from './within.js';
 import type { BlockFiles, FoundFile } from './block_files.js';
 
 /** What a disk tier writes to, and who hears of it. */
@@ -17,6 +18,8 @@ export interface DiskTierParts {
   readonly onLost: (key: string) => void;
   /** What the disk said when it took no block, once until it does again. */
   readonly onFailure: (error: unknown) => void;
+  /** Nobody knows what is there: nothing is written or read from now on. */
+  readonly onGone: (error: unknown) => void;
 }
 
 type Work =
@@ -87,30 +90,43 @@ export class DiskTier {
     if (this.forget(key)) this.do({ kind: 'remove', key });
   }
 
-  /** Nothing more is taken; what was is written, for as long as `timeoutMs` at most. Idempotent. */
+  /** Bytes of blocks that it takes now, in memory until they are written. */
+  get roomBytes(): number {
+    return this.isClosed ? 0 : Math.max(0, this.parts.maxQueuedBytes - this.bytes.queued);
+  }
+
+  /** Nothing more is taken; what was is written, for as long as `timeoutMs` at most: a disk that hangs is left to itself. Idempotent. */
   async close(timeoutMs: number): Promise<void> {
     this.isClosed = true;
-    let timer: NodeJS.Timeout | undefined;
-    const isLate = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeoutMs)));
-    await Promise.race([this.working, isLate]);
-    clearTimeout(timer);
+    await within(this.whenIdle(), timeoutMs);
     this.work = [];
-    await this.working; // the call that runs
-    await this.parts.files.close();
+    if (await within(this.whenIdle(), timeoutMs)) await this.parts.files.close();
+  }
+
+  private async whenIdle(): Promise<void> {
+    await this.scanned;
+    await this.working;
   }
 
   private async scan(): Promise<void> {
-    const { files, maxBytes, onFailure } = this.parts;
-    const found = await files.scan().catch((error: unknown) => {
-      onFailure(error);
-      return [];
-    });
+    const { files, maxBytes } = this.parts;
+    const found = await files.scan().catch((error: unknown) => this.giveUp(error));
     const news = found.filter(({ key }) => !this.queued.has(key));
     for (const { key, numBytes } of news) this.count(key, numBytes + BLOCK_FILE_HEADER_BYTES);
     for (const { key } of news) {
       if (this.bytes.written + this.bytes.queued <= maxBytes) break;
       this.drop(key);
     }
+  }
+
+  private giveUp(error: unknown): readonly FoundFile[] {
+    this.isClosed = true;
+    this.work = [];
+    const lost = [...this.queued.keys()];
+    for (const key of lost) this.forget(key);
+    for (const key of lost) this.parts.onLost(key);
+    this.parts.onGone(error);
+    return [];
   }
 
   private count(key: string, bytes: number): void {

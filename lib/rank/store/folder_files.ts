@@ -80,19 +80,16 @@ export class FolderFiles implements BlockFiles {
     return (await Promise.all(files)).filter((file) => file !== null);
   }
 
-  /** Null, and gone where it is of ours: no block. */
+  /** Null: no block; gone where it is of ours. What can't be looked at is left alone, so that it hides nothing else. */
   private async look(path: string, hex: string | null, part: string): Promise<LookedAt | null> {
     const { calls } = this.parts;
-    if (hex === null) {
-      if (path.endsWith(UNFINISHED)) await calls.remove(path);
-      return null;
+    const isUnfinished = path.endsWith(UNFINISHED);
+    const size = hex === null ? null : await calls.sizeOf(path).catch(() => null);
+    const own = size === null ? null : size.numBytes - BLOCK_FILE_HEADER_BYTES;
+    if (own !== null && this.allowedBytes.includes(own) && hex!.startsWith(part)) {
+      return { key: Buffer.from(hex!, 'hex').toString('latin1'), numBytes: own, usedMs: size!.usedMs };
     }
-    const { numBytes, usedMs } = await calls.sizeOf(path);
-    const own = numBytes - BLOCK_FILE_HEADER_BYTES;
-    if (this.allowedBytes.includes(own) && hex.startsWith(part)) {
-      return { key: Buffer.from(hex, 'hex').toString('latin1'), numBytes: own, usedMs };
-    }
-    await calls.remove(path);
+    if (isUnfinished || own !== null) await calls.remove(path).catch(() => undefined);
     return null;
   }
 

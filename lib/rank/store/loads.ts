@@ -13,6 +13,8 @@ export interface LoadsParts {
   /** Null: it isn't there, or damaged. */
   readonly read: (key: string) => Promise<StoredBlock | null>;
   readonly tell: (report: LiftReport) => void;
+  /** Why the cache took a block back no more, other than for lack of memory. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 /** Files of one load that are read at once. */
@@ -77,14 +79,14 @@ export class Loads {
     return { numBlocks: blocks.length, payloadBytes, lost: [] };
   }
 
-  /** False: there is no memory for it. */
+  /** False: the cache didn't take it. */
   private write(block: number, { bytes }: StoredBlock): boolean {
     try {
       this.parts.cache.write(block, bytes);
       return true;
     } catch (error) {
-      if (error instanceof ExpertError && error.code === 'OUT_OF_MEMORY') return false;
-      throw error;
+      if (!(error instanceof ExpertError && error.code === 'OUT_OF_MEMORY')) this.parts.onFailure(error);
+      return false;
     }
   }
 }

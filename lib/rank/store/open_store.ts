@@ -2,6 +2,7 @@
 import { causeText } from '../../../base/foreign_text.js';
 import type { KvStorePlan } from '../../protocol/kv_store_plan.js';
 import { RankStore, type RankStoreParts } from './rank_store.js';
+import { removeForgotten } from './stored_folders.js';
 import { openSeatFolder } from './seat_folder.js';
 
 /** How long a rank waits at its start for what its disk has: whoever asks first finds it then. */
@@ -24,5 +25,6 @@ export async function openStore(
   if ('notice' in files) return new RankStore({ ...parts, plan, files: null, ...files });
   const store = new RankStore({ ...parts, plan, files });
   await store.looked(LOOK_MS);
+  if (seat === 0) void removeForgotten(disk.path, disk.identity, disk.maxBytes).catch(() => undefined); // the next start does
   return store;
 }

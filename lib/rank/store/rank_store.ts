@@ -1,13 +1,14 @@
 /** Blocks of one rank that its cache has no room for: in memory, and in files. Why: docs/decisions/kv_store.md#the-head-says-what-lies-where-the-rank-has-the-bytes */
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { causeText } from '../../../base/foreign_text.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { KeyedBlock, LiftReport, StoreNews, StoreOrder } from '../../protocol/kv_store.js';
-import type { KvStorePlan } from '../../protocol/kv_store_plan.js';
+import { BLOCK_FILE_HEADER_BYTES, type KvStorePlan } from '../../protocol/kv_store_plan.js';
 import type { StoredBlock } from './block_file.js';
 import type { BlockFiles, FoundFile } from './block_files.js';
 import { DiskTier } from './disk_tier.js';
 import { Loads } from './loads.js';
+import { within } from './within.js';
 
 /** What a store keeps, where, and who hears of it. */
 export interface RankStoreParts {
@@ -17,14 +18,17 @@ export interface RankStoreParts {
   readonly files: BlockFiles | null;
   /** Told once, when somebody listens. Default: nothing. */
   readonly notice?: string | undefined;
+  /** Of blocks that aren't on the disk yet. Default: 128 MiB, or 64 blocks where those are more. */
+  readonly maxQueuedBytes?: number;
   readonly onLifted: (report: LiftReport) => void;
   readonly onNews: (news: StoreNews) => void;
 }
 
-/** Of blocks that aren't on the disk yet. */
+/** Of blocks that aren't on the disk yet; so many of them all the same. */
 const MAX_QUEUED_BYTES = 128 * 2 ** 20;
+const MIN_QUEUED = 64;
 /** Of one message. */
-const MAX_FOUND = 1024;
+const MAX_KEYS = 1024;
 /** How long what is on its way to the disk is waited for at the end. */
 const CLOSE_MS = 1000;
 
@@ -38,33 +42,48 @@ export class RankStore {
   /** Everything that was ordered so far, but what is read and written beside. */
   private last = Promise.resolve();
   private readonly notices: string[] = [];
+  /** The job has a disk, and this rank can't use it. */
+  private isDiskGone: boolean;
+  private hasFailed = false;
+  /** The most that a block takes. */
+  private readonly blockBytes: number;
+  /** Of blocks that are being read out of the cache, for the disk. */
+  private readingBytes = 0;
   /** Whoever is told what is found; another one, where a head comes after one. */
   private listener: object | null = null;
 
   constructor(private readonly parts: RankStoreParts) {
     const { cache, files, plan, notice, onLifted } = parts;
     const { disk } = plan;
-    this.loads = new Loads({ cache, read: (key) => this.get(key), tell: onLifted });
+    const onFailure = (error: unknown): void => this.fail(error);
+    this.loads = new Loads({ cache, read: (key) => this.get(key), tell: onLifted, onFailure });
+    this.blockBytes = plan.rowBytes + plan.stateBytes;
+    const { maxQueuedBytes = Math.max(MAX_QUEUED_BYTES, MIN_QUEUED * this.blockBytes) } = parts;
     if (notice !== undefined) this.notices.push(notice);
+    this.isDiskGone = disk !== null && files === null;
     this.disk =
       files &&
       disk &&
       new DiskTier({
-        ...{ files, maxBytes: disk.maxBytes, maxQueuedBytes: MAX_QUEUED_BYTES },
+        ...{ files, maxBytes: disk.maxBytes, maxQueuedBytes },
         onLost: (key) => this.lose([key]),
         onFailure: (error) =>
           this.warn(
             `can't keep KV blocks in ${disk.path} (${causeText(error)}): they are computed anew; see to that disk`,
           ),
+        onGone: (error) => {
+          this.isDiskGone = true;
+          this.warn(
+            `can't look into ${disk.path} (${causeText(error)}), and keeps no KV blocks there; see to that disk`,
+          );
+          if (this.listener !== null) this.tell({ gone: ['disk'] });
+        },
       });
   }
 
   /** Resolves when it is known what is on disk, or after `timeoutMs`. */
   async looked(timeoutMs: number): Promise<void> {
-    const isLate = new AbortController();
-    const late = delay(timeoutMs, undefined, { signal: isLate.signal }).catch(() => undefined);
-    await Promise.race([this.disk?.scanned, late]);
-    isLate.abort();
+    if (this.disk !== null) await within(this.disk.scanned, timeoutMs);
   }
 
   /** A head listens: it is told what is found. */
@@ -72,6 +91,7 @@ export class RankStore {
     const listener = {};
     this.listener = listener;
     for (const notice of this.notices.splice(0)) this.warn(notice);
+    if (this.isDiskGone) this.tell({ gone: ['disk'] });
     const { disk, last } = this;
     if (disk !== null) void Promise.all([disk.scanned, last]).then(() => this.tellFound(disk.keys, listener));
   }
@@ -79,10 +99,15 @@ export class RankStore {
   /** Reads blocks as they are at the time of the call. */
   keep(blocks: readonly KeyedBlock[]): void {
     if (blocks.length === 0) return;
-    const reading = Promise.all(blocks.map((each) => this.readOut(each)));
+    const numRead = this.numReadable(blocks.length);
+    const reading = Promise.all(blocks.slice(0, numRead).map((each) => this.readOut(each)));
+    const readingBytes = numRead * this.blockBytes;
+    this.readingBytes += readingBytes;
     this.behind(async () => {
-      const lost = (await reading).filter(({ key, block }) => block === null || !this.put(key, block));
-      this.lose(lost.map(({ key }) => key));
+      const kept = (await reading).filter(({ key, block }) => block !== null && this.put(key, block));
+      this.readingBytes -= readingBytes;
+      const isKept = new Set(kept.map(({ key }) => key));
+      this.lose(blocks.map(({ key }) => key).filter((key) => !isKept.has(key)));
     });
   }
 
@@ -127,7 +152,20 @@ export class RankStore {
   }
 
   private behind(work: () => void | Promise<void>): void {
-    this.last = this.last.then(work);
+    this.last = this.last.then(work).catch((error: unknown) => this.fail(error));
+  }
+
+  /** A bug of ours: the head finds out what isn't there. */
+  private fail(error: unknown): void {
+    if (!this.hasFailed) this.warn(`lost KV blocks of its tiers (${causeText(error)}): they are computed anew`);
+    this.hasFailed = true;
+  }
+
+  /** Of so many blocks of the cache: what memory or the disk's queue has no room for isn't read. */
+  private numReadable(count: number): number {
+    if (this.parts.plan.ramBytes !== null) return count;
+    const roomBytes = (this.disk?.roomBytes ?? 0) - this.readingBytes;
+    return Math.min(count, Math.max(0, Math.floor(roomBytes / (this.blockBytes + BLOCK_FILE_HEADER_BYTES))));
   }
 
   private async readOut({
@@ -177,19 +215,24 @@ export class RankStore {
       this.drop('ram', key);
       this.drop('disk', key);
     }
-    if (this.listener !== null) this.parts.onNews({ found: [], lost: keys });
+    if (this.listener === null) return;
+    for (let i = 0; i < keys.length; i += MAX_KEYS) this.tell({ lost: keys.slice(i, i + MAX_KEYS) });
   }
 
   private warn(notice: string): void {
     if (this.listener === null) this.notices.push(notice);
-    else this.parts.onNews({ found: [], lost: [], notice });
+    else this.tell({ notice });
+  }
+
+  private tell(news: Partial<StoreNews>): void {
+    this.parts.onNews({ found: [], lost: [], ...news });
   }
 
   private async tellFound(files: readonly FoundFile[], listener: object): Promise<void> {
-    const { plan, onNews } = this.parts;
-    const keys = files.map(({ key, numBytes }) => ({ key, hasState: numBytes > plan.rowBytes }));
-    for (let i = 0; i < keys.length && this.listener === listener; i += MAX_FOUND) {
-      onNews({ found: keys.slice(i, i + MAX_FOUND), lost: [] });
+    const { rowBytes } = this.parts.plan;
+    const keys = files.map(({ key, numBytes }) => ({ key, hasState: numBytes > rowBytes }));
+    for (let i = 0; i < keys.length && this.listener === listener; i += MAX_KEYS) {
+      this.tell({ found: keys.slice(i, i + MAX_KEYS) });
       await turn();
     }
   }

@@ -120,7 +120,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     ...(options.later && { later: options.later }),
     ...(options.numMemories !== undefined && { numMemories: options.numMemories }),
     blockSize: limits.blockSize,
-    kvStore: kvStorePlanOf(config, spec, model.fingerprint),
+    kvStore: kvStorePlanOf(config, spec, model.storeIdentity),
     faults: options.faults ?? [],
     joinTimeoutMs: options.joinTimeoutMs ?? 10_000,
     ...(options.latency !== undefined && { latency: options.latency }),

@@ -27,7 +27,16 @@ export class DyingDisk {
         () => SYSTEM_CALLS.write(path, halfOf(parts)),
       ),
     read: (path, maxBytes) => this.call(() => SYSTEM_CALLS.read(path, maxBytes)),
-    rename: (from, to) => this.call(() => SYSTEM_CALLS.rename(from, to)),
+    // The machine goes down: the name is on the disk, and the data isn't.
+    rename: (from, to) =>
+      this.call(
+        () => SYSTEM_CALLS.rename(from, to),
+        async () => {
+          const { numBytes } = await SYSTEM_CALLS.sizeOf(from);
+          await SYSTEM_CALLS.rename(from, to);
+          await SYSTEM_CALLS.write(to, [new Uint8Array(numBytes)]);
+        },
+      ),
     remove: (path) => this.call(() => SYSTEM_CALLS.remove(path)),
     touch: (path) => this.call(() => SYSTEM_CALLS.touch(path)),
   };

@@ -29,6 +29,7 @@ export class PlayedFiles implements BlockFiles {
 
   async scan(): Promise<readonly FoundFile[]> {
     await this.gate;
+    if (this.failure !== null) throw this.failure;
     return [...this.there].map(([key, { bytes }]) => ({ key, numBytes: bytes.byteLength }));
   }
 

@@ -15,6 +15,8 @@ export interface PlayedRankOptions {
   /** Default null: the disk couldn't be had. */
   readonly files?: PlayedFiles | null;
   readonly notice?: string;
+  /** Blocks that wait for the disk, at most. Default: a rank's own. */
+  readonly maxQueued?: number;
 }
 
 /** Of block `block`, unless told otherwise, key `block`. */
@@ -27,11 +29,13 @@ export class PlayedRank {
   readonly cache = new Map<number, Uint8Array>();
   /** What it said, in order: blocks by number. */
   readonly said: string[] = [];
+  /** Blocks that were read out of the cache. */
+  numRead = 0;
   private wake: () => void = () => undefined;
   /** What the cache's write throws. */
   failure: Error | null = null;
 
-  constructor({ ram = null, disk = null, files = null, notice }: PlayedRankOptions) {
+  constructor({ ram = null, disk = null, files = null, notice, maxQueued }: PlayedRankOptions) {
     const { rowBytes } = SIZES;
     const plan: KvStorePlan = {
       ...{ ...SIZES, ramBytes: ram === null ? null : ram * rowBytes },
@@ -41,6 +45,7 @@ export class PlayedRank {
     const cache = {
       read: (block: number): Promise<Uint8Array<ArrayBuffer>> => {
         const bytes = this.cache.get(block);
+        this.numRead++;
         return bytes === undefined ? Promise.reject(nothingIn(block)) : Promise.resolve(bytes.slice());
       },
       write: (block: number, bytes: Uint8Array): void => {
@@ -50,15 +55,18 @@ export class PlayedRank {
     };
     const onLifted = ({ load, numBlocks, payloadBytes, lost }: LiftReport): void =>
       this.says([`load ${load}: ${numBlocks} blocks, ${payloadBytes} bytes${lostText(lost)}`]);
-    const onNews = ({ found, lost, notice: line }: StoreNews): void => {
+    const onNews = ({ found, lost, notice: line, gone }: StoreNews): void => {
       const names = found.map(({ key, hasState }) => `${nameOf(key)}${hasState ? ' with a state' : ''}`);
       this.says([
         ...(found.length > 0 ? [`found ${names.join()}`] : []),
         ...(lost.length > 0 ? [lostText(lost).slice(2)] : []),
         ...(line === undefined ? [] : [line]),
+        ...(gone ?? []).map((tier) => `no ${tier}`),
       ]);
     };
-    this.store = new RankStore({ plan, cache, files, notice, onLifted, onNews });
+    const most = SIZES.rowBytes + SIZES.stateBytes + BLOCK_FILE_HEADER_BYTES;
+    const queue = maxQueued === undefined ? {} : { maxQueuedBytes: maxQueued * most };
+    this.store = new RankStore({ plan, cache, files, notice, onLifted, onNews, ...queue });
   }
 
   /** Computes blocks, and has them kept and forgotten; those of `withState` with a state. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { cp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig } from '../../../lib/config/load.js';
 import { openModel, type OpenedModel } from '../../../lib/head/opened_model.js';
@@ -87,4 +87,24 @@ describe('a model folder', () => {
     const error = await errorOf(ModelError, () => opened(withField('rms_norm_eps')));
     expect(error.message).to.contain('rms_norm_eps');
   });
+});
+
+describe('the identity of blocks on disk', () => {
+  it('is another one as soon as any weight is written; there is none without a disk', () =>
+    withTempFolder(async (dir) => {
+      const disk = `engine.kv_tiers=[{disk: {path: ${dir}, size: 1GiB}}]`;
+      const identityOf = async (...overrides: string[]): Promise<string | null> =>
+        (await openModel(await loadConfig({ base: { model: join(dir, 'model') }, overrides }))).storeIdentity;
+      await mkdir(join(dir, 'model'));
+      await copyModel(tinyModel('tiny-qwen3-moe'), join(dir, 'model'));
+      const first = await identityOf(disk);
+      expect(first).to.match(/^[0-9a-f]{64}$/);
+      expect(await identityOf(disk, 'engine.max_num_seqs=3')).to.equal(first);
+      expect(await identityOf()).to.equal(null);
+      const path = join(dir, 'model', 'model.safetensors');
+      const weights = await readFile(path);
+      weights[weights.length - 1]! ^= 1; // of no sample: those are the middle of tensors
+      await writeFile(path, weights);
+      expect(await identityOf(disk)).not.to.equal(first);
+    }));
 });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { KvStorePlan } from '../../../../lib/protocol/kv_store_plan.js';
@@ -24,7 +24,8 @@ class Seat {
       openStore(plan, seat, {
         cache,
         onLifted: () => undefined,
-        onNews: ({ found, notice }) => void own.said.push(notice ?? `found ${found.length}`),
+        onNews: ({ found, notice, gone }) =>
+          void own.said.push(notice ?? (gone ? `gone: ${gone.join()}` : `found ${found.length}`)),
       }),
     );
     return own;
@@ -83,6 +84,19 @@ describe('folders of a disk tier', () => {
       expect(await namesOf(path)).to.deep.equal(['0']);
     }));
 
+  it('that another job lets go a moment later, because it began at the same time, are waited for', () =>
+    withTempFolder(async (path) => {
+      await mkdir(join(path, 'i'));
+      const lock = `0.${process.ppid}-0-${hostname()}.lock`;
+      await writeFile(join(path, 'i', lock), '');
+      const seat = Seat.open(path, 0);
+      while ((await readdir(join(path, 'i'))).length < 2) await new Promise(setImmediate); // it sees the other one, too
+      await rm(join(path, 'i', lock));
+      await seat.keep();
+      await seat.close();
+      expect(await namesOf(path)).to.deep.equal(['0']);
+    }));
+
   it('that can’t be had are told of, with what to do, and the rank goes on', () =>
     withTempFolder(async (folder) => {
       const path = join(folder, 'file');
@@ -93,6 +107,7 @@ describe('folders of a disk tier', () => {
       expect(seat.said[0]).to.match(
         /^keeps no KV blocks in .*file \(.*ENOTDIR.*\): see to it, or give another path in engine.kv_tiers$/,
       );
+      expect(seat.said[1]).to.equal('gone: disk');
       expect(await seat.hasBlock()).to.equal(false);
       await seat.close();
     }));

@@ -152,6 +152,7 @@ describe('the store of a rank', () => {
     rank.store.begin();
     const why =
       "can't keep KV blocks in /kv (ENOSPC: no space left on device): they are computed anew; see to that disk";
+    await rank.has(); // it looked what is there
     files.failure = new Error('ENOSPC: no space left on device');
     rank.keep([1, 2, 3, 4]);
     rank.obey({ kind: 'demote', keys: keysOf(1, 2) });
@@ -167,14 +168,73 @@ describe('the store of a rank', () => {
   });
 
   it('without the disk that it was to have says why, and has nothing of it', async () => {
-    const rank = new PlayedRank({ disk: 9, notice: 'no disk' });
+    const rank = new PlayedRank({ disk: 9, notice: 'it is full' });
     rank.store.begin();
     rank.keep([1]);
-    expect(await rank.hears(2)).to.deep.equal(['no disk', 'lost 1']);
+    expect(await rank.hears(3)).to.deep.equal(['it is full', 'no disk', 'lost 1']);
     rank.store.reset();
     rank.store.begin();
     rank.keep([2]);
-    expect((await rank.hears(3)).at(-1)).to.equal('lost 2'); // told once
+    expect((await rank.hears(5)).slice(3)).to.deep.equal(['no disk', 'lost 2']); // told once why
+    await rank.store.close();
+  });
+
+  it('that can’t look what its disk has writes nothing there, and says so', async () => {
+    const files = new PlayedFiles();
+    files.failure = new Error('EIO: i/o error, scandir');
+    files.hold();
+    const rank = new PlayedRank({ ram: 9, disk: 9, files });
+    rank.store.begin();
+    rank.keep([1, 2]);
+    rank.obey({ kind: 'demote', keys: keysOf(1) });
+    files.release();
+    const why = "can't look into /kv (EIO: i/o error, scandir), and keeps no KV blocks there; see to that disk";
+    expect(await rank.hears(3)).to.have.members([why, 'no disk', 'lost 1']);
+    rank.obey({ kind: 'demote', keys: keysOf(2) });
+    expect((await rank.hears(4)).at(-1)).to.equal('lost 2');
+    await rank.store.close();
+    expect(files.there.size).to.equal(0);
+  });
+
+  it('reads no more out of the cache than the disk’s queue has room for', async () => {
+    const files = new PlayedFiles();
+    const rank = new PlayedRank({ disk: 9, files, maxQueued: 3 });
+    rank.store.begin();
+    await rank.has();
+    files.hold();
+    rank.keep([1, 2]);
+    rank.keep([3, 4]);
+    expect(rank.numRead).to.equal(3);
+    expect(await rank.hears(1)).to.deep.equal(['lost 4']);
+    files.release();
+    await files.holds(3);
+    rank.keep([4]);
+    expect(await rank.has(1, 2, 3, 4)).to.deep.equal([1, 2, 3, 4]);
+    await rank.store.close();
+  });
+
+  it('a disk that hangs holds nobody up at the end', async () => {
+    const files = new PlayedFiles();
+    const rank = new PlayedRank({ disk: 9, files });
+    await rank.has();
+    files.hold();
+    rank.keep([1]);
+    await rank.store.close();
+    expect(files.isClosed).to.equal(false);
+    files.release();
+  });
+
+  it('a cache that takes nothing back ends a load, and is told of once', async () => {
+    const rank = new PlayedRank({ ram: 9 });
+    rank.store.begin();
+    rank.keep([1]);
+    rank.failure = new Error('out of tensors');
+    rank.load(1, 1);
+    rank.load(2, 1);
+    expect(await rank.hears(3)).to.have.members([
+      'lost KV blocks of its tiers (out of tensors): they are computed anew',
+      ...['load 1: 0 blocks, 0 bytes', 'load 2: 0 blocks, 0 bytes'],
+    ]);
     await rank.store.close();
   });
 
