@@ -1,7 +1,7 @@
 /** What each rank has of a sequence's beginning, in its cache and its tiers, and what a sequence on one of them takes from where. Pure bookkeeping. */
 import type { HeldLoan } from '../kv/held_loan.js';
 import type { Lendable } from '../kv/lending.js';
-import { slotsOf, type Sighting, type Slot } from '../kv/lift_plan.js';
+import { slotsOf, type ComingSlot, type Sighting, type Slot } from '../kv/lift_plan.js';
 import type { LiftSource, LoanSource, RankSource } from '../kv/lift.js';
 import type { RankTiers } from '../kv/rank_tiers.js';
 import type { BlockKeys } from './blocks/block_keys.js';
@@ -32,6 +32,9 @@ export interface Wanted {
 
 /** Of all ranks. */
 export class Holdings {
+  /** By seat, of a request's keys: whichever rank it may go to looks for the same. */
+  private readonly runs = new WeakMap<BlockKeys, (Run | undefined)[]>();
+
   constructor(private readonly parts: HoldingsParts) {}
 
   /** Another number whenever a rank that is left has something else; it only grows. */
@@ -83,6 +86,34 @@ export class Holdings {
     return below && { block: null, hasState: below.hasState };
   }
 
+  /** What a rank that is left has of these keys from `index` on, without a gap; it may begin before. */
+  runFrom(rank: number, index: number, { keys, numKeys }: Wanted): Run {
+    const ofKeys = this.runs.get(keys) ?? [];
+    this.runs.set(keys, ofKeys);
+    const now = { ledger: this.parts.ledgers[rank]!, version: this.versionOf(rank), numKeys };
+    const known = ofKeys[rank];
+    const isSame = known?.ledger === now.ledger && known.version === now.version && known.numKeys === numKeys;
+    if (isSame && known.first <= index && index <= known.first + known.slots.length) return known;
+    const source: RankSource = { kind: 'rank', rank };
+    const slots = this.heldFrom(rank, index, { keys, numKeys }).map(({ key, hasState }): ComingSlot => {
+      return { kind: 'coming', source, origin: 'rank', key, hasState };
+    });
+    const run = { ...now, first: index, slots };
+    ofKeys[rank] = run;
+    return run;
+  }
+
+  private heldFrom(rank: number, index: number, { keys, numKeys }: Pick<Wanted, 'keys' | 'numKeys'>) {
+    const held: { readonly key: string; readonly hasState: boolean }[] = [];
+    for (let i = index; i < numKeys; i++) {
+      const key = keys.at(i);
+      const found = this.find(rank, key);
+      if (found === null) break;
+      held.push({ key, hasState: found.hasState });
+    }
+    return held;
+  }
+
   private ownSightings(rank: number, key: string): Sighting[] {
     const { ledgers, tiers } = this.parts;
     const [block, below] = [ledgers[rank]!.find(key, this.isPreferred(rank)), tiers.of(rank)?.find(key) ?? null];
@@ -105,9 +136,18 @@ export class Holdings {
   }
 }
 
+/** Blocks of a rank that follow each other, as they come from there. */
+interface Run {
+  readonly ledger: BlockLedger;
+  readonly version: number;
+  readonly numKeys: number;
+  readonly first: number;
+  readonly slots: readonly ComingSlot[];
+}
+
 /** Which other rank blocks come from: the one that has most of those that follow, as long as it has any. */
 class BestRank {
-  private source: RankSource | null = null;
+  private run: Run | null = null;
 
   constructor(
     private readonly holdings: Holdings,
@@ -117,28 +157,22 @@ class BestRank {
 
   /** Null: none has it. */
   at(index: number): Sighting | null {
-    const key = this.wanted.keys.at(index);
-    let found = this.source && this.holdings.find(this.source.rank, key);
-    if (found === null) {
-      this.source = this.longestFrom(index);
-      found = this.source && this.holdings.find(this.source.rank, key);
-    }
-    if (found === null) return null;
-    const { hasState } = found;
-    return { slot: { kind: 'coming', source: this.source!, origin: 'rank', key, hasState }, hasState };
+    if (this.run === null || index >= endOf(this.run)) this.run = this.longestFrom(index);
+    const slot = this.run?.slots[index - this.run.first];
+    return slot === undefined ? null : { slot, hasState: slot.hasState };
   }
 
-  private longestFrom(index: number): RankSource | null {
-    const { keys, numKeys } = this.wanted;
-    let best = { rank: -1, end: index };
+  private longestFrom(index: number): Run | null {
+    let best: Run | null = null;
     for (const rank of this.ranks) {
-      let end = index;
-      while (end < numKeys && this.holdings.find(rank, keys.at(end)) !== null) end++;
-      if (end > best.end) best = { rank, end };
+      const run = this.holdings.runFrom(rank, index, this.wanted);
+      if (endOf(run) > Math.max(index, best === null ? 0 : endOf(best))) best = run;
     }
-    return best.end === index ? null : { kind: 'rank', rank: best.rank };
+    return best;
   }
 }
+
+const endOf = ({ first, slots }: Run): number => first + slots.length;
 
 /** What another instance lends; the state behind the last of it comes along. */
 function lentBy({ keys, loan }: Wanted, hasStates: boolean): (index: number) => Sighting | null {

@@ -92,7 +92,7 @@ for (const { name, use, dtypes } of MODELS) {
 
       /** `tiers`: as the configuration has them. */
       const small = (tiers: string): Partial<LocalEngineOptions> => ({
-        set: [`engine.kv_tiers=[${tiers}]`, `engine.num_kv_blocks=${FEW_BLOCKS}`],
+        set: [`engine.kv_tiers=[${tiers}]`, `engine.num_kv_blocks=${FEW_BLOCKS}`, 'engine.kv_bring=always'],
       });
 
       for (const tier of KV_TIERS) {
