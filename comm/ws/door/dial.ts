@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { BulkSocket } from './bulk_socket.js';
-import { checkTimeout } from '../../base/deadline.js';
+import { checkTimeout, Deadline } from '../../base/deadline.js';
 import { CommError } from '../../base/errors.js';
 import { DialerHandshake, type HandshakeOptions } from './handshake.js';
 import { HANDSHAKE_TIMEOUT_MS, shakeHands } from './handshake_socket.js';
@@ -64,7 +64,7 @@ function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): 
   const bulk = new BulkSocket({ ...options.address, tls: options.tls });
   return new Promise((resolve) => {
     const ws = new WebSocket(urlOf(options), {
-      ...{ perMessageDeflate: false, maxPayload: options.maxPayload, handshakeTimeout: timeoutMs },
+      ...{ perMessageDeflate: false, maxPayload: options.maxPayload },
       createConnection: () => bulk.socket,
       // ws sends zeros as the mask and then skips masking, which in JavaScript costs more than the network. Data links
       // send no more than a few bytes this way, and mask them.
@@ -74,7 +74,13 @@ function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): 
     let isSecure = false;
     bulk.socket.once('secureConnect', () => (isSecure = true));
     const onAbort = (): void => ws.terminate();
+    // What accepts a connection may be stopped; ws has no eye on a socket that it didn't make.
+    const late = new Deadline(timeoutMs, () => {
+      settle({ kind: 'retry', cause: new Error('it accepts connections and says nothing') });
+      ws.terminate();
+    });
     const settle = (attempt: Attempt<T>): void => {
+      late.cancel();
       options.signal?.removeEventListener('abort', onAbort);
       resolve(attempt);
     };
@@ -86,6 +92,7 @@ function dialOnce<T>(options: DialOptions, timeoutMs: number, open: OnOpen<T>): 
     });
     ws.on('open', () => {
       isSecure = false;
+      late.cancel();
       shakeHands(
         ws,
         new DialerHandshake(options, options.identity),

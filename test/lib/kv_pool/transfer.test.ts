@@ -1,6 +1,7 @@
 /** Pools that bring each other blocks over sockets of this machine. */
 import { expect } from 'chai';
 import { randomBytes } from 'node:crypto';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { KvPool } from '../../../lib/kv_pool/kv_pool.js';
 import { KvPoolError, type KvPoolErrorCode } from '../../../lib/kv_pool/errors.js';
 import type { KvPoolOptions } from '../../../lib/kv_pool/pool_options.js';
@@ -96,6 +97,25 @@ describe('blocks that go from pool to pool', () => {
     from.free(blocks);
     for (const pool of pools.filter((each) => each !== silent)) expect(pool.use.numUsed).to.equal(0);
     expect(full.use.numCached + to.use.numCached).to.equal(0);
+  });
+
+  it('a pool that says nothing is given up in time, and nothing is held for it', async () => {
+    const sockets: Socket[] = [];
+    const silent = createServer((socket) => void sockets.push(socket)).listen(0, '127.0.0.1');
+    await new Promise((resolve) => silent.once('listening', resolve));
+    try {
+      const from = await open({ timeoutMs: 300 });
+      const { blocks } = fill(from);
+      const { port } = silent.address() as AddressInfo;
+      const to = { host: '127.0.0.1', port, key: 'whatever it may be' };
+      const error = await errorOf(KvPoolError, () => from.transferWithInsert(to, TOKENS, blocks));
+      expect(error.code).to.equal('TRANSFER_FAILED');
+      from.free(blocks);
+      expect(from.use.numUsed).to.equal(0);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => silent.close(resolve));
+    }
   });
 
   it('whoever ends in the middle leaves nothing held, and nobody waits', async () => {
