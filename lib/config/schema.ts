@@ -130,6 +130,7 @@ export const configSchema = z.strictObject({
       scheduling: choice('fcfs', 'priority', 'lpm'),
       max_num_waiting: integer(0, 2 ** 20),
       prefix_cache: choice('auto', 'off', 'exact', 'any'),
+      kv_pin_max_ms: integer(0, 86_400_000),
       kv_pin_share: key(z.number().min(0).max(1), 'a number from 0 to 1', 'number'),
       kept_states: autoOrInteger(0, 10_000_000),
       state_interval: integer(1, MAX_COUNT),
@@ -291,6 +292,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     scheduling: 'fcfs', // first come, first served
     max_num_waiting: 256, // requests beyond those that could run at once
     prefix_cache: 'auto', // exact where the rest is bitwise, else any
+    kv_pin_max_ms: 600_000, // ten minutes, whatever a request says
     kv_pin_share: 0.5, // of the blocks, for requests that want theirs to stay
     kept_states: 'auto', // of layers without keys and values: two for each of max_num_seqs, within a bound of the engine
     state_interval: 512, // tokens of a prompt from one of them to the next

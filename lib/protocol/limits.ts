@@ -18,6 +18,8 @@ export interface EngineLimits {
   readonly states?: StateLimits | null;
   /** Of the blocks in the last place of a rank, those that may be pinned at once. Default 0. */
   readonly pinShare?: number;
+  /** No block is pinned for longer. Default: as long as requests say. */
+  readonly maxPinMs?: number;
 }
 
 /** What the states of sequences may take of a rank beside its KV blocks. Why: docs/decisions/states.md#blocks-keep-some-states */
@@ -80,6 +82,7 @@ export function limitsOf({ engine }: ExpertwireConfig, spec: ModelSpec): EngineL
     blockSize: engine.block_size,
     numKvBlocks: engine.num_kv_blocks === 'auto' ? autoBlocks : engine.num_kv_blocks,
     pinShare: engine.kv_pin_share,
+    maxPinMs: engine.kv_pin_max_ms,
     maxModelLen,
     maxToldBytes: Math.max(MAX_TOLD_BYTES, 4 * spec.vocabSize),
     states: stateLimitsOf(engine, spec),

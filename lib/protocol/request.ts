@@ -47,7 +47,7 @@ export interface GenerationRequest {
   /** The same of each token of the prompt: a `prompt` event comes first. No token of the prompt is taken from the prefix cache then. Default: none. */
   readonly promptLogprobs?: number;
   /**
-   * So long its keys and values stay in the prefix cache when it is over, up to {@link MAX_PIN_MS}, so that the next turn of a conversation finds them whatever comes
+   * So long its keys and values stay in the prefix cache when it is over, up to `engine.kv_pin_max_ms`, so that the next turn of a conversation finds them whatever comes
    * between; no more of them than `engine.kv_pin_share` says. Each turn counts anew. Default 0: as long as there is room.
    */
   readonly pinMs?: number;

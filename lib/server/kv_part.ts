@@ -20,11 +20,14 @@ export const kvPart: ServerPart = (app, context) => {
 };
 
 function answerOf({ engine }: Pick<ServerContext, 'engine'>): KvAnswer {
-  const { numPrefixQueries, numPrefixHits, numEvictedBlocks, tiers, pool } = engine.stats();
+  const { numPrefixQueries, numPrefixHits, numEvictedBlocks, numRefusedPins, tiers, pool } = engine.stats();
   return {
     block_size: engine.limits.blockSize,
     ranks: engine.load.ranks.map(rankJson),
-    cache: { queried_tokens: numPrefixQueries, hit_tokens: numPrefixHits, evicted_blocks: numEvictedBlocks },
+    cache: {
+      ...{ queried_tokens: numPrefixQueries, hit_tokens: numPrefixHits },
+      ...{ evicted_blocks: numEvictedBlocks, refused_pins: numRefusedPins },
+    },
     tiers: tiers.map(tierJson),
     pool: poolJson(pool),
   };

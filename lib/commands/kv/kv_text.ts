@@ -13,7 +13,7 @@ export function kvText({ ranks, cache, tiers, pool }: KvAnswer): string {
     ]),
   ]);
   const found = [
-    hitsText('cache', cache),
+    hitsText('cache', cache) + refusedText(cache),
     ...tiers.map((tier) => `${hitsText(tier.tier, tier)}${movedText(tier)}`),
     ...poolLines(pool),
   ];
@@ -24,6 +24,9 @@ type CacheAnswer = Omit<KvAnswer['ranks'][number], 'rank' | 'tiers'>;
 
 const blocksText = ({ blocks, used_blocks: used, cached_blocks: cached }: CacheAnswer): string =>
   `${used} used, ${cached} cached of ${blocks}`;
+
+const refusedText = ({ refused_pins: n }: KvAnswer['cache']): string =>
+  n === 0 ? '' : ` · ${n} blocks were to be pinned beyond engine.kv_pin_share`;
 
 function hitsText(
   name: string,

@@ -106,7 +106,8 @@ export class Scheduler {
   }
 
   get counts(): SchedulerCounts {
-    return { ...this.counted, numEvictedBlocks: this.blocks.numEvicted, tiers: this.blocks.tiers.counts };
+    const { numEvicted: numEvictedBlocks, numRefusedPins, tiers } = this.blocks;
+    return { ...this.counted, numEvictedBlocks, numRefusedPins, tiers: tiers.counts };
   }
 
   /** What waits and what runs. */
@@ -372,7 +373,7 @@ export class Scheduler {
     this.moving.drop(sequence);
     const state = this.running.get(sequence);
     if (state === undefined) return this.waiting.remove(sequence);
-    const { pinMs = 0 } = state;
+    const pinMs = Math.min(state.pinMs ?? 0, this.options.maxPinMs ?? Infinity);
     if (pinMs > 0) this.blocks.pin(state, this.nowMs() + pinMs);
     this.giveBack(state);
   }

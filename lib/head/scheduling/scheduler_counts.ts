@@ -24,12 +24,17 @@ export interface SchedulerCounts {
   readonly numArrived: number;
   /** Tokens of theirs that came from there. */
   readonly numArrivedTokens: number;
+  /** KV blocks that were to be pinned for a time, and aren't, since as many as may be are. */
+  readonly numRefusedPins: number;
   /** What came of what lies below the KV blocks of ranks, the nearest first; empty where nothing does. */
   readonly tiers: readonly TierCounts[];
 }
 
 /** Counts that grow. */
-export type SchedulerCounter = Record<Exclude<keyof SchedulerCounts, 'numEvictedBlocks' | 'tiers'>, number>;
+export type SchedulerCounter = Record<
+  Exclude<keyof SchedulerCounts, 'numEvictedBlocks' | 'numRefusedPins' | 'tiers'>,
+  number
+>;
 
 /** Nothing happened yet. */
 export const noCounts = (): SchedulerCounter => ({

@@ -29,6 +29,8 @@ export interface SchedulerOptions extends SchedulerLimits {
   readonly told: Told;
   /** How many times longer than the median rank one takes for the same work of its own. Default: all alike. */
   readonly paceOf?: (rank: number) => number;
+  /** No block is pinned for longer. Default: as long as requests say. */
+  readonly maxPinMs?: number;
   /** The clock of pins. Default performance.now. */
   readonly nowMs?: () => number;
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */

@@ -70,6 +70,7 @@ export class SequenceBlocks implements LendableBlocks {
   private readonly found = new WeakMap<BlockKeys, Found[]>();
   private readonly freed = new FreedLog();
   private evicted = 0;
+  private refusedPins = 0;
   /** By seat; empty where all layers have keys and values. */
   private readonly kept: KeptStates[] = [];
   /** By seat. */
@@ -151,6 +152,11 @@ export class SequenceBlocks implements LendableBlocks {
     return this.stored;
   }
 
+  /** Blocks that were to be pinned since the start, and aren't: too many are. */
+  get numRefusedPins(): number {
+    return this.refusedPins;
+  }
+
   /** Ranks that are left. */
   get ranks(): number[] {
     return this.ledgers.flatMap((ledger, rank) => (ledger === null ? [] : [rank]));
@@ -230,7 +236,7 @@ export class SequenceBlocks implements LendableBlocks {
   pin({ rank, blocks, keys, numComputed, firstDegraded }: Running, untilMs: number): void {
     if (keys === null) return;
     const numFull = Math.min(Math.floor(Math.min(numComputed, firstDegraded) / this.blockSize), blocks.length);
-    this.ledgers[rank]!.pin(
+    this.refusedPins += this.ledgers[rank]!.pin(
       Array.from({ length: numFull }, (_, i) => keys.at(i)),
       untilMs,
     );

@@ -17,7 +17,7 @@ export const kvAnswer = z.object({
       tiers: z.array(z.object({ tier, blocks: count, bytes: count, max_bytes: count })),
     }),
   ),
-  cache: z.object({ ...lookups, evicted_blocks: count }),
+  cache: z.object({ ...lookups, evicted_blocks: count, refused_pins: count }),
   tiers: z.array(
     z.object({
       ...{ tier, ...lookups, stored_blocks: count, stored_bytes: count },

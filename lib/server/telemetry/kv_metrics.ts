@@ -9,6 +9,7 @@ export class KvMetrics {
   private readonly externalQueries: Total;
   private readonly externalHits: Total;
   private readonly pinned: Level<'rank'>;
+  private readonly refusedPins: Total;
   private readonly blocks: Level<'rank' | 'tier'>;
   private readonly bytes: Level<'rank' | 'tier'>;
   private readonly capacity: Level<'rank' | 'tier'>;
@@ -37,6 +38,10 @@ export class KvMetrics {
       'expertwire:kv_pinned_blocks',
       'KV blocks of a rank that stay for a time, in its cache and below.',
       'rank',
+    );
+    this.refusedPins = make.total(
+      'expertwire:kv_refused_pins_total',
+      'KV blocks that were to stay for a time, and for which the share had no room.',
     );
     this.blocks = make.level('expertwire:kv_tier_blocks', 'KV blocks in a tier of a rank: ram, disk.', ...place);
     this.bytes = make.level('expertwire:kv_tier_bytes', 'Bytes of the KV blocks in a tier of a rank.', ...place);
@@ -70,10 +75,14 @@ export class KvMetrics {
   }
 
   /** Takes over what the scheduler says now, and what the engine counted. */
-  update({ ranks }: Pick<SchedulerLoad, 'ranks'>, { tiers, pool }: Pick<EngineStats, 'tiers' | 'pool'>): void {
+  update(
+    { ranks }: Pick<SchedulerLoad, 'ranks'>,
+    { tiers, pool, numRefusedPins }: Pick<EngineStats, 'tiers' | 'pool' | 'numRefusedPins'>,
+  ): void {
     this.externalQueries.set(tiers[0]?.numQueries ?? pool.numQueries);
     this.externalHits.set(tiers.reduce((sum, { numHits }) => sum + numHits, pool.numHits));
     const places = ranks.flatMap(({ rank, tiers: own }) => own.map((use) => ({ rank, ...use })));
+    this.refusedPins.set(numRefusedPins);
     this.pinned.setAll(ranks.map(({ rank, numPinnedBlocks }) => [{ rank }, numPinnedBlocks]));
     this.blocks.setAll(places.map(({ rank, tier, numBlocks }) => [{ rank, tier }, numBlocks]));
     this.bytes.setAll(places.map(({ rank, tier, numBytes }) => [{ rank, tier }, numBytes]));

@@ -87,7 +87,7 @@ export class StagedEngine implements ServedEngine {
   counts: SchedulerCounts = {
     ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
     numMoved: 0,
-    ...{ numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, tiers: [] },
+    ...{ numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, numRefusedPins: 0, tiers: [] },
   };
   /** May be set: what came from other ranks and instances. */
   pool = noPoolCounts();

@@ -49,7 +49,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
   load: SchedulerLoad;
   counts: SchedulerCounts = {
     ...{ numPreempted: 0, numSharedTokens: 0, numPrefixQueries: 0, numPrefixHits: 0, numEvictedBlocks: 0 },
-    ...{ numMoved: 0, numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, tiers: [] },
+    ...{ numMoved: 0, numMovedTokens: 0, numArrived: 0, numArrivedTokens: 0, numRefusedPins: 0, tiers: [] },
   };
   rebalancing: RebalanceStats | null = null;
   scaling: ScalingStats | null = null;

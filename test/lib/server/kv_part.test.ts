@@ -14,7 +14,14 @@ function keeping(isIdle: boolean): StagedEngine & { numResets: number } {
   engine.load = engine.loadOf(0, (rank) => ({ ...held, tiers: rank === 0 ? [disk] : [] }));
   const counts = { numQueries: 70, numHits: 30, numLoaded: 2, loadedBytes: 200 };
   const tiers = [{ tier: 'disk', ...counts, numStored: 4, storedBytes: 400, numLost: 1 }] as const;
-  engine.counts = { ...engine.counts, numPrefixQueries: 100, numPrefixHits: 30, numEvictedBlocks: 9, tiers };
+  engine.counts = {
+    ...engine.counts,
+    numPrefixQueries: 100,
+    numPrefixHits: 30,
+    numEvictedBlocks: 9,
+    numRefusedPins: 4,
+    tiers,
+  };
   return Object.assign(engine, {
     numResets: 0,
     resetPrefixCache(this: { numResets: number }) {
@@ -37,7 +44,7 @@ describe('keys and values of a server', () => {
       { rank: 0, ...cache, tiers: [disk] },
       { rank: 1, ...cache, tiers: [] },
     ]);
-    expect(answer.cache).to.deep.equal({ queried_tokens: 100, hit_tokens: 30, evicted_blocks: 9 });
+    expect(answer.cache).to.deep.equal({ queried_tokens: 100, hit_tokens: 30, evicted_blocks: 9, refused_pins: 4 });
     const counts = { stored_blocks: 4, stored_bytes: 400, loaded_blocks: 2, loaded_bytes: 200, lost_blocks: 1 };
     expect(answer.tiers).to.deep.equal([{ tier: 'disk', queried_tokens: 70, hit_tokens: 30, ...counts }]);
     expect(answer.pool).to.include({ queried_tokens: 0, hit_tokens: 0, lent_blocks: 0 });

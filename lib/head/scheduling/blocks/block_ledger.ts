@@ -182,10 +182,11 @@ export class BlockLedger {
     return blocks.reduce((sum, block) => sum + Number(this.pinned.has(block)), 0);
   }
 
-  /** These keys, in order of position, stay until then where they are here; used blocks once nobody holds them any more. */
-  pin(keys: readonly string[], untilMs: number): void {
-    this.pins.add(keys, untilMs);
+  /** These keys, in order of position, stay until then where they are here; used blocks once nobody holds them any more. Returns how many there is no room for. */
+  pin(keys: readonly string[], untilMs: number): number {
+    const numRefused = this.pins.add(keys, untilMs);
     for (const key of keys.toReversed()) this.sort(key);
+    return numRefused;
   }
 
   /** What was pinned up to now is as others are, and counts as used now. */

@@ -21,14 +21,18 @@ export class Pins {
     return this.until.has(key);
   }
 
-  /** Keys stay until then, or longer where they did already. In order of position: where there isn't room for all, those that others build on are pinned. */
-  add(keys: readonly string[], untilMs: number): void {
-    for (const key of keys) {
+  /**
+   * Keys stay until then, or longer where they did already. In order of position: where there isn't room for all, those that others build on are pinned. Returns how many
+   * aren't.
+   */
+  add(keys: readonly string[], untilMs: number): number {
+    for (const [i, key] of keys.entries()) {
       const before = this.until.get(key);
-      if (before === undefined && this.until.size >= this.most) return;
+      if (before === undefined && this.until.size >= this.most) return keys.length - i;
       this.until.set(key, Math.max(before ?? 0, untilMs));
       this.nextMs = Math.min(this.nextMs, untilMs);
     }
+    return 0;
   }
 
   /** Keys whose time is over: they are pinned no more. Behind those that build on them, as an order of eviction wants it. */

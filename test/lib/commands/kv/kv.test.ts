@@ -24,7 +24,7 @@ const ANSWER: KvAnswer = {
     },
     { rank: 1, blocks: 64, used_blocks: 0, cached_blocks: 0, pinned_blocks: 0, tiers: [] },
   ],
-  cache: { queried_tokens: 400, hit_tokens: 100, evicted_blocks: 9 },
+  cache: { queried_tokens: 400, hit_tokens: 100, evicted_blocks: 9, refused_pins: 6 },
   tiers: [{ tier: 'disk', queried_tokens: 300, hit_tokens: 30, ...MOVED, lost_blocks: 2 }],
   pool: {
     ...{ queried_tokens: 0, hit_tokens: 0, fetched: { rank: NONE, instance: NONE } },
@@ -56,7 +56,7 @@ describe('the command kv', () => {
       '         disk                         7  7.0 KiB of 1.0 GiB',
       'rank 1  cache    0 used, 0 cached of 64                           0',
       '',
-      'cache: 100 of 400 prompt tokens found (25.0 %)',
+      'cache: 100 of 400 prompt tokens found (25.0 %) · 6 blocks were to be pinned beyond engine.kv_pin_share',
       'disk: 30 of 300 prompt tokens found (10.0 %) · 3.0 KiB down, 1.0 KiB up · 2 blocks lost',
       '',
     ]);

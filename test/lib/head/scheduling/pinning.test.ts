@@ -46,6 +46,16 @@ describe('sequences whose blocks are pinned', () => {
     expect(numFound(scheduler, 21)).to.equal(0);
   });
 
+  it('no longer than may be, whatever a request says', () => {
+    const clock = { nowMs: 0 };
+    const options = { ...OPTIONS, numKvBlocks: 6, pinShare: 1, maxPinMs: 500, nowMs: () => clock.nowMs };
+    const scheduler = new Scheduler(options);
+    run(scheduler, turn(0, 9, 86_400_000));
+    expect(scheduler.load.ranks[0]).to.include({ numPinnedBlocks: 2 });
+    clock.nowMs = 500;
+    expect(scheduler.load.ranks[0]).to.include({ numPinnedBlocks: 0 });
+  });
+
   it('others wait rather than take what is pinned, and one alone takes it all the same', () => {
     const { scheduler } = afterOneTurn();
     for (const sequence of [1, 2, 3]) scheduler.add(request(sequence, 7, 1));
@@ -75,6 +85,7 @@ describe('sequences whose blocks are pinned', () => {
     const { scheduler } = afterOneTurn();
     run(scheduler, turn(1, 8));
     expect(scheduler.load.ranks[0]).to.include({ numCachedBlocks: 4, numPinnedBlocks: 3 });
+    expect(scheduler.counts.numRefusedPins).to.equal(1);
     expect(scheduler.resetPrefixCache()).to.equal(true);
     expect(scheduler.load.ranks[0]).to.include({ numCachedBlocks: 0, numPinnedBlocks: 0 });
     run(scheduler, turn(2, 8));

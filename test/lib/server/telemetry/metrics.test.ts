@@ -215,7 +215,7 @@ describe('metrics', () => {
       { tier: 'ram', numQueries: 90, numHits: 20, ...tier },
       { tier: 'disk', numQueries: 70, numHits: 30, ...tier },
     ] as const;
-    engine.counts = { ...engine.counts, tiers };
+    engine.counts = { ...engine.counts, numRefusedPins: 4, tiers };
     const instance = { numFetches: 4, numBlocks: 9, numBytes: 900, numFailed: 1 };
     const loans = { numLoans: 6, numLentBlocks: 11, numEvictedLoans: 2, numExpiredLoans: 1 };
     engine.pool = { ...engine.pool, ...loans, numHits: 8, fetched: { ...engine.pool.fetched, instance } };
@@ -225,6 +225,7 @@ describe('metrics', () => {
     expect(scrape.value('expertwire:kv_tier_blocks', { rank: '0', tier: 'disk' })).to.equal(3);
     expect(scrape.value('expertwire:kv_tier_bytes', { rank: '0', tier: 'disk' })).to.equal(300);
     expect(scrape.value('expertwire:kv_pinned_blocks', { rank: '0' })).to.equal(1);
+    expect(scrape.value('expertwire:kv_refused_pins_total')).to.equal(4);
     expect(scrape.value('expertwire:kv_tier_queries_total', { tier: 'disk' })).to.equal(70);
     expect(scrape.value('expertwire:kv_tier_loaded_bytes_total', { tier: 'ram' })).to.equal(200);
     expect(scrape.value('expertwire:kv_fetches_total', { origin: 'instance', outcome: 'done' })).to.equal(3);
