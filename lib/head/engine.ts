@@ -53,6 +53,7 @@ import { kvIdentityOf } from './handover/kv_identity.js';
 import { checkMovable, movability } from './handover/movability.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
 import { KvCosts, type BlockNumbers } from './kv/kv_costs.js';
+import { MAX_LOAN_BLOCKS } from './kv/lending.js';
 import type { Loan } from './kv/loan.js';
 import { tierRoomsOf } from './kv/tier_rooms.js';
 import { noPoolCounts, type PoolCounts } from './kv/pool_counts.js';
@@ -66,6 +67,7 @@ import { checkedGeneration, checkedScore, type CheckedGeneration } from './reque
 import { Requests } from './requests.js';
 import { HEADROOM_BLOCKS } from './scheduling/crowds.js';
 import { POLICIES } from './scheduling/policies/policies.js';
+import { KEY_BYTES } from './scheduling/blocks/block_keys.js';
 import { prefixSharingOf, type PrefixSharing, type SharingFacts } from './scheduling/blocks/prefix_sharing.js';
 import { Scheduler, type SchedulerCounts, type SchedulerLoad, type SequenceRequest } from './scheduling/scheduler.js';
 import type { SequenceLoads } from './scheduling/sequence_loads.js';
@@ -426,6 +428,26 @@ export class Engine implements TokenSource {
   lend(keys: readonly string[]): Loan | null {
     const isLending = this.failure === null && this.prefixSharing !== null && isPooled(this.parts.config);
     return isLending ? this.pool.lending.lend(keys) : null;
+  }
+
+  /**
+   * Brings blocks of other instances here, for whoever asks next: the beginning of these keys, of the first holder that has more of it than is here. Resolves with how many
+   * came; 0 where none did, or there is no room.
+   * @throws EngineError INVALID_REQUEST, QUEUE_FULL, CLOSED
+   */
+  async fetch(keys: readonly string[], holders: readonly BlockHolder[], signal?: AbortSignal): Promise<number> {
+    if (keys.length > MAX_LOAN_BLOCKS || !keys.every((key) => key.length === KEY_BYTES)) {
+      throw new EngineError('INVALID_REQUEST', `"keys" are no keys of at most ${MAX_LOAN_BLOCKS} KV blocks`);
+    }
+    if (this.failure !== null) throw this.failure;
+    if (this.prefixSharing === null || !isPooled(this.parts.config)) return 0;
+    const loan = await this.pool.borrow(holders, keys, signal);
+    if (loan === null) return 0;
+    try {
+      return await this.requests.bring(this.nextSequence++, keys.slice(0, loan.numBlocks), loan, signal);
+    } finally {
+      loan.close();
+    }
   }
 
   /** Log-probabilities of a text's tokens. Errors as those of {@link generate}. */

@@ -16,6 +16,7 @@ import { TierLoads } from './kv/tier_loads.js';
 import type { Arrival, ArrivalHost } from './handover/arrival.js';
 import type { Offer, OfferOptions } from './handover/offer.js';
 import type { Fetches } from './handover/fetches.js';
+import type { HeldLoan } from './kv/held_loan.js';
 import type { Lending } from './kv/lending.js';
 import { Offers, type OffersParts } from './handover/offers.js';
 import { untilOver } from './until_over.js';
@@ -51,6 +52,9 @@ interface Movable {
   readonly id: string;
   readonly pauseAfter: number | null;
 }
+
+/** Prefixes that are fetched at a time for nobody yet. */
+const MAX_BRINGING = 8;
 
 /** What a request may have. */
 export interface RequestExtras {
@@ -104,6 +108,8 @@ export class Requests implements ArrivalHost {
   private readonly offers: Offers;
   private readonly loads: TierLoads;
   private readonly lifts: Lifts;
+  /** Blocks that come for nobody yet, by sequence. */
+  private readonly bringing = new Map<number, (numBlocks: number) => void>();
 
   constructor(private readonly parts: RequestsParts) {
     this.scheduler = parts.scheduler;
@@ -301,6 +307,32 @@ export class Requests implements ArrivalHost {
     return isReset;
   }
 
+  /**
+   * Has blocks come that another instance lent, for whoever asks next. Resolves with how many came: 0 where there is no room, or they are there.
+   * @throws EngineError QUEUE_FULL: too many come already; what {@link fail} was told
+   */
+  async bring(sequence: number, keys: readonly string[], loan: HeldLoan, signal?: AbortSignal): Promise<number> {
+    if (this.ended !== null) throw this.ended;
+    if (this.bringing.size >= MAX_BRINGING) {
+      throw new EngineError('QUEUE_FULL', `${MAX_BRINGING} prefixes are being fetched already; try again later`);
+    }
+    if (!this.scheduler.bring(sequence, keys, loan)) return 0;
+    const coming = new Promise<number>((resolve) => this.bringing.set(sequence, resolve));
+    const stop = (): void => this.brought(sequence, 0);
+    signal?.addEventListener('abort', stop, { once: true });
+    this.parts.onWork();
+    return coming.finally(() => signal?.removeEventListener('abort', stop));
+  }
+
+  /** They are in the cache now, and nobody's; or they gave way. Nothing happens where that isn't what comes. */
+  private brought(sequence: number, numBlocks: number): void {
+    const resolve = this.bringing.get(sequence);
+    if (resolve === undefined) return;
+    this.bringing.delete(sequence);
+    this.takeBack(sequence);
+    resolve(numBlocks);
+  }
+
   /** What came of a load from a rank's tiers. */
   hearLift(rank: number, report: LiftReport): void {
     this.loads.hear(rank, report);
@@ -321,6 +353,7 @@ export class Requests implements ArrivalHost {
     this.parts.lending?.close();
     for (const sequence of [...this.running.keys()]) this.failOne(sequence, this.ended);
     this.lifts.stop(new Map());
+    for (const sequence of this.bringing.keys()) this.brought(sequence, 0);
   }
 
   /** Forgets a sequence, whether it finished, failed or was given up; its rank frees what nobody else holds. Once: nothing happens later. */
@@ -375,6 +408,9 @@ export class Requests implements ArrivalHost {
     const { scheduler, lifts } = this;
     const { job, lending } = this.parts;
     lifts.stop(scheduler.lifts);
+    for (const sequence of this.bringing.keys()) {
+      if (scheduler.standingOf(sequence) === null) this.brought(sequence, 0); // it gave way
+    }
     for (const { rank, orders = [], ...free } of scheduler.takeFreed()) {
       for (const order of orders) job.store(rank, order);
       lending?.forget({ rank, ...free });
@@ -385,6 +421,7 @@ export class Requests implements ArrivalHost {
   /** A sequence begins behind what was lifted for it. */
   private endLift(sequence: number, numBlocks: number): void {
     this.scheduler.endLift(sequence, numBlocks);
+    this.brought(sequence, numBlocks);
     this.free();
     this.parts.onWork();
   }

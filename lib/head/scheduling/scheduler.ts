@@ -4,7 +4,9 @@
  */
 import type { LendableBlocks } from '../kv/lending.js';
 import type { RequestNews } from '../observing/request_news.js';
-import type { PlanPart, SequenceOutput, SequenceStart } from '../../protocol/step_plan.js';
+import { GREEDY } from '../../protocol/sampling.js';
+import type { PlanPart, SequenceOutput, SequenceStart, SequenceWants } from '../../protocol/step_plan.js';
+import type { HeldLoan } from '../kv/held_loan.js';
 import { BlockHasher, BlockKeys } from './blocks/block_keys.js';
 import { Crowds } from './crowds.js';
 import { Pauses } from './pauses.js';
@@ -60,6 +62,7 @@ export interface Standing {
 export type SchedulerMove = Extract<RequestNews, { kind: 'admitted' | 'preempted' | 'moved' | 'arrived' }>;
 
 const NOBODY: ReadonlySet<number> = new Set();
+const NOTHING_WANTED: SequenceWants = { routedExperts: false, logprobs: null, promptLogprobs: null, logits: false };
 
 /** Ranks that one sequence may cost. */
 const MAX_FAILED_RANKS = 2;
@@ -182,13 +185,17 @@ export class Scheduler {
 
   /** Queues a request, whose tokens must fit the KV blocks of one rank: then it finishes, if need be alone. */
   add(request: SequenceRequest): void {
+    this.waiting.add(this.progressOf(request));
+  }
+
+  private progressOf(request: SequenceRequest): Progress {
     const { outputTokenIds: given = [], arrives = false } = request;
     const outputTokenIds: number[] = [];
     const keys = this.hasher && new BlockKeys(this.hasher, { ...request, outputTokenIds }, request.firstKeys);
     const fresh = { numCommitted: 0, numOvertaken: 0, hasRun: false, failedRanks: [] };
     const state: Progress = { ...request, ...fresh, arrival: arrives ? 'coming' : null, keys, outputTokenIds };
     learnOutput(state, given);
-    this.waiting.add(state);
+    return state;
   }
 
   /** Where a request that comes from another instance is to have its keys and values; null: it waits for room, or nothing comes of it any more. */
@@ -239,10 +246,11 @@ export class Scheduler {
       (each) => (each.arrival === 'coming' || each.lift !== null) && this.leaving.has(each.rank),
     );
     for (const state of coming) this.giveBack(state);
+    const again = coming.filter((state) => !this.forget(state));
     for (const state of this.running.values()) if (state.arrival === null && state.lift === null) this.goBack(state);
     const isOver = ({ failedRanks }: Progress): boolean => failedRanks.length >= MAX_FAILED_RANKS;
     const others = [...homeless.filter((state) => !isOver(state)), ...stateful].filter((state) => !this.forget(state));
-    this.waiting.addAgain([...others, ...coming]);
+    this.waiting.addAgain([...others, ...again]);
     for (const state of others) if (state.arrival === 'there') state.arrival = null;
     const over = homeless.filter(isOver).map(({ sequence, failedRanks }) => ({ sequence, ranks: failedRanks }));
     return { numRequeued: others.filter(({ arrival }) => arrival === null).length, failed: over };
@@ -341,6 +349,22 @@ export class Scheduler {
   /** A request is over of which no step computes anything; its blocks are held until {@link finish}, while there are enough. */
   hold(sequence: number): void {
     this.pauses.end(sequence);
+  }
+
+  /**
+   * Has blocks come that another instance lent, for whoever asks next: on a rank that has room, held until {@link finish}, while there are enough. Nothing of them is
+   * ever computed. False: there is no room, or all of them are there.
+   */
+  bring(sequence: number, firstKeys: readonly string[], loan: HeldLoan): boolean {
+    const promptTokenIds = new Array<number>(firstKeys.length * this.options.blockSize + 1).fill(0); // as many; which, the keys know
+    const asked = { sequence, promptTokenIds, maxNewTokens: 0, sampling: GREEDY, wants: NOTHING_WANTED, loan };
+    const request = this.progressOf({ ...asked, firstKeys });
+    const place = bestPlace(this.placesOf(request, this.crowds()));
+    if (place === null) return false;
+    this.pauses.end(sequence);
+    if (this.begin({ ...request, hasRun: true }, place.rank).lift !== null) return true;
+    this.finish(sequence);
+    return false;
   }
 
   /** What is to come of sequences from outside of their ranks' caches: another object each time that one is admitted. */
@@ -466,7 +490,9 @@ export class Scheduler {
         this.placesOf(this.waiting.find(sequence)!, crowds),
       );
       if (admission === null) return;
-      const begun = this.begin(this.waiting.find(admission.sequence)!, admission.rank);
+      const request = this.waiting.find(admission.sequence)!;
+      const begun = this.begin(request, admission.rank);
+      this.waiting.admit(request);
       crowds.join(begun);
       numTold += begun.numShared + numListed(begun.sampling);
     }
@@ -479,7 +505,6 @@ export class Scheduler {
     const isCounted = isLookedUp(request);
     if (isCounted) this.countLookup(request, found);
     const { blocks, lift } = this.lifting.begin(rank, found, { isWanted: this.isWantedOn(rank), isCounted });
-    this.waiting.admit(request);
     const numShared = found.blocks.length * this.options.blockSize;
     const state: Running = {
       ...{
@@ -498,7 +523,7 @@ export class Scheduler {
     };
     this.running.set(sequence, state);
     if (state.arrival !== null) this.arriving.begin(state);
-    if (lift === null) this.tellAdmitted(state, numShared);
+    if (lift === null && !this.pauses.isOver(state)) this.tellAdmitted(state, numShared);
     return state;
   }
 
@@ -514,7 +539,7 @@ export class Scheduler {
     const { blockSize, costs } = this.options;
     const runs = runsOf(slots);
     const [first] = runs;
-    if (first === undefined || costs === undefined) return slots;
+    if (first === undefined || costs === undefined || this.pauses.isOver(request)) return slots;
     const parts = runs.map(({ numSlots, numbers }) => ({ blocks: numbers, numTokens: numSlots * blockSize }));
     const numBehind = numKnownTokens(request) - slots.length * blockSize;
     const numParts = costs.numWorth(parts, first.first * blockSize, numBehind);

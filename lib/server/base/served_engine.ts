@@ -21,7 +21,15 @@ export interface PrefixCacheOwner {
 /** An engine whose requests may go on in another instance of its cluster, which hears of it. */
 export type MovingEngine = Pick<
   Engine,
-  'kvIdentity' | 'prefixSharing' | 'queued' | 'offer' | 'lend' | 'sequenceLoads' | 'isMovable' | 'storedBlocks'
+  | 'kvIdentity'
+  | 'prefixSharing'
+  | 'queued'
+  | 'offer'
+  | 'lend'
+  | 'fetch'
+  | 'sequenceLoads'
+  | 'isMovable'
+  | 'storedBlocks'
 >;
 
 /** An engine whose ranks may come and go. */

@@ -22,7 +22,7 @@ const config = { access: 'cluster' } as const;
 export function clusterPart(app: ServerApp, context: ClusterContext): void {
   const { cluster } = context;
   if (cluster === null) return;
-  const { instance, leases, loans, events } = cluster;
+  const { instance, leases, events } = cluster;
   app.get('/cluster', { config }, () => instance.record);
   app.get('/cluster/events', { config }, (_request, reply) => {
     const text = events.open();
@@ -34,5 +34,5 @@ export function clusterPart(app: ServerApp, context: ClusterContext): void {
     return instance.record;
   });
   leaseRoutes(app, context, leases);
-  loanRoutes(app, loans);
+  loanRoutes(app, context, cluster);
 }

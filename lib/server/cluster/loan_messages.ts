@@ -1,7 +1,7 @@
 /** What the endpoints of loans take and answer. A loan's token is its key: `Authorization: Bearer TOKEN`. */
 import * as z from 'zod';
 import { MAX_LOAN_BLOCKS } from '../../head/kv/lending.js';
-import { hostField, leaseIdField, leaseTokenField } from './transfer_params.js';
+import { holdersField, hostField, leaseIdField, leaseTokenField } from './transfer_params.js';
 
 const KEY_ERROR = `give 1 to ${MAX_LOAN_BLOCKS} keys of KV blocks, of 64 hexadecimal digits each`;
 const DIGEST_ERROR = 'give it as the instances of one model have it';
@@ -43,6 +43,9 @@ export const matchAnswer = z.union([
 
 /** Checked. */
 export type MatchAnswer = z.infer<typeof matchAnswer>;
+
+/** POST /v1/kv/fetch, for who has the cluster key: blocks that are to be here too, and who may have them, the likeliest first. */
+export const fetchBody = z.object({ keys: keysField, holders: holdersField }, { error: 'give a JSON object' });
 
 /** Of /v1/kv/loans/ID/renew and release. */
 export const loanPath = z.object({ id: leaseIdField });

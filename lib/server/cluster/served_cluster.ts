@@ -47,6 +47,11 @@ export class ServedCluster {
     this.events = new InstanceEvents(this.teller, { heartbeatMs: config.cluster.heartbeat_ms });
   }
 
+  /** Whose instance this is. */
+  get engine(): MovingEngine {
+    return this.context.engine;
+  }
+
   /** A router sends it, or another instance. */
   get isOfCluster(): ApiKeys['isOfCluster'] {
     return this.keys.isOfCluster;

@@ -37,10 +37,12 @@ export const hostField = z
   .max(MAX_HOST_CHARS, { error: HOST_ERROR })
   .regex(/^([A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?)$/, { error: HOST_ERROR });
 
-/** Where an instance is, without a path: one is put behind it. */
-export const holderField = z.url({ protocol: /^https?$/, error: HOLDERS_ERROR }).max(MAX_URL_CHARS, {
-  error: HOLDERS_ERROR,
-});
+/** Where instances are, without paths: one is put behind each. */
+export const holdersField = z
+  .array(z.url({ protocol: /^https?$/, error: HOLDERS_ERROR }).max(MAX_URL_CHARS, { error: HOLDERS_ERROR }), {
+    error: HOLDERS_ERROR,
+  })
+  .max(MAX_HOLDERS, { error: HOLDERS_ERROR });
 
 /** What a request may have; fields that this doesn't know are ignored, as vLLM does. */
 export const transferParams = z.object(
@@ -62,7 +64,7 @@ export const transferParams = z.object(
     /** Tokens are drawn with it. */
     seed: seedField.nullish(),
     /** Instances that may have blocks of its prompt, the likeliest first: URLs without a path. */
-    holders: z.array(holderField, { error: HOLDERS_ERROR }).max(MAX_HOLDERS, { error: HOLDERS_ERROR }).nullish(),
+    holders: holdersField.nullish(),
   },
   { error: 'give an object' },
 );

@@ -3,6 +3,7 @@ import { EngineError } from '../../../lib/protocol/errors.js';
 import type { Offer, OfferEnd, OfferState } from '../../../lib/head/handover/offer.js';
 import { Loan } from '../../../lib/head/kv/loan.js';
 import type { EngineObserver } from '../../../lib/head/watchers.js';
+import type { BlockHolder } from '../../../lib/protocol/kv_loan.js';
 import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
 import type { SequenceLoads } from '../../../lib/head/scheduling/sequence_loads.js';
 import { StoredBlocks } from '../../../lib/head/scheduling/blocks/stored_blocks.js';
@@ -133,6 +134,14 @@ export class MovingEngine extends PlayedEngine {
     const loan = new Loan({ ...terms, numBlocks: numBlocks < 0 ? keys.length : numBlocks }, host);
     this.loans.push(loan);
     return loan;
+  }
+
+  /** Keys that were to be fetched, and from how many holders. */
+  readonly fetched: (readonly [readonly string[], number])[] = [];
+
+  fetch(keys: readonly string[], holders: readonly BlockHolder[]): Promise<number> {
+    this.fetched.push([keys, holders.length]);
+    return Promise.resolve(keys.length);
   }
 
   /** Who watches. */

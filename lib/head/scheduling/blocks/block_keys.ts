@@ -82,3 +82,5 @@ export class BlockKeys {
 
 /** Of 32 bits. */
 const KEY_WORDS = 8;
+/** Of a key: a character each. */
+export const KEY_BYTES = 4 * KEY_WORDS;

@@ -3,12 +3,15 @@ import { expect } from 'chai';
 import type { BlockHolder, BorrowedBlocks } from '../../../../lib/protocol/kv_loan.js';
 import type { Engine } from '../../../../lib/head/engine.js';
 import type { GenerationRequest, TokenEvent } from '../../../../lib/protocol/request.js';
-import type { LocalEngineOptions } from '../../../kit/engine/local_engine.js';
+import { BlockHasher, BlockKeys } from '../../../../lib/head/scheduling/blocks/block_keys.js';
+import { MemoryKvSpace } from '../../../kit/comm/memory_kv.js';
+import { startLocalEngine, type LocalEngineOptions } from '../../../kit/engine/local_engine.js';
 import { replicated } from '../../../kit/engine/placements.js';
 import { TwoEngines } from '../../../kit/engine/two_engines.js';
 import { readConformance, writeConformanceModel } from '../../../kit/model/conformance.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
+import { randomFrom } from '../../../refs/random.js';
 
 const BLOCK_SIZE = 4;
 const KEYS = [`engine.block_size=${BLOCK_SIZE}`, 'engine.kv_bring=always'];
@@ -233,4 +236,171 @@ describe('what one instance computed', function () {
       await Promise.all([from.close(), to.close()]);
     }
   });
+
+  describe('is fetched for whoever asks next', () => {
+    /** Keys of the prompt's blocks, as the router that saw the prompt has them. */
+    const keysOf = ({ engine }: { readonly engine: Engine }): string[] => {
+      const hasher = new BlockHasher(BLOCK_SIZE, engine.prefixSharing!);
+      const keys = new BlockKeys(hasher, { promptTokenIds: TOKENS, outputTokenIds: [] });
+      return Array.from({ length: NUM_BLOCKS }, (_, index) => keys.at(index));
+    };
+
+    it('into the cache of a rank with room: a request finds it there, and nothing was computed', async () => {
+      await pair(MLA, [one, two], async ({ from, to }, expected) => {
+        const holders = [new Lender(from.engine)];
+        expect(await to.engine.fetch(keysOf(to), holders)).to.equal(NUM_BLOCKS);
+        const { numSteps, pool } = to.engine.stats();
+        expect([numSteps, pool.fetched.instance.numBlocks, pool.numQueries]).to.deep.equal([0, NUM_BLOCKS, 0]);
+        expect(to.engine.load.ranks.map(({ numUsedBlocks }) => numUsedBlocks)).to.deep.equal([0, 0]);
+        expect(await to.engine.fetch(keysOf(to), holders), 'it is there').to.equal(0);
+        expect(await answerOf(to.engine, REQUEST)).to.deep.equal({ ...expected, numCached: NUM_BLOCKS * BLOCK_SIZE });
+      });
+    });
+
+    it('beside requests that have all blocks: it gives way to them, and they are what they would be', async () => {
+      const few = { ...one, set: [...KEYS, 'engine.num_kv_blocks=12', 'engine.max_model_len=44'] };
+      await pair(GQA, [one, few], async ({ from, to }, expected) => {
+        const long = { ...REQUEST, maxNewTokens: 20 };
+        const alone = await answerOf(from.engine, long);
+        const [answer, numBlocks] = await Promise.all([
+          answerOf(to.engine, long),
+          to.engine.fetch(keysOf(to), [new Lender(from.engine)]),
+        ]);
+        expect(answer.tokens).to.deep.equal(alone.tokens);
+        expect(numBlocks).to.be.within(0, NUM_BLOCKS);
+        expect((await answerOf(to.engine, REQUEST)).tokens).to.deep.equal(expected.tokens);
+      });
+    });
+
+    for (const nth of [1, 3]) {
+      it(`and no further than block ${nth}, where its lender or its rank is killed then`, async () => {
+        const dying = { ...one, faults: [{ rank: 0, at: { kind: 'kv_sent', nth } }] } as const;
+        const engines = await TwoEngines.start(GQA, dying, one);
+        const { from, to } = engines;
+        try {
+          const expected = await answerOf(from.engine, REQUEST);
+          expect(await to.engine.fetch(keysOf(to), [new Lender(from.engine)])).to.be.below(nth);
+          expect((await answerOf(to.engine, REQUEST)).tokens).to.deep.equal(expected.tokens);
+        } finally {
+          await Promise.all([from.close(), to.close()]);
+        }
+        const faults = [{ rank: 0, at: { kind: 'kv_arrived', nth } }] as const;
+        await pair(GQA, [one, { ...two, placement: replicated(2), faults }], async ({ from, to }, expected) => {
+          expect(await to.engine.fetch(keysOf(to), [new Lender(from.engine)])).to.be.below(NUM_BLOCKS);
+          expect((await answerOf(to.engine, REQUEST)).tokens).to.deep.equal(expected.tokens);
+        });
+      });
+    }
+
+    it('until somebody gives it up, or the engine ends; only so many at a time, and only what keys can be', async () => {
+      await pair(GQA, [one, one], async ({ from, to, space }) => {
+        const holders = [new Lender(from.engine)];
+        const stop = new AbortController();
+        space.onFrame = () => stop.abort();
+        expect(await to.engine.fetch(keysOf(to), holders, stop.signal)).to.equal(0);
+        space.onFrame = () => undefined;
+        const error = await to.engine.fetch(['short'], holders).catch((each: unknown) => each);
+        expect(error).to.have.property('code', 'INVALID_REQUEST');
+        const never: BlockHolder = {
+          match: (_keys, signal) =>
+            new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+        };
+        const waiting = to.engine.fetch(keysOf(to), [never]).catch((each: unknown) => each);
+        await to.engine.close();
+        expect(await waiting).to.have.property('code', 'CLOSED');
+      });
+    });
+  });
+});
+
+describe('what one rank computed', function () {
+  this.timeout(60_000);
+  const POOLED = { ...two, set: [...KEYS, 'engine.kv_pool=on', 'engine.max_num_seqs=1'] };
+
+  /** One request keeps the rank busy that has the prefix, so that the next one that begins alike goes to the other. */
+  const besides = async (dir: string, options: LocalEngineOptions) => {
+    const kv = new MemoryKvSpace();
+    const local = await startLocalEngine(dir, { ...options, kv });
+    try {
+      const { engine } = local;
+      await answerOf(engine, REQUEST);
+      const long = answerOf(engine, { ...REQUEST, maxNewTokens: 30 });
+      const answer = await answerOf(engine, REQUEST);
+      await long;
+      while (kv.numLinks > 0) await new Promise(setImmediate);
+      expect(engine.load.ranks.every(({ numUsedBlocks }) => numUsedBlocks === 0)).to.equal(true);
+      return { answer, pool: engine.stats().pool, losses: local.losses };
+    } finally {
+      await local.close();
+    }
+  };
+
+  for (const [name, dir] of [
+    ['GQA', GQA],
+    ['MLA', MLA],
+  ] as const) {
+    it(`comes to another one of its job, with the same bits: ${name}`, async () => {
+      const off = await besides(dir, { ...POOLED, set: [...POOLED.set, 'engine.kv_pool=off'] });
+      expect(off.pool.fetched.rank.numFetches).to.equal(0);
+      const { answer, pool } = await besides(dir, POOLED);
+      expect(answer.tokens).to.deep.equal(off.answer.tokens);
+      expect(pool.fetched.rank).to.include({ numFetches: 1, numBlocks: NUM_BLOCKS, numFailed: 0 });
+      expect(pool).to.include({ numLoans: 1, numLentBlocks: NUM_BLOCKS });
+    });
+  }
+
+  for (const [rank, kind] of [
+    [0, 'kv_sent'],
+    [1, 'kv_arrived'],
+  ] as const) {
+    it(`is computed where rank ${rank} is killed while it comes (${kind})`, async () => {
+      const alone = await besides(GQA, { ...POOLED, set: [...POOLED.set, 'engine.kv_pool=off'] });
+      const faults = [{ rank, at: { kind, nth: 2 } }] as const;
+      const { answer, losses } = await besides(GQA, { ...POOLED, placement: replicated(2), faults });
+      expect(answer.tokens).to.deep.equal(alone.answer.tokens);
+      expect(losses).to.have.length(1);
+    });
+  }
+});
+
+describe('instances that read each other’s blocks at random', function () {
+  this.timeout(120_000);
+
+  for (let seed = 1; seed <= 3; seed++) {
+    it(`have the tokens of one, and hold nothing in the end (seed ${seed})`, async () => {
+      const random = randomFrom(seed);
+      const whole = (from: number, to: number): number => from + Math.floor(random() * (to - from));
+      const few = (numRanks: number): LocalEngineOptions => ({
+        numRanks,
+        set: [
+          ...[...KEYS, 'engine.kv_pool=on', 'engine.max_model_len=60', 'engine.num_kv_blocks=18'],
+          ...['engine.max_num_seqs=3', 'engine.max_num_batched_tokens=16'],
+        ],
+      });
+      const requests = Array.from({ length: 24 }, (): GenerationRequest => {
+        const prompt = [...TOKENS.slice(0, whole(4, 22)), ...Array.from({ length: whole(0, 12) }, () => whole(1, 5))];
+        return { promptTokenIds: prompt, maxNewTokens: whole(1, 12), ignoreEos: true };
+      });
+      const alone = await startLocalEngine(GQA, { numRanks: 1, set: [...KEYS, 'engine.prefix_cache=off'] });
+      const expected = await Promise.all(requests.map((request) => answerOf(alone.engine, request)));
+      await alone.close();
+      await TwoEngines.use(GQA, [few(2), few(1)], async (engines) => {
+        const sides = [engines.from.engine, engines.to.engine] as const;
+        engines.space.onFrame = () => {
+          if (random() < 0.1) sides[whole(0, 2)]!.resetPrefixCache();
+        };
+        const play = async (request: GenerationRequest, i: number): Promise<void> => {
+          const side = whole(0, 2);
+          const holders = [new Lender(sides[1 - side]!)];
+          expect((await answerOf(sides[side]!, { ...request, holders })).tokens).to.deep.equal(expected[i]!.tokens);
+        };
+        for (let i = 0; i < requests.length; i += 6) {
+          await Promise.all(requests.slice(i, i + 6).map((request, k) => play(request, i + k)));
+        }
+        const fetched = sides.flatMap((engine) => Object.values(engine.stats().pool.fetched));
+        expect(fetched.reduce((sum, { numBlocks }) => sum + numBlocks, 0)).to.be.above(0);
+        await idle(engines);
+      });
+    });
+  }
 });

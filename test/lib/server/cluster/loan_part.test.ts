@@ -106,6 +106,19 @@ describe('blocks by their keys over HTTP', () => {
     expect((await ask('match', match(), 'secret')).statusCode).to.equal(200);
   });
 
+  it('are fetched from others, on this machine alone where there is no cluster key', async () => {
+    const { engine, ask } = await lender();
+    const keys = KEYS.map(hexOfKey);
+    const holders = ['http://127.0.0.1:1/path', 'https://localhost:2'];
+    expect((await ask('fetch', { keys, holders })).json()).to.deep.equal({ num_blocks: 3 });
+    expect(engine.fetched).to.deep.equal([[KEYS, 2]]);
+    for (const odd of [['http://example.org'], ['file:///x'], [1], new Array<string>(5).fill('http://127.0.0.1:1')]) {
+      expect(errorOf(await ask('fetch', { keys, holders: odd })).code).to.equal('invalid_value');
+    }
+    const { ask: askKeyed } = await lender({ clusterKeys: ['secret'] });
+    expect(errorOf(await askKeyed('fetch', { keys, holders })).code).to.equal('cluster_only');
+  });
+
   for (const [what, body] of [
     ['no keys', match([])],
     ['keys that are none', { identity: IDENTITY, keys: ['A'.repeat(64)] }],
