@@ -24,7 +24,14 @@ async function route({ upstream, as: kind, model, policy }: RouteOrder): Promise
   const foreign = { fingerprint: null, numKvBlocks: 0, maxModelLen: 0 };
   const record: InstanceRecord = {
     ...{ id: 'played', incarnation: randomUUID(), url: upstream, kind, role: 'mixed', isDraining: false },
-    ...{ model: 'moe-7m', numRanks: 1, blockSize: 16, sharing: null, isPooled: false, ...(kind === 'own' ? own : foreign) },
+    ...{
+      model: 'moe-7m',
+      numRanks: 1,
+      blockSize: 16,
+      sharing: null,
+      isPooled: false,
+      ...(kind === 'own' ? own : foreign),
+    },
   };
   await bus.join(record, { wanted: () => undefined, trouble: () => undefined });
   return (await createRouter({ config: await loadConfig({ flags }), bus })).listen();
