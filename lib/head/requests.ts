@@ -232,7 +232,7 @@ export class Requests implements ArrivalHost {
   /**
    * Ranks came or went: what lost ones computed for is queued again, unless it may be what breaks them. Returns how many are, and how many failed.
    */
-  enter({ epoch, members, lost, abandonedStep }: EpochChange): {
+  enter({ epoch, members, lost, left, abandonedStep }: EpochChange): {
     readonly numRecomputed: number;
     readonly numFailed: number;
   } {
@@ -240,10 +240,12 @@ export class Requests implements ArrivalHost {
     // A process that was killed, or a link that was cut, says nothing against what the rank computed.
     const failedRanks = lost.filter(({ error }) => error.code !== 'RANK_LOST').map(({ rank }) => rank);
     const { present, leaving } = members;
-    const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks };
+    const gone = [...lost.map(({ rank }) => rank), ...left];
+    const ranks = { present, takers: new Set(takersOf(members)), leaving, failed: failedRanks, gone };
     const { numRequeued, failed } = this.scheduler.enter({ epoch, ...ranks, hasAbandoned: abandonedStep !== null });
     this.parts.lending?.enter(present);
     this.settleArrivals();
+    this.lifts.stop(this.scheduler.lifts);
     for (const { sequence, ranks: broken } of failed) this.failOne(sequence, this.brokenBy(broken));
     this.offers.sync(abandonedStep !== null);
     this.drains.check();

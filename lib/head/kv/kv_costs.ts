@@ -85,9 +85,15 @@ export class KvCosts {
 
   /**
    * How many of these, which follow each other from `position` on, are brought: the first so many, and all behind them is computed. What isn't known is tried; what was
-   * dearer is, now and then.
+   * dearer is, now and then: to be asked once of each request.
    */
   numWorth(parts: readonly BroughtTokens[], position: number, numBehind: number): number {
+    const best = this.numCheaper(parts, position, numBehind);
+    return best < parts.length && this.isTried(parts[best]!.blocks) ? parts.length : best;
+  }
+
+  /** As {@link numWorth}, without tries of what was dearer. */
+  numCheaper(parts: readonly BroughtTokens[], position: number, numBehind: number): number {
     const bringMs = parts.map(({ blocks }) => this.bringMs(blocks));
     let left = parts.reduce((sum, { numTokens }) => sum + numTokens, 0);
     let [best, bestMs, broughtMs] = [0, this.computeMs({ numTokens: left, position, numBehind }), 0];
@@ -99,7 +105,7 @@ export class KvCosts {
       const ms = broughtMs + this.computeMs({ numTokens: left, position: start, numBehind })!;
       if (ms <= bestMs) [best, bestMs] = [i + 1, ms];
     }
-    return best < parts.length && this.isTried(parts[best]!.blocks) ? parts.length : best;
+    return best;
   }
 
   private isTried(blocks: BlockNumbers): boolean {

@@ -49,6 +49,11 @@ export class RankTiers {
     this.ledgers[rank] = null;
   }
 
+  /** Those are gone whose epoch never began here: what they said is of nobody who sits there later. */
+  forget(ranks: readonly number[]): void {
+    this.early = this.early.filter(({ rank }) => !ranks.includes(rank));
+  }
+
   /** A rank says what its tiers have, or don't. */
   hear(rank: number, news: StoreNews): void {
     const ledger = this.ledgers[rank];

@@ -1,7 +1,7 @@
 /** What runs on each rank, summed, as far as it bears on who may run beside it. */
 import type { Place } from './policy.js';
 import { numKnownTokens, numNewTokensLeft, type Progress, type Running } from './progress.js';
-import type { SequenceBlocks } from './sequence_blocks.js';
+import type { Lookup, SequenceBlocks } from './sequence_blocks.js';
 
 /** What runs on one rank. */
 export interface Crowd {
@@ -60,11 +60,11 @@ export class Crowds {
     });
   }
 
-  /** What a rank offers a request that waits. */
-  placeOf(rank: number, request: Progress, blocks: SequenceBlocks): Place {
+  /** What a rank offers a request that waits. `found`: what it would begin with there. */
+  placeOf(rank: number, request: Progress, blocks: SequenceBlocks, found: Lookup): Place {
     const { blockSize } = this.limits;
     const { numSequences, numAhead, numHeadroom, numPrefillTokens } = this.of(rank);
-    const { cached, numComing } = foundOn(rank, request, blocks);
+    const { cached, numComing } = heldOf(found);
     const isAlone = numSequences === 0;
     const numAvailable = blocks.numAvailable(rank, isAlone);
     const numKnown = numKnownTokens(request);
@@ -98,14 +98,9 @@ export class Crowds {
   }
 }
 
-/** What a request would begin with on a rank: blocks of its cache, and so many that come from elsewhere. */
-function foundOn(
-  rank: number,
-  request: Progress,
-  blocks: SequenceBlocks,
-): { readonly cached: readonly number[]; readonly numComing: number } {
-  const { blocks: cached, slots } = blocks.lookup(rank, request);
-  if (slots.length === 0 || request.arrival !== null) return { cached, numComing: 0 };
-  const shared = slots.flatMap((slot) => (slot.kind === 'cached' ? [slot.block] : []));
-  return { cached: shared, numComing: slots.length - shared.length };
+/** Blocks of the cache, and how many come from elsewhere. */
+function heldOf({ blocks, slots }: Lookup): { readonly cached: readonly number[]; readonly numComing: number } {
+  if (slots.length === 0) return { cached: blocks, numComing: 0 };
+  const cached = slots.flatMap((slot) => (slot.kind === 'cached' ? [slot.block] : []));
+  return { cached, numComing: slots.length - cached.length };
 }

@@ -35,7 +35,7 @@ import type { StoreNews } from '../../protocol/kv_store.js';
 import type { Lift } from '../kv/lift.js';
 import type { Freed } from './freed_log.js';
 import { SequenceBlocks, type Lookup } from './sequence_blocks.js';
-import { comingOf, runsOf, type Slot } from '../kv/lift_plan.js';
+import { comingOf, runsOf, type Slot, type SlotRun } from '../kv/lift_plan.js';
 import { SequenceLifts, tokensByOrigin } from './sequence_lifts.js';
 import { sequenceLoads, type SequenceLoads } from './sequence_loads.js';
 import type { StoredBlocks } from './blocks/stored_blocks.js';
@@ -94,6 +94,8 @@ export class Scheduler {
   private readonly arriving: SequenceArrivals;
   private readonly lifting: SequenceLifts;
   private readonly nowMs: () => number;
+  /** Of what was looked up: asked again and again in one step. */
+  private readonly runs = new WeakMap<readonly Slot[], readonly SlotRun[]>();
 
   constructor(private readonly options: SchedulerOptions) {
     const { numRanks, sharing, blockSize, members = Array(numRanks).keys(), epoch = 0 } = options;
@@ -226,11 +228,12 @@ export class Scheduler {
    * A new epoch. The sequences of ranks that are gone wait again, before all others, to be computed anew elsewhere: what was committed of them stays.
    * One that fails two ranks without a step between that takes it further is over. No step may be running any more.
    */
-  enter({ epoch, present, takers, leaving, failed = [], hasAbandoned }: SchedulerEpoch): Homeless {
+  enter({ epoch, present, takers, leaving, failed = [], gone = [], hasAbandoned }: SchedulerEpoch): Homeless {
     this.epoch = epoch;
     this.takers = takers;
     this.leaving = new Set([...leaving].filter((rank) => !takers.has(rank)));
     this.moving.clear();
+    this.blocks.tiers.forget(gone);
     this.blocks.seat(present);
     const homeless = [...this.running.values()].filter(({ rank }) => !present.has(rank));
     for (const state of homeless) {
@@ -501,7 +504,7 @@ export class Scheduler {
   /** Has a rank run a request from now on, behind what it holds of its tokens. */
   private begin(request: Progress, rank: number): Running {
     const { sequence } = request;
-    const found = this.lookup(rank, request);
+    const found = this.lookup(rank, request, 'numWorth');
     const isCounted = isLookedUp(request);
     if (isCounted) this.countLookup(request, found);
     const { blocks, lift } = this.lifting.begin(rank, found, { isWanted: this.isWantedOn(rank), isCounted });
@@ -528,22 +531,24 @@ export class Scheduler {
   }
 
   /** What comes from another instance isn't looked for elsewhere, and what is computed sooner isn't brought. */
-  private lookup(rank: number, request: Progress): Lookup {
+  private lookup(rank: number, request: Progress, how: 'numWorth' | 'numCheaper'): Lookup {
     const found = this.blocks.lookup(rank, request);
-    const slots = request.arrival === null ? this.worthwhile(found.slots, request) : [];
+    if (found.slots.length === 0) return found;
+    const slots = request.arrival === null ? this.worthwhile(found.slots, request, how) : [];
     return { ...found, slots: slots.some(({ kind }) => kind === 'coming') ? slots : [] };
   }
 
   /** Why: docs/decisions/kv_store.md#brought-or-computed */
-  private worthwhile(slots: readonly Slot[], request: Progress): readonly Slot[] {
+  private worthwhile(slots: readonly Slot[], request: Progress, how: 'numWorth' | 'numCheaper'): readonly Slot[] {
     const { blockSize, costs } = this.options;
-    const runs = runsOf(slots);
+    const runs = this.runs.get(slots) ?? runsOf(slots);
+    this.runs.set(slots, runs);
     const [first] = runs;
     if (first === undefined || costs === undefined || this.pauses.isOver(request)) return slots;
     const parts = runs.map(({ numSlots, numbers }) => ({ blocks: numbers, numTokens: numSlots * blockSize }));
     const numBehind = numKnownTokens(request) - slots.length * blockSize;
-    const numParts = costs.numWorth(parts, first.first * blockSize, numBehind);
-    return slots.slice(0, runs[numParts]?.first ?? slots.length);
+    const numParts = costs[how](parts, first.first * blockSize, numBehind);
+    return numParts < runs.length ? slots.slice(0, runs[numParts]!.first) : slots;
   }
 
   private countLookup({ promptTokenIds: { length }, loan = null }: Progress, { blocks, slots }: Lookup): void {
@@ -560,7 +565,7 @@ export class Scheduler {
     const ranks = this.blocks.ranks.filter(
       (rank) => this.takers.has(rank) && crowds.of(rank).numSequences < maxNumSeqs,
     );
-    return ranks.map((rank) => crowds.placeOf(rank, request, this.blocks));
+    return ranks.map((rank) => crowds.placeOf(rank, request, this.blocks, this.lookup(rank, request, 'numCheaper')));
   }
 
   private planFor(rank: number): ScheduledPlan {

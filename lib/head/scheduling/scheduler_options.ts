@@ -36,7 +36,7 @@ export interface SchedulerOptions extends SchedulerLimits {
   /** Blocks that a sequence finds free to grow into before another one is admitted beside it. */
   readonly numHeadroomBlocks: number;
   /** Whether blocks that lie elsewhere are brought. Default: always. */
-  readonly costs?: Pick<KvCosts, 'numWorth'>;
+  readonly costs?: Pick<KvCosts, 'numWorth' | 'numCheaper'>;
 }
 
 /** Who computes sequences from now on. */
@@ -50,6 +50,8 @@ export interface SchedulerEpoch {
   readonly leaving: ReadonlySet<number>;
   /** Ranks that are gone whose end may be the doing of what they computed. Default: none. */
   readonly failed?: readonly number[];
+  /** Ranks that are gone, with what they said. Default: none. */
+  readonly gone?: readonly number[];
   /** Steps began that don't count. */
   readonly hasAbandoned: boolean;
 }
