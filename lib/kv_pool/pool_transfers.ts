@@ -73,7 +73,7 @@ export class PoolTransfers {
       ...{ keys: named.map((key) => Buffer.from(key, 'latin1').toString('hex')), isInserted: keys !== null },
     };
     this.blocks.ledger.share(blocks);
-    this.lent.lend({ ...lease, items: blocks.map((block, i) => ({ block, key: named[i]! })) });
+    this.lent.lend({ ...lease, items: blocks.map((block, i) => ({ block, key: named[i]! })) }, Promise.resolve());
     try {
       const { tls } = this.options.listen ?? {};
       const both = AbortSignal.any([signal, this.ended.signal]);

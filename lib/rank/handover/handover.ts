@@ -53,7 +53,7 @@ export class Handover {
       case 'lease':
         return this.exports.lease(order.lease);
       case 'lend':
-        return this.lent.lend(order.lend);
+        return this.lent.lend(order.lend, freed);
       case 'release':
         this.lent.release(order.lease);
         return this.exports.release(order.lease);

@@ -19,6 +19,8 @@ export interface LentBlocksParts {
 interface Lent {
   readonly token: string;
   readonly items: readonly LentBlock[];
+  /** When tiers have what they were told to keep before. */
+  readonly freed: Promise<void>;
   readonly readers: Set<KvBlocksReader>;
 }
 
@@ -33,9 +35,9 @@ export class LentBlocks {
 
   constructor(private readonly parts: LentBlocksParts) {}
 
-  /** Lets others read. */
-  lend({ id, token, items }: LendOrder): void {
-    this.leases.set(id, { token, items, readers: new Set() });
+  /** Lets others read; from tiers when it is `freed` what was to be before: it goes there. */
+  lend({ id, token, items }: LendOrder, freed: Promise<void>): void {
+    this.leases.set(id, { token, items, freed, readers: new Set() });
   }
 
   /** Nothing is read any more by this lease: what of a block has left is no block. */
@@ -67,15 +69,15 @@ export class LentBlocks {
     lent.readers.add(reader);
     reader.gone.addEventListener('abort', () => lent.readers.delete(reader), { once: true });
     const isOver = (): boolean => this.leases.get(id) !== lent || reader.gone.aborted;
-    void this.send(reader, lent.items, isOver).catch((error: unknown) => reader.end(error));
+    void this.send(reader, lent, isOver).catch((error: unknown) => reader.end(error));
   }
 
   /** Resolves when all was sent, one isn't there any more, the lease is over or the reader is gone. */
-  private async send(reader: KvBlocksReader, items: readonly LentBlock[], isOver: () => boolean): Promise<void> {
+  private async send(reader: KvBlocksReader, { items, freed }: Lent, isOver: () => boolean): Promise<void> {
     const { first, numBlocks } = reader.wish;
     let turnedMs = performance.now();
     for (const [i, item] of items.slice(first, first + numBlocks).entries()) {
-      const bytes = await this.bytesOf(item);
+      const bytes = await this.bytesOf(item, freed);
       if (isOver()) return;
       if (bytes === null) throw notThere(first + i);
       await reader.send({ at: first + i, key: item.key, bytes });
@@ -88,8 +90,8 @@ export class LentBlocks {
   }
 
   /** As it is at the time of the call: who is told to forget a block has ended its lease before. */
-  private bytesOf({ key, block }: LentBlock): Promise<Uint8Array | null> {
-    return block === null ? this.parts.readTier(key) : this.parts.cache.read(block);
+  private bytesOf({ key, block }: LentBlock, freed: Promise<void>): Promise<Uint8Array | null> {
+    return block === null ? freed.then(() => this.parts.readTier(key)) : this.parts.cache.read(block);
   }
 
   private refusalOf({ items, readers }: Lent, { wish }: KvBlocksReader): CommError | null {

@@ -80,8 +80,13 @@ export class Instance {
   }
 
   /** These blocks may be read, whose keys are their numbers there; null: from the tier. */
-  lend(blocks: readonly (number | null)[], keys = blocks.map(String), id = LEASE.id): void {
-    this.obey({ kind: 'lend', lend: { ...LEASE, id, items: blocks.map((block, i) => ({ block, key: keys[i]! })) } });
+  lend(
+    blocks: readonly (number | null)[],
+    keys = blocks.map(String),
+    { id = LEASE.id, freed }: { readonly id?: string; readonly freed?: Promise<void> } = {},
+  ): void {
+    const items = blocks.map((block, i) => ({ block, key: keys[i]! }));
+    this.obey({ kind: 'lend', lend: { ...LEASE, id, items } }, freed);
   }
 
   /** Into these blocks here, from the first one of the lease on that `first` says. */

@@ -74,6 +74,17 @@ describe('blocks that one rank lends another', () => {
     expect(Buffer.compare(await target.cache.read(1), source.tier.get('k1')!)).to.equal(0);
   });
 
+  it('come from a tier that was told before to keep them, and does when the step that runs is over', async () => {
+    const { source, target } = await pair();
+    let free = (): void => undefined;
+    source.lend([null], ['k1'], { freed: new Promise<void>((resolve) => (free = resolve)) });
+    target.fetch(source, [{ block: INTO[0]!.block, key: 'k1' }]);
+    await new Promise(setImmediate); // it waits
+    source.tier.set('k1', await source.cache.read(1));
+    free();
+    expect(await target.report()).to.deep.include({ numBlocks: 1 });
+  });
+
   it('end before the first one that is in no tier any more, or that the cache has forgotten', async () => {
     const { source, target } = await pair();
     source.lend([0, null, 2], KEYS);
