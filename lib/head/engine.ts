@@ -210,7 +210,7 @@ export class Engine implements TokenSource {
     // Forced experts depend on the request's number, and a recorder wants to see every token.
     const areAlike = routing === null && observer?.wantsTokens !== true;
     const sharing = areAlike ? prefixSharingOf(config, spec, sharingOf(parts)) : null;
-    const tiers = sharing === null ? [] : tierRoomsOf(kvStorePlanOf(config, spec, parts.fingerprint));
+    const tiers = sharing === null ? [] : tierRoomsOf(kvStorePlanOf(config, spec, parts.storeIdentity));
     this.kvIdentity = kvIdentityOf(parts.fingerprint, spec, config.engine.kv_dtype, sharing);
     this.prefixSharing = sharing;
     const costs = new KvCosts(limits.maxNumBatchedTokens);
