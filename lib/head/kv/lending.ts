@@ -5,7 +5,7 @@ import type { LentBlock } from '../../protocol/handover.js';
 import type { PoolCounter } from './pool_counts.js';
 import { Loan, type LoanEnd } from './loan.js';
 
-/** Loans that may be open at a time. */
+/** Loans that others may have open at a time; those between ranks are as many as sequences that wait for blocks. */
 export const MAX_LOANS = 256;
 /** Of one loan: 131,072 tokens in blocks of 16. */
 export const MAX_LOAN_BLOCKS = 8192;
@@ -48,6 +48,8 @@ interface Forgotten {
 /** The loans of one engine. */
 export class Lending {
   private readonly loans = new Set<Loan>();
+  /** Those of them that others asked for. */
+  private readonly asked = new Set<Loan>();
   /** By rank, those that lend a block of its cache. */
   private readonly byBlock = new Map<number, Map<number, Set<Loan>>>();
 
@@ -69,10 +71,16 @@ export class Lending {
       const items = blocks.hasStates ? held.slice(0, held.findLastIndex(({ hasState }) => hasState) + 1) : held;
       if (items.length > best.items.length) best = { rank, items };
     }
-    return best.items.length === 0 ? null : this.open(best.rank, asked, best.items);
+    if (best.items.length === 0) return null;
+    if (this.asked.size >= MAX_LOANS) {
+      throw new EngineError('QUEUE_FULL', `${MAX_LOANS} loans of KV blocks are open already; try again later`);
+    }
+    const loan = this.open(best.rank, asked, best.items);
+    this.asked.add(loan);
+    return loan;
   }
 
-  /** The beginning of these keys that one rank has. Null and throws as {@link lend}. */
+  /** The beginning of these keys that one rank has, for another one of this job. Null as {@link lend}. */
   lendFrom(rank: number, keys: readonly string[]): Loan | null {
     const { blocks, ranks } = this.parts;
     if (!blocks.ranks.includes(rank) || ranks.kvDoorOf(rank) === null) return null;
@@ -99,9 +107,6 @@ export class Lending {
   }
 
   private open(rank: number, keys: readonly string[], items: readonly Lendable[]): Loan {
-    if (this.loans.size >= MAX_LOANS) {
-      throw new EngineError('QUEUE_FULL', `${MAX_LOANS} loans of KV blocks are open already; try again later`);
-    }
     const { ranks, timeoutMs, after = afterOf } = this.parts;
     const blocks = items.flatMap(({ block }) => (block === null ? [] : [block]));
     const terms = { rank, place: ranks.kvDoorOf(rank)!, numBlocks: items.length, blocks, timeoutMs };
@@ -125,6 +130,7 @@ export class Lending {
   private ended(loan: Loan, end: LoanEnd): void {
     const { rank, blocks } = loan.terms;
     this.loans.delete(loan);
+    this.asked.delete(loan);
     const byBlock = this.byBlock.get(rank)!;
     for (const block of blocks) {
       const own = byBlock.get(block)!;

@@ -507,6 +507,7 @@ export class Scheduler {
     const found = this.lookup(rank, request, 'numWorth');
     const isCounted = isLookedUp(request);
     if (isCounted) this.countLookup(request, found);
+    if (!comingOf(found.slots).some(([, { source }]) => source.kind === 'loan')) request.loan?.close();
     const { blocks, lift } = this.lifting.begin(rank, found, { isWanted: this.isWantedOn(rank), isCounted });
     const numShared = found.blocks.length * this.options.blockSize;
     const state: Running = {

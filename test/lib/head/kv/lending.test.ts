@@ -135,5 +135,6 @@ describe('loans of blocks', () => {
     for (let i = 0; i < MAX_LOANS; i++) ranks.lending.lend(['a']);
     expect(() => ranks.lending.lend(['a'])).to.throw(EngineError, /^QUEUE_FULL: /);
     expect(ranks.lending.lend(['z'])).to.equal(null);
+    expect(ranks.lending.lendFrom(0, ['a']), 'between ranks').not.to.equal(null);
   });
 });

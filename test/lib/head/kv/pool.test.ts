@@ -102,6 +102,33 @@ describe('what one instance computed', function () {
     });
   }
 
+  it('is given back by a request that finds all in the cache when it begins', async () => {
+    const set = [...KEYS, 'engine.max_num_seqs=1'];
+    await pair(GQA, [one, { ...one, set }], async ({ from, to }) => {
+      let numOpen = 0;
+      const match = (keys: readonly string[]): Promise<BorrowedBlocks> => {
+        const loan = from.engine.lend(keys)!;
+        numOpen++;
+        const close = (): void => {
+          numOpen--;
+          loan.close();
+        };
+        const { lease, place, numBlocks } = loan;
+        return Promise.resolve({ ...{ lease, place, numBlocks, close }, renew: () => loan.renew() });
+      };
+      const left: number[] = [];
+      const ask = async (): Promise<void> => {
+        let isFirst = true;
+        for await (const { kind } of to.engine.generate({ ...REQUEST, holders: [{ match }] })) {
+          if (kind === 'token' && isFirst) left.push(numOpen);
+          if (kind === 'token') isFirst = false;
+        }
+      };
+      await Promise.all([ask(), ask(), ask()]);
+      expect(left, 'of those that wait').to.deep.equal([2, 1, 0]);
+    });
+  });
+
   for (const family of ['lfm2_moe', 'qwen3_next'] as const) {
     it(`isn’t computed again where layers have states, which come along: ${family}`, async () => {
       const { cases } = readConformance(family);
