@@ -379,7 +379,7 @@ export class Engine implements TokenSource {
     const rest = { promptTokenIds, maxNewTokens, sampling, endTokenIds, wants, priority, pinMs };
     const known = followed === null ? { outputTokenIds } : { outputTokenIds: followed.outputTokenIds, arrives: true };
     const hasHolders = followed === null && request.holders !== undefined;
-    const isQueued = this.coming.begin(hasHolders ? request.id : undefined);
+    const isQueued = hasHolders ? this.coming.begin(request.id) : () => undefined;
     let lent: Awaited<ReturnType<Engine['borrow']>> = {};
     try {
       if (hasHolders) lent = await this.borrow(request.holders, { ...rest, ...known }, signal);
@@ -606,7 +606,7 @@ export class Engine implements TokenSource {
   /** @throws EngineError QUEUE_FULL. Why: docs/decisions/requests.md#the-queue-has-a-limit */
   private checkQueue(): void {
     const { max_num_waiting: most } = this.parts.config.engine;
-    const { numQueued } = this.scheduler;
+    const numQueued = this.scheduler.numQueued + this.coming.size;
     if (numQueued < most) return;
     throw new EngineError(
       'QUEUE_FULL',

@@ -11,6 +11,7 @@ import { Lending, type LendableBlocks } from '../kv/lending.js';
 import type { PoolCounter } from '../kv/pool_counts.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
 import { Fetches } from './fetches.js';
+import { firstLoan } from './first_loan.js';
 import { Pulls } from './pulls.js';
 
 /** What a pool is made of. */
@@ -55,16 +56,11 @@ export class BlockPool implements StepObserver {
     const { blocks, leaseMs } = this.parts;
     const ended = this.ended.signal;
     const signal = caller === undefined ? ended : AbortSignal.any([caller, ended]);
-    for (const holder of holders) {
-      const numHere = blocks.numHeld(keys);
-      if (numHere >= keys.length) return null;
-      const loan = await holder.match(keys, signal).catch(() => null); // who can't be asked has nothing
-      ended.throwIfAborted();
-      const isMore = loan !== null && loan.numBlocks > numHere;
-      if (isMore && !signal.aborted) return new HeldLoan(loan, leaseMs / RENEWALS_PER_LEASE);
-      loan?.close();
-      if (signal.aborted) throw new EngineError('CLOSED', 'the request was cancelled by its caller');
-    }
+    const loan = await firstLoan(holders, keys, () => blocks.numHeld(keys), signal);
+    if (loan !== null && !signal.aborted) return new HeldLoan(loan, leaseMs / RENEWALS_PER_LEASE);
+    loan?.close();
+    ended.throwIfAborted();
+    if (signal.aborted) throw new EngineError('CLOSED', 'the request was cancelled by its caller');
     return null;
   }
 

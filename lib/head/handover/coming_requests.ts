@@ -1,21 +1,32 @@
-/** Requests that are about to be queued: somebody is asked for their blocks first. By their ids; of two with one name the later one counts. */
+/** Requests that are about to be queued: somebody is asked for their blocks first. */
 export class ComingRequests {
-  private readonly coming = new Map<string, Promise<void>>();
+  /** By their ids; of two with one name the later one counts. */
+  private readonly named = new Map<string, Promise<void>>();
+  private count = 0;
 
-  /** One more; call what is returned once it is queued, or over. Idempotent. */
+  /** How many there are. */
+  get size(): number {
+    return this.count;
+  }
+
+  /** One more; call what is returned once it is queued, or over. Idempotent. `id`: undefined: it has no name. */
   begin(id: string | undefined): () => void {
-    if (id === undefined) return () => undefined;
     let end = (): void => undefined;
     const queued = new Promise<void>((resolve) => (end = resolve));
-    this.coming.set(id, queued);
+    this.count++;
+    if (id !== undefined) this.named.set(id, queued);
+    let isOver = false;
     return () => {
-      if (this.coming.get(id) === queued) this.coming.delete(id);
+      if (isOver) return;
+      isOver = true;
+      this.count--;
+      if (id !== undefined && this.named.get(id) === queued) this.named.delete(id);
       end();
     };
   }
 
   /** Fulfilled when a request of that name isn't about to be queued any more. */
   async over(id: string): Promise<void> {
-    await this.coming.get(id);
+    await this.named.get(id);
   }
 }

@@ -4,6 +4,7 @@ import { CHALLENGE_HEADER, isProofOf, newChallenge, PROOF_HEADER } from '../../c
 import { EngineError } from '../../protocol/errors.js';
 import type { BlockHolder, BorrowedBlocks } from '../../protocol/kv_loan.js';
 import { boundedText, messageIn } from './answer_text.js';
+import type { SilentHolders } from './silent_holders.js';
 import { hexOfKey, matchAnswer, type MatchAnswer, type MatchBody } from './loan_messages.js';
 
 /** Who asks. */
@@ -11,10 +12,12 @@ export interface BorrowerOptions {
   readonly identity: MatchBody['identity'];
   /** Null: there is none, and all instances are on this machine. */
   readonly clusterKey: string | null;
+  /** Who didn't answer lately isn't asked. */
+  readonly silent: SilentHolders;
 }
 
-/** Of each answer: to compute is better than to wait. */
-const TIMEOUT_MS = 2000;
+/** Of each answer: to compute is better than to wait. Less than is waited for all who are asked (first_loan.ts), so that one sees who said nothing. */
+const TIMEOUT_MS = 1500;
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /** One instance. */
@@ -27,14 +30,17 @@ export class HttpBlockHolder implements BlockHolder {
 
   /** @throws EngineError SOURCE_LOST: it can't be asked; the reason of the signal */
   async match(keys: readonly string[], signal: AbortSignal): Promise<BorrowedBlocks | null> {
-    const { identity } = this.options;
+    const { identity, silent } = this.options;
+    if (silent.has(this.url, performance.now())) return null;
     const body = JSON.stringify({ identity, keys: keys.map(hexOfKey) });
     const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
     try {
       const answer = this.answerIn(await this.asked(body, within));
+      silent.heard(this.url);
       return 'lease' in answer && answer.num_blocks <= keys.length ? this.borrowed(answer) : null;
     } catch (error) {
       signal.throwIfAborted();
+      if (!(error instanceof EngineError)) silent.add(this.url, performance.now());
       throw error instanceof EngineError ? error : this.lost(`can't be asked (${causeText(error)})`, error);
     }
   }

@@ -21,7 +21,7 @@ export function leaseRoutes(app: ServerApp, { config, ending }: ServerContext, l
   app.post(
     '/v1/kv/leases',
     { config: { access: 'cluster', isForDraining: true }, schema: { body: offerBody } },
-    ({ body }) => leases.paramsOf(leases.add(body.request_id)),
+    async ({ body }) => leases.paramsOf(await leases.addQueued(body.request_id)),
   );
   const schema = { params: leasePath, response: { 200: leaseState } };
   /** Of a question that waits: for its news, and for whoever asks to ask again in time. */

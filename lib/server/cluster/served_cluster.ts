@@ -12,6 +12,7 @@ import type { ApiKeys } from '../http/api_keys.js';
 import { Instance } from './instance.js';
 import { HttpBlockHolder } from './http_block_holder.js';
 import { Leases } from './leases.js';
+import { SilentHolders } from './silent_holders.js';
 import { Loans } from './loans.js';
 
 /** The cluster, as seen from one instance of it. */
@@ -23,6 +24,7 @@ export class ServedCluster {
   /** For who follows it over HTTP. */
   readonly events: InstanceEvents;
   private readonly teller: InstanceTeller;
+  private readonly silent = new SilentHolders();
   private readonly unwatch: () => void;
   /** Null: routers ask this server itself. */
   private bus: Bus | null = null;
@@ -68,7 +70,7 @@ export class ServedCluster {
     const { fingerprint, sharing } = kvIdentity;
     if (sharing === null || !isPooled(this.context.config)) return null;
     const identity = { fingerprint, sharing, block_size: limits.blockSize };
-    return new HttpBlockHolder(url, { identity, clusterKey: this.clusterKey });
+    return new HttpBlockHolder(url, { identity, clusterKey: this.clusterKey, silent: this.silent });
   }
 
   /** The server listens: it is there for all who meet at `cluster.bus`. @throws ClusterError BUS_FAILED */

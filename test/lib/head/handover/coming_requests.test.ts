@@ -10,8 +10,10 @@ describe('ComingRequests', () => {
     const waiting = coming.over('one').then(() => told.push('over'));
     await new Promise(setImmediate);
     told.push('queued');
+    expect(coming.size).to.equal(1);
     queued();
     queued();
+    expect(coming.size).to.equal(0);
     await waiting;
     expect(told).to.deep.equal(['queued', 'over']);
     await coming.over('one');

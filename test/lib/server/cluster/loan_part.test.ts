@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { HttpBlockHolder } from '../../../../lib/server/cluster/http_block_holder.js';
 import { hexOfKey, keyOfHex } from '../../../../lib/server/cluster/loan_messages.js';
+import { SilentHolders } from '../../../../lib/server/cluster/silent_holders.js';
 import { errorOf as thrownBy } from '../../../kit/rejects.js';
 import { MovingEngine } from '../../../kit/server/moving_engine.js';
 import { playText } from '../../../kit/server/played_engine.js';
@@ -38,7 +39,8 @@ async function served(
     await server.listen();
     const { port } = app.server.address() as AddressInfo;
     const url = `http://127.0.0.1:${port}`;
-    await use((clusterKey) => new HttpBlockHolder(url, { identity: IDENTITY, clusterKey: clusterKey ?? null }), engine);
+    const silent = new SilentHolders();
+    await use((key) => new HttpBlockHolder(url, { identity: IDENTITY, clusterKey: key ?? null, silent }), engine);
   } finally {
     await server.close();
   }
@@ -54,7 +56,9 @@ async function strange(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   try {
     const { port } = server.address() as AddressInfo;
-    await use(new HttpBlockHolder(`http://127.0.0.1:${port}`, { identity: IDENTITY, clusterKey }));
+    await use(
+      new HttpBlockHolder(`http://127.0.0.1:${port}`, { identity: IDENTITY, clusterKey, silent: new SilentHolders() }),
+    );
   } finally {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
@@ -117,6 +121,19 @@ describe('blocks by their keys over HTTP', () => {
     }
     const { ask: askKeyed } = await lender({ clusterKeys: ['secret'] });
     expect(errorOf(await askKeyed('fetch', { keys, holders })).code).to.equal('cluster_only');
+  });
+
+  it('are asked of nobody who didn’t answer a moment ago', async () => {
+    let numAsked = 0;
+    const hangUp = (request: IncomingMessage): void => {
+      numAsked++;
+      request.socket.destroy();
+    };
+    await strange(hangUp, async (holder) => {
+      await lostBy(() => holder.match(['a'], NEVER));
+      expect(await holder.match(['a'], NEVER)).to.equal(null);
+    });
+    expect(numAsked).to.equal(1);
   });
 
   for (const [what, body] of [
