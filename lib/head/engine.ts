@@ -697,6 +697,9 @@ const closed = (): EngineError => new EngineError('CLOSED', 'the engine was clos
 /** What keys and values depend on besides the model and its configuration. */
 const sharingOf = ({ job, plugins, gate }: EngineParts): SharingFacts => ({
   fma: job.reports.some(({ kernels }) => kernels?.fma === true),
+  computes: [
+    ...new Set(job.reports.map(({ backend, kernels }) => `${backend} ${kernels === null ? 'tensors' : 'kernels'}`)),
+  ].sort(),
   plugins: plugins.plugins.map(({ code, options }) => ({ code: code.digest, options })),
   gate,
 });

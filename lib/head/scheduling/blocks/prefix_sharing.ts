@@ -14,6 +14,8 @@ export interface PrefixSharing {
 
 /** What keys and values depend on besides the model and its configuration. */
 export interface SharingFacts extends Pick<KernelChoice, 'fma'> {
+  /** What the ranks came to compute with, in order, each once: `auto` is another thing on another machine, and blocks may come from there. */
+  readonly computes: readonly string[];
   /** What was loaded of others. */
   readonly plugins: readonly { readonly code: string; readonly options: Readonly<Record<string, unknown>> }[];
   /** Null: the model's own gate. */
@@ -26,9 +28,9 @@ export interface SharingFacts extends Pick<KernelChoice, 'fma'> {
 export function prefixSharingOf(
   config: ExpertwireConfig,
   spec: ModelSpec,
-  { fma, plugins, gate }: SharingFacts,
+  { fma, computes, plugins, gate }: SharingFacts,
 ): PrefixSharing | null {
-  const { engine, comm, backend, compute, kernels, experts, dense } = config;
+  const { engine, comm, kernels, experts, dense } = config;
   const { reduce, wire } = comm;
   const choice = engine.prefix_cache === 'auto' ? (isBitwise(config) ? 'exact' : 'any') : engine.prefix_cache;
   const isLoose = gate?.dependsOn === 'batch' && engine.prefix_cache === 'auto';
@@ -36,7 +38,7 @@ export function prefixSharingOf(
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
   const resident = { experts: experts.resident, dense: dense.resident };
   const rounds = kernels.int8_activations;
-  const bits = { backend, compute, fma, rounds, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
+  const bits = { computes, fma, rounds, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
   const others = { plugins, gate: experts.gate };
   return { seed: JSON.stringify({ spec, bits, others }), separatesForms: choice === 'exact' && hasForms };
 }

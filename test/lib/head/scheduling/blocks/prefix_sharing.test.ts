@@ -9,7 +9,11 @@ async function sharingOf(attention: 'mla' | 'gqa', ...overrides: string[]) {
   const model = tinyModel(attention === 'mla' ? 'tiny-deepseek-v3' : 'tiny-qwen3-moe');
   const config = await loadConfig({ base: { model }, overrides });
   const { spec } = await openModel(config);
-  return prefixSharingOf(config, spec, { fma: config.kernels.fma === 'on', ...NOTHING_BROUGHT });
+  return prefixSharingOf(config, spec, {
+    fma: config.kernels.fma === 'on',
+    computes: ['wasm kernels'],
+    ...NOTHING_BROUGHT,
+  });
 }
 
 const NOTHING_BROUGHT = { plugins: [], gate: null };
@@ -40,8 +44,6 @@ describe('what sequences may share', () => {
       seedOf('mla'),
       seedOf('gqa'),
       ...[
-        'compute=tensors',
-        'backend=cpu',
         BITWISE,
         'comm.wire.dispatch=bf16',
         'engine.mla=naive',
@@ -52,6 +54,10 @@ describe('what sequences may share', () => {
       ...['experts.resident=int8', 'dense.resident=bf16'].map((key) => seedOf('mla', key)),
     ]);
     expect(new Set(others).size).to.equal(others.length);
+    const config = await loadConfig({ base: { model: tinyModel('tiny-deepseek-v3') } });
+    const { spec } = await openModel(config);
+    const elsewhere = { fma: false, computes: ['tensorflow tensors'], ...NOTHING_BROUGHT }; // the same configuration
+    expect(others).to.not.include(prefixSharingOf(config, spec, elsewhere)!.seed);
     for (const same of ['engine.max_num_seqs=3', 'kernels.simd=128'])
       expect(await seedOf('mla', same)).to.equal(others[0]);
   });
@@ -61,7 +67,7 @@ describe('what sequences may share', () => {
     const { spec } = await openModel(config);
     const wanting = (prefix_cache: 'auto' | 'any') => ({ ...config, engine: { ...config.engine, prefix_cache } });
     const of = (code: string, dependsOn: 'token' | 'batch', prefix_cache: 'auto' | 'any' = 'auto') => {
-      const facts = { fma: false, plugins: [{ code, options: {} }], gate: { dependsOn } };
+      const facts = { fma: false, computes: ['wasm kernels'], plugins: [{ code, options: {} }], gate: { dependsOn } };
       return prefixSharingOf(wanting(prefix_cache), spec, facts);
     };
     expect(of('a', 'batch')).to.equal(null);
