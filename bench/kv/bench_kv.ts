@@ -14,11 +14,13 @@ import type { KvBench } from './kv_bench.js';
 import { measureDisk } from './measure_disk.js';
 import { measureHits } from './measure_hits.js';
 import { measureInt8 } from './measure_int8.js';
+import { measureTransfer } from './measure_transfer.js';
 import { parseOptions, type MeasurementName } from './options.js';
 
 /** A file per measurement. */
 const MEASURES: Readonly<Record<MeasurementName, (bench: KvBench) => Promise<Measured>>> = {
   hits: measureHits,
+  transfer: measureTransfer,
   disk: measureDisk,
   int8: measureInt8,
 };

@@ -12,6 +12,7 @@ import { writeLongModel } from '../cluster/long_model.js';
 import { PromptSource } from '../engine/asked.js';
 import { follow } from '../engine/followed.js';
 import type { KvBench } from './kv_bench.js';
+import { timedAnswer, type TimedAnswer } from './timed_answer.js';
 
 const BLOCK_SIZE = 16;
 /** Of each prompt, behind what is stored. */
@@ -32,7 +33,7 @@ export interface DiskTrials {
 
 /** A row per length. */
 export async function measureDisk(bench: KvBench): Promise<Measured> {
-  const model = await writeLongModel(bench.folder, bench.seed, bench.signal);
+  const model = await writeLongModel(join(bench.folder, 'disk'), bench.seed, bench.signal);
   const rows: FigureRow[] = [];
   let [numChanged, numAnswers] = [0, 0];
   for (const numTokens of bench.lengths) {
@@ -84,7 +85,8 @@ async function trialsOf(bench: KvBench, model: string, numTokens: number): Promi
       await follow(engine, { promptTokenIds: source.next(32), maxNewTokens: WARM_UP_TOKENS }, signal);
       const numPrompts = Math.max(rounds, Math.ceil(numBlocks / numFull) + 1);
       const prompts = Array.from({ length: numPrompts }, () => source.next(numTokens + SUFFIX_TOKENS));
-      const ask = (promptTokenIds: readonly number[]): Promise<Answer> => answer(engine, promptTokenIds, signal);
+      const ask = (promptTokenIds: readonly number[]): Promise<TimedAnswer> =>
+        timedAnswer(engine, { promptTokenIds, maxNewTokens: NUM_NEW_TOKENS }, signal);
       const computed = await inTurn(prompts, ask);
       await written(engine, path, signal);
       const lifted = await inTurn(prompts, ask);
@@ -100,26 +102,6 @@ async function trialsOf(bench: KvBench, model: string, numTokens: number): Promi
       };
     },
   );
-}
-
-interface Answer {
-  /** To the first token. */
-  readonly ms: number;
-  readonly tokenIds: readonly number[];
-  readonly numCachedTokens: number;
-}
-
-async function answer(engine: Engine, promptTokenIds: readonly number[], signal: AbortSignal): Promise<Answer> {
-  const startMs = performance.now();
-  const tokenIds: number[] = [];
-  let [ms, numCachedTokens] = [0, 0];
-  const request = { promptTokenIds, maxNewTokens: NUM_NEW_TOKENS, ignoreEos: true };
-  for await (const event of engine.generate(request, signal)) {
-    if (event.kind === 'token') {
-      if (tokenIds.push(event.tokenId) === 1) ms = performance.now() - startMs;
-    } else if (event.kind === 'finished') ({ numCachedTokens } = event);
-  }
-  return { ms, tokenIds, numCachedTokens };
 }
 
 async function inTurn<A, B>(all: readonly A[], each: (one: A) => Promise<B>): Promise<B[]> {

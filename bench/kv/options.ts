@@ -5,7 +5,7 @@ import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { benchParser } from '../base/options.js';
 
 /** What can be measured, in the order in which it is. */
-export const MEASUREMENTS = ['hits', 'disk', 'int8'] as const;
+export const MEASUREMENTS = ['hits', 'transfer', 'disk', 'int8'] as const;
 
 /** One of {@link MEASUREMENTS}. */
 export type MeasurementName = (typeof MEASUREMENTS)[number];
@@ -64,7 +64,7 @@ export function parseOptions(args: readonly string[]): KvBenchOptions {
       type: 'string',
       default: '64,128,256,512,1024,2048,4096',
       requiresArg: true,
-      describe: 'disk: tokens of prompts that are stored',
+      describe: 'transfer, disk: tokens of prompts that lie elsewhere',
     })
     .option('contexts', { type: 'string', default: '2048,8192', describe: 'int8: tokens before an answer' })
     .option('text', {
