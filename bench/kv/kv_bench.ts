@@ -1,4 +1,6 @@
 /** What each measurement of `bench kv` is given. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { KvBenchOptions } from './options.js';
 
 /** What all measurements share. */
@@ -7,4 +9,11 @@ export interface KvBench extends Omit<KvBenchOptions, 'names' | 'json'> {
   readonly folder: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
+}
+
+/** A new folder in that of the benchmark. */
+export async function folderIn({ folder }: Pick<KvBench, 'folder'>, name: string): Promise<string> {
+  const path = join(folder, name);
+  await mkdir(path);
+  return path;
 }

@@ -11,7 +11,7 @@ import { beginsAs, type FigureRow, type Measured } from '../base/measured.js';
 import { writeLongModel } from '../cluster/long_model.js';
 import { PromptSource } from '../engine/asked.js';
 import { follow } from '../engine/followed.js';
-import type { KvBench } from './kv_bench.js';
+import { folderIn, type KvBench } from './kv_bench.js';
 import { timedAnswer, type TimedAnswer } from './timed_answer.js';
 
 const BLOCK_SIZE = 16;
@@ -33,7 +33,7 @@ export interface DiskTrials {
 
 /** A row per length. */
 export async function measureDisk(bench: KvBench): Promise<Measured> {
-  const model = await writeLongModel(join(bench.folder, 'disk'), bench.seed, bench.signal);
+  const model = await writeLongModel(await folderIn(bench, 'disk'), bench.seed, bench.signal);
   const rows: FigureRow[] = [];
   let [numChanged, numAnswers] = [0, 0];
   for (const numTokens of bench.lengths) {

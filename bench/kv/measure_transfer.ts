@@ -1,5 +1,4 @@
 /** Keys and values that another instance computed against computing them, by length and link; and whether the cheaper is what an engine chooses. */
-import { join } from 'node:path';
 import { closing } from '../../lib/commands/base/closing.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { Engine } from '../../lib/head/engine.js';
@@ -11,7 +10,7 @@ import { startLinks } from '../cluster/link/links.js';
 import { writeLongModel } from '../cluster/long_model.js';
 import { PromptSource } from '../engine/asked.js';
 import { timedAnswer, type TimedAnswer } from './timed_answer.js';
-import type { KvBench } from './kv_bench.js';
+import { folderIn, type KvBench } from './kv_bench.js';
 
 const BLOCK_SIZE = 16;
 /** Of each prompt, behind what another instance has. */
@@ -35,7 +34,7 @@ export interface TransferTrials {
 
 /** A row per link and length. */
 export async function measureTransfer(bench: KvBench): Promise<Measured> {
-  const model = await writeLongModel(join(bench.folder, 'transfer'), bench.seed, bench.signal);
+  const model = await writeLongModel(await folderIn(bench, 'transfer'), bench.seed, bench.signal);
   const answers = { all: 0, changed: 0 };
   const trials = await withLender(bench, model, async (lender) => {
     const all: TransferTrials[] = [];
