@@ -1,4 +1,6 @@
 import { expect } from 'chai';
+import type { PartialConfig } from '../../../../lib/config/load.js';
+import { ROUTER_DEFAULTS } from '../../../../lib/config/router_schema.js';
 import { DEMO_MODEL } from '../../../../lib/config/package_files.js';
 import { withLocalCluster, type LocalCluster, type LocalInstanceOptions } from '../../../kit/cluster/local_cluster.js';
 
@@ -36,9 +38,13 @@ const blocksOf = ({ bus }: LocalCluster, instance: string, numBlocks: number): P
   });
 
 /** Requests go in turns, wherever their beginning lies. */
-const cluster = <T>(options: readonly LocalInstanceOptions[], use: (made: LocalCluster) => Promise<T>): Promise<T> => {
+const cluster = <T>(
+  options: readonly LocalInstanceOptions[],
+  use: (made: LocalCluster) => Promise<T>,
+  router: PartialConfig['router'] = { kv_overlap_weight: 0 },
+): Promise<T> => {
   const all = options.map((each) => ({ ...each, set: [...SET, ...(each.set ?? [])] }));
-  return withLocalCluster(DEMO_MODEL, all, use, { policy: 'kv', kv_overlap_weight: 0 });
+  return withLocalCluster(DEMO_MODEL, all, use, { policy: 'kv', ...router });
 };
 
 const fetchedBy = ({ instances }: LocalCluster): number[] =>
@@ -87,6 +93,24 @@ describe('instances of one pool behind a router', function () {
       const [, answer] = await Promise.all([made.instances[0]!.kill(), ask(made, second())]);
       expect(answer.tokenIds).to.deep.equal(alone[1]!.tokenIds);
     }));
+
+  it('have what many ask for before it is asked for there, and when who computed it is gone', () => {
+    const often = { interval_ms: 20, requests_per_replica: 2, cool_down_ms: 60_000 };
+    return cluster(
+      [{}, {}],
+      async (made) => {
+        const [computed, copied] = [blocksOf(made, 'i0', 5), blocksOf(made, 'i1', 5)];
+        await ask(made, FIRST);
+        await computed;
+        for (let i = 0; i < 2; i++) await ask(made, FIRST);
+        await copied;
+        expect(made.stories.map(({ instances }) => instances)).to.deep.equal([['i0'], ['i0'], ['i0']]);
+        await made.instances[0]!.kill();
+        expect(await ask(made, FIRST)).to.deep.equal({ tokenIds: alone[0]!.tokenIds, numCached: 20 });
+      },
+      { kv_overlap_weight: 1000, replication: { ...ROUTER_DEFAULTS.replication, ...often } },
+    );
+  });
 
   it('have nothing in common where they don’t want to', () =>
     cluster([{}, { set: ['engine.kv_pool=off'] }], async (made) => {
