@@ -15,7 +15,9 @@ const INNER = [
   'rope',
   'route',
   'loadRow',
+  'loadNarrowRow',
   'storeRow',
+  'storeNarrowRow',
 ];
 const SETTINGS = ['setInt8Activations', 'setTile', 'useStatics'];
 /** Of threads, which the trial has none of. */
