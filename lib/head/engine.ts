@@ -236,6 +236,7 @@ export class Engine implements TokenSource {
     this.pool = new BlockPool({
       ...{ job, blocks: this.scheduler.holdings, costs, counts: this.poolCounts, loadMs },
       leaseMs: config.cluster.lease_timeout_ms,
+      onNotice: parts.onNotice,
     });
     this.requests = new Requests({
       ...{ lending: this.pool.lending, fetches: this.pool.fetches, loadMs },

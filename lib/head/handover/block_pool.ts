@@ -9,6 +9,7 @@ import { HeldLoan } from '../kv/held_loan.js';
 import { readsOf, type BlockNumbers, type KvCosts, type StepWork } from '../kv/kv_costs.js';
 import { Lending, type LendableBlocks } from '../kv/lending.js';
 import type { PoolCounter } from '../kv/pool_counts.js';
+import { ToldOnce } from '../kv/told_once.js';
 import type { ObservedStep, StepObserver } from '../observing/step_observer.js';
 import { Fetches } from './fetches.js';
 import { firstLoan } from './first_loan.js';
@@ -24,6 +25,8 @@ export interface BlockPoolParts {
   readonly leaseMs: number;
   /** How long so many blocks may take. */
   readonly loadMs: (blocks: BlockNumbers) => number;
+  /** Told why blocks of others don't come. Default: nobody is. */
+  readonly onNotice: ((line: string) => void) | undefined;
 }
 
 /** Signs of life that fit into the silence that ends a loan. */
@@ -37,11 +40,12 @@ export class BlockPool implements StepObserver {
   private readonly ended = new AbortController();
 
   constructor(private readonly parts: BlockPoolParts) {
-    const { job, blocks, costs, counts, leaseMs, loadMs } = parts;
+    const { job, blocks, costs, counts, leaseMs, loadMs, onNotice } = parts;
     this.pulls = new Pulls(job);
     this.lending = new Lending({ blocks, ranks: job, timeoutMs: leaseMs, counts });
     const onBrought: KvCosts['brought'] = (numbers, ms) => costs.brought(numbers, ms);
-    this.fetches = new Fetches({ pulls: this.pulls, lending: this.lending, counts, onBrought, loadMs });
+    const trouble = new ToldOnce(onNotice);
+    this.fetches = new Fetches({ pulls: this.pulls, lending: this.lending, counts, onBrought, loadMs, trouble });
   }
 
   /**

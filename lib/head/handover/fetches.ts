@@ -1,10 +1,12 @@
 /** Blocks of a lift that other ranks have: of this job, or of other instances. Why: docs/decisions/kv_store.md#a-loan-holds-nothing */
+import { remoteMessage } from '../../../comm/base/errors.js';
 import type { KvLoan } from '../../protocol/kv_loan.js';
 import type { BlockNumbers } from '../kv/kv_costs.js';
 import type { Lending } from '../kv/lending.js';
 import type { BlockSource, LiftPart, LoanSource, RankSource } from '../kv/lift.js';
 import { Patience } from '../kv/patience.js';
 import type { PoolCounter, PoolOrigin } from '../kv/pool_counts.js';
+import type { ToldOnce } from '../kv/told_once.js';
 import type { Pulls } from './pulls.js';
 
 /** What fetches run on. */
@@ -16,6 +18,8 @@ export interface FetchesParts {
   readonly onBrought: (blocks: BlockNumbers, ms: number) => void;
   /** How long so many may take. */
   readonly loadMs: (blocks: BlockNumbers) => number;
+  /** Why a place's blocks don't come, once until some do. */
+  readonly trouble: ToldOnce;
 }
 
 /** Nothing comes any more. */
@@ -58,7 +62,12 @@ export class Fetches {
     first: number,
     signal: AbortSignal,
   ): Promise<number> {
-    const { pulls, counts, onBrought, loadMs } = this.parts;
+    const { pulls, counts, onBrought, loadMs, trouble } = this.parts;
+    const from = `${place.host}:${place.port}`;
+    const fails = (why: string): void => {
+      counter.numFailed++;
+      trouble.failed(from, `rank ${rank} can't read KV blocks at ${from} (${why}): they are computed`);
+    };
     const inVain = new AbortController();
     const patience = new Patience(loadMs({ [origin]: blocks.length }), () => inVain.abort(new InVain()));
     const wanted = blocks.map((each, i) => ({ ...each, hasState: states[i]! }));
@@ -71,13 +80,18 @@ export class Fetches {
       const { numBlocks = 0, payloadBytes, tookMs } = report;
       counter.numBlocks += numBlocks;
       counter.numBytes += payloadBytes;
-      if (numBlocks < blocks.length) counter.numFailed++;
+      if (numBlocks > 0) trouble.worked(from);
+      if (numBlocks < blocks.length)
+        fails(report.error === undefined ? 'some are not there' : remoteMessage(report.error));
       else onBrought({ [origin]: numBlocks }, tookMs);
       return numBlocks;
     } catch (error) {
-      counter.numFailed++;
-      if (error instanceof InVain) return 0;
-      throw error;
+      if (!(error instanceof InVain)) {
+        counter.numFailed++;
+        throw error;
+      }
+      fails('nothing came in time');
+      return 0;
     } finally {
       patience.end();
     }

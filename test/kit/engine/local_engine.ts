@@ -81,7 +81,7 @@ export interface LocalEngine {
   readonly executors: readonly RankExecutor[];
   readonly models: readonly Transformer[];
   readonly meshes: readonly Mesh[];
-  /** What the head was told of newcomers. */
+  /** What the head was told of newcomers, and tells itself. */
   readonly notices: readonly string[];
   /** Fails a rank now. */
   fail(rank: number, how?: Fault['how']): void;
@@ -158,6 +158,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const observers = {
     observer,
     hooks,
+    onNotice: (line: string) => void notices.push(line),
     onLoss: (loss: Loss) => void losses.push(loss),
     onRebalance: (event: RebalanceEvent) => void rebalances.push(event),
     onExperts: (event: ExpertsEvent) => void homes.push(event),

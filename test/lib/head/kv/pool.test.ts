@@ -183,6 +183,12 @@ describe('what one instance computed', function () {
       };
       expect(await answerOf(to.engine, { ...REQUEST, holders: [over] })).to.deep.equal(expected);
       expect(fetchedBy(to)).to.include({ numBlocks: 0, numFailed: 1 });
+      expect(to.notices, 'why').to.have.length(1);
+      expect(to.notices[0]).to.match(/^rank 0 can't read KV blocks at .*:\d+ \(.+\): they are computed$/);
+      expect(to.engine.resetPrefixCache()).to.equal(true);
+      expect((await answerOf(to.engine, { ...REQUEST, holders: [over] })).tokens).to.deep.equal(expected.tokens);
+      expect(fetchedBy(to).numFailed).to.equal(2);
+      expect(to.notices, 'once').to.have.length(1);
     });
   });
 
