@@ -67,4 +67,5 @@ export async function answerStream(
 }
 
 /** Why the signal was aborted says more than that the engine was told to stop. */
-const nearest = (thrown: unknown, { reason }: AbortSignal): unknown => (reason instanceof ApiError ? reason : thrown);
+export const nearest = (thrown: unknown, { reason }: AbortSignal): unknown =>
+  reason instanceof ApiError ? reason : thrown;

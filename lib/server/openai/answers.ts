@@ -6,7 +6,7 @@ import { termsOf, type ClusterFields } from '../cluster/request_terms.js';
 import { clientSignal } from '../http/client_signal.js';
 import type { AnswerHead, Asked } from '../journal/kept_request.js';
 import type { RequestRuns } from '../journal/request_runs.js';
-import { answerStream, answerWhole, type AnswerForm, type Coming } from './answer_streams.js';
+import { answerStream, answerWhole, nearest, type AnswerForm, type Coming } from './answer_streams.js';
 import { movingAnswer } from './moving_answer.js';
 import type { Choice } from './requests/choices.js';
 import { broughtChoices, movingChoices } from './requests/moving_choices.js';
@@ -62,7 +62,10 @@ export async function answer<Body extends ClusterFields & { readonly request_id?
   const signal = clientSignal(reply, ending);
   const brought = broughtChoices(choices, terms, cluster);
   const moving = movingChoices(brought, terms, config.cluster.lease_timeout_ms);
-  const coming = { ...(await runs.start(asked, moving, signal)), signal };
+  const started = await runs.start(asked, moving, signal).catch((thrown: unknown) => {
+    throw nearest(thrown, signal);
+  });
+  const coming = { ...started, signal };
   const form = formOf(head, body, coming.choices, context);
   const isStream = body.stream === true;
   if (cluster === null) return answerAs(reply, context, coming, { form, isStream });

@@ -1,10 +1,18 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
+import type { HttpServer } from '../../../lib/server/create_server.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import type { TokenEvent } from '../../../lib/protocol/request.js';
 import { TokenizerError } from '../../../lib/tokenizer/errors.js';
 import { listening, readAll, streamRequest, until } from '../../kit/server/listening.js';
-import { endless, finishedEvent, playEvents, tokenEvent, type Play } from '../../kit/server/played_engine.js';
+import {
+  endless,
+  finishedEvent,
+  playEvents,
+  tokenEvent,
+  type Play,
+  type PlayedEngine,
+} from '../../kit/server/played_engine.js';
 import { errorOf, framesOf, playedEngine, post, servedApp } from '../../kit/server/served_app.js';
 
 const PROMPT = { prompt: 'Call me', max_tokens: 400 };
@@ -183,16 +191,36 @@ describe('a server that ends', () => {
   });
 
   for (const stream of [false, true]) {
-    it(`tells ${stream ? 'streams' : 'requests'} that run of the engine's failure where that ended it`, async () => {
+    const who = stream ? 'a stream' : 'a request';
+    const end = async (engine: PlayedEngine, server: HttpServer): Promise<void> => {
+      engine.failure = new EngineError('RANK_LOST', 'rank 1 was killed by SIGKILL; start again');
+      const closed = server.close();
+      expect(errorOf(await post(server.app, '/v1/completions', PROMPT)).code).to.equal('engine_failed');
+      await closed;
+    };
+    const told = /"rank 1 was killed by SIGKILL; start again".*"code":"engine_failed"/;
+
+    it(`tells ${who} that runs of the engine's failure where that ended it`, async () => {
       const engine = await playedEngine(endless());
       await listening({ engine }, async (server, send) => {
         const answered = readAll(await send(streamRequest({ stream })));
         await until(() => engine.numRunning === 1);
-        engine.failure = new EngineError('RANK_LOST', 'rank 1 was killed by SIGKILL; start again');
-        const closed = server.close();
-        expect(errorOf(await post(server.app, '/v1/completions', PROMPT)).code).to.equal('engine_failed');
-        await closed;
-        expect(await answered).to.match(/"rank 1 was killed by SIGKILL; start again".*"code":"engine_failed"/);
+        await end(engine, server);
+        expect(await answered).to.match(told);
+      });
+    });
+
+    it(`tells ${who} of it that has just begun`, async () => {
+      let onBegin: () => void = () => undefined;
+      const engine = await playedEngine((request, signal) => {
+        onBegin();
+        return endless()(request, signal);
+      });
+      await listening({ engine }, async (server, send) => {
+        const ended = new Promise<void>((resolve) => (onBegin = () => resolve(end(engine, server))));
+        const answered = readAll(await send(streamRequest({ stream })));
+        await ended;
+        expect(await answered).to.match(told);
       });
     });
   }
