@@ -125,6 +125,10 @@ export class Requests implements ArrivalHost {
     this.lifts = new Lifts({
       sources: { tier: this.loads, rank: parts.fetches.ofRanks, loan: parts.fetches.ofLoans },
       onEnd: (...end) => this.endLift(...end),
+      onFail: (sequence, error) => {
+        this.brought(sequence, 0);
+        this.failOne(sequence, errorFrom(error));
+      },
     });
   }
 

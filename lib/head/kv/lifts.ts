@@ -10,6 +10,8 @@ export interface LiftsParts {
   };
   /** So many blocks are there, from the first one that was to come, and nothing more comes. */
   readonly onEnd: (sequence: number, numBlocks: number) => void;
+  /** What no source and no rank can have done. */
+  readonly onFail: (sequence: number, error: unknown) => void;
   /** Of a clock that doesn't go back. Default: that of this process. */
   readonly nowMs?: () => number;
 }
@@ -25,10 +27,9 @@ interface RunningLift {
 /** The lift isn't wanted any more. */
 class GaveWay extends Error {}
 
-/** One per sequence that waits; whatever fails, its sequence goes on behind what is there. */
+/** One per sequence that waits; whatever doesn't come, its sequence goes on behind what is there. */
 export class Lifts {
   private readonly running = new Map<number, RunningLift>();
-
   private readonly shunned: Shunned;
   private readonly nowMs: () => number;
 
@@ -57,20 +58,21 @@ export class Lifts {
       if (this.running.has(sequence)) continue;
       const stopped = new AbortController();
       this.running.set(sequence, { lift, stopped });
-      void this.run(sequence, lift, stopped.signal);
+      const { signal } = stopped;
+      this.run(sequence, lift, signal).catch((error: unknown) => {
+        if (signal.aborted) return;
+        this.running.delete(sequence);
+        this.parts.onFail(sequence, error);
+      });
     }
   }
 
   private async run(sequence: number, lift: Lift, signal: AbortSignal): Promise<void> {
     let numBlocks = 0;
-    try {
-      for (const segment of lift.segments) {
-        const numCame = await this.ask({ sequence, rank: lift.rank, ...segment }, signal);
-        numBlocks += numCame;
-        if (numCame < segment.blocks.length) break;
-      }
-    } catch {
-      // What failed didn't come.
+    for (const segment of lift.segments) {
+      const numCame = await this.ask({ sequence, rank: lift.rank, ...segment }, signal);
+      numBlocks += numCame;
+      if (numCame < segment.blocks.length) break;
     }
     if (signal.aborted) return;
     this.running.delete(sequence);

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { setImmediate as turn } from 'node:timers/promises';
+import { InternalError } from '../../../../base/coded_error.js';
 import type { Lift } from '../../../../lib/head/kv/lift.js';
 import { Lifts } from '../../../../lib/head/kv/lifts.js';
 import { TierLoads } from '../../../../lib/head/kv/tier_loads.js';
@@ -20,6 +21,7 @@ const liftOf = (...segments: readonly (readonly number[])[]): Lift => ({
 
 /** Nobody else has anything. */
 const NOBODY = { bring: () => Promise.resolve(0) };
+const BROKEN = { bring: () => Promise.reject(new InternalError('a bug')) };
 
 const reportOf = (load: number, numBlocks: number, lost: readonly string[] = []): LiftReport => ({
   ...{ load, numBlocks, lost },
@@ -49,8 +51,9 @@ class Story {
       loadMs: () => loadMs,
     });
     this.lifts = new Lifts({
-      sources: { tier: this.loads, rank: NOBODY, loan: NOBODY },
+      sources: { tier: this.loads, rank: BROKEN, loan: NOBODY },
       onEnd: (sequence, numBlocks) => void this.lines.push(`sequence ${sequence}: ${numBlocks} blocks`),
+      onFail: (sequence, error) => void this.lines.push(`sequence ${sequence} failed: ${(error as Error).message}`),
       nowMs: () => this.nowMs,
     });
   }
@@ -107,6 +110,15 @@ describe('lifts', () => {
     silent.lifts.start(new Map([[7, liftOf([1])]]));
     while (silent.lifts.size > 0) await turn();
     expect(silent.lines.slice(1)).to.deep.equal(['1: cancel_load', 'sequence 7: 0 blocks']);
+  });
+
+  it('fail a request by a bug, instead of hiding it', async () => {
+    const story = new Story();
+    const lift = liftOf([1]);
+    const segments = [{ ...lift.segments[0]!, source: { kind: 'rank', rank: 0 } as const }];
+    story.lifts.start(new Map([[7, { ...lift, segments }]]));
+    while (story.lifts.size > 0) await turn();
+    expect(story.lines).to.deep.equal(['sequence 7 failed: INTERNAL: a bug; please report this']);
   });
 
   it('don’t ask a source again that was waited for in vain, for longer each time; then one of them does', async () => {
