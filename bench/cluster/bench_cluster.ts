@@ -1,19 +1,12 @@
 /** `expertwire bench cluster`: what many instances cost and gain, each figure against a baseline of the same run. */
-import { setMaxListeners } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { closing } from '../../lib/commands/base/closing.js';
 import type { CommandContext } from '../../lib/commands/base/context.js';
-import { checkOutputs } from '../../lib/commands/base/output_file.js';
-import { writeFigures } from '../base/figures_file.js';
-import { thisMachine } from '../base/machine.js';
 import { writeLongModel } from './long_model.js';
 import { measureHandover } from './measure_handover.js';
 import { measureMigration } from './measure_migration.js';
 import { measureRouting } from './measure_routing.js';
 import { checkTokens, type Measured } from '../base/measured.js';
 import { header, section } from '../base/measured_text.js';
+import { runMeasurements } from '../base/run_measurements.js';
 import type { ClusterBench } from './measurement.js';
 import { parseOptions, type MeasurementName } from './options.js';
 import { measureRouter } from './measure_router.js';
@@ -25,31 +18,17 @@ const MEASURES: Readonly<Record<MeasurementName, (bench: ClusterBench) => Promis
   router: measureRouter,
 };
 
-/** Runs the measurements one after the other, prints each as it ends, and writes the file that was asked for. @throws UsageError, OutputError, BenchError; TOKENS_DIFFER in the end */
-export async function benchCluster(
-  args: readonly string[],
-  { stdout, env, signal: given }: CommandContext,
-): Promise<void> {
-  const signal = AbortSignal.any([given]);
-  setMaxListeners(0, signal); // a listener per request
+/** @throws UsageError, OutputError, BenchError; TOKENS_DIFFER in the end */
+export async function benchCluster(args: readonly string[], context: CommandContext): Promise<void> {
   const options = parseOptions(args);
-  const { json, names, ...settings } = options;
-  await checkOutputs({ '--json': json });
-  const machine = thisMachine();
-  stdout.write(header(machine, options));
-  const results: Record<string, Measured> = {};
-  const folder = await mkdtemp(join(tmpdir(), 'expertwire-bench-'));
-  await closing(
-    () => rm(folder, { recursive: true, force: true }),
-    async () => {
-      const longModel = await writeLongModel(folder, settings.seed, signal);
-      for (const name of names) {
-        signal.throwIfAborted();
-        results[name] = await MEASURES[name]({ ...settings, folder, longModel, env: { ...env, HOME: folder }, signal });
-        stdout.write(section(name, results[name]));
-      }
+  const results = await runMeasurements(context, options, {
+    header: (machine) => header(machine, options),
+    section,
+    begin: async ({ folder, signal }) => {
+      const longModel = await writeLongModel(folder, options.seed, signal);
+      const bench = { ...options, folder, longModel, env: { ...context.env, HOME: folder }, signal };
+      return (name: MeasurementName) => MEASURES[name](bench);
     },
-  );
-  await writeFigures(json, { machine, ...settings, results });
-  checkTokens(Object.values(results), settings.seed);
+  });
+  checkTokens(results, options.seed);
 }
