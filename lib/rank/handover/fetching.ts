@@ -4,6 +4,7 @@ import type { KvNetwork } from '../../../comm/kv/kv_link.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { BlockBytes } from '../../model/spec/cache_layout.js';
 import type { FetchOrder } from '../../protocol/handover.js';
+import { takeAll, type TakingTerms } from './taking.js';
 
 /** Where blocks come from and go to. */
 export interface FetchParts {
@@ -23,28 +24,20 @@ export interface Got {
 export async function fetchBlocks(
   { place, lease, first, blocks }: FetchOrder,
   { cache, blockBytes, network }: FetchParts,
-  { freed, signal, got }: { readonly freed: Promise<void>; readonly signal: AbortSignal; readonly got: Got },
+  { freed, signal, got }: TakingTerms & { readonly got: Got },
 ): Promise<void> {
   got.numBlocks = 0;
   if (blocks.length === 0) return;
   const wish = { first, rowBytes: blockBytes.rows, stateBytes: blockBytes.state };
   const stream = await network.dialBlocks({ place, lease, wish, keys: blocks.map(({ key }) => key), signal });
-  const stop = (): void => stream.close();
-  signal.addEventListener('abort', stop, { once: true });
-  try {
-    await freed;
-    for (let next = await stream.next(); next !== null; next = await stream.next()) {
-      if (signal.aborted) return;
-      const { block, hasState = false } = blocks[next.at - first]!;
-      if (hasState && next.bytes.byteLength === blockBytes.rows) throw withoutState(next.at);
-      cache.write(block, hasState ? next.bytes : next.bytes.subarray(0, blockBytes.rows));
-      got.numBlocks++;
-      got.payloadBytes += next.bytes.byteLength;
-    }
-  } finally {
-    signal.removeEventListener('abort', stop);
-    stream.close();
-  }
+  let numBlocks = 0;
+  await takeAll(stream, { freed, signal }, ({ at, bytes }) => {
+    const { block, hasState = false } = blocks[at - first]!;
+    if (hasState && bytes.byteLength === blockBytes.rows) throw withoutState(at);
+    cache.write(block, hasState ? bytes : bytes.subarray(0, blockBytes.rows));
+    got.numBlocks = ++numBlocks;
+    got.payloadBytes += bytes.byteLength;
+  });
 }
 
 const withoutState = (at: number): CommError =>

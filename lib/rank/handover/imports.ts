@@ -7,6 +7,7 @@ import { remoteErrorOf } from '../../../comm/base/errors.js';
 import type { KvCache } from '../../model/decoder/decoder.js';
 import type { FetchOrder, KvShape, PullOrder, PullReport } from '../../protocol/handover.js';
 import { fetchBlocks, type FetchParts, type Got } from './fetching.js';
+import { takeAll, type TakingTerms } from './taking.js';
 
 /** Where rows and blocks come from and go to, and who hears what came of a pull. */
 export interface ImportsParts extends FetchParts {
@@ -24,7 +25,7 @@ export class Imports {
 
   /** Begins to read; nothing is written before `freed`, when what the blocks held before is forgotten. */
   pull(order: PullOrder, freed: Promise<void>): void {
-    this.begin(order.pull, (signal, got) => this.read(order, freed, { signal, got }));
+    this.begin(order.pull, (signal, got) => this.read(order, { freed, signal, got }));
   }
 
   /** As {@link pull}, of whole blocks. */
@@ -63,23 +64,14 @@ export class Imports {
 
   private async read(
     { place, lease, wire, from, to, blocks }: PullOrder,
-    freed: Promise<void>,
-    { signal, got }: { readonly signal: AbortSignal; readonly got: Got },
+    { freed, signal, got }: TakingTerms & { readonly got: Got },
   ): Promise<void> {
     if (from >= to) return;
     const { network, shape, cache } = this.parts;
     const stream = await network.dial({ place, lease, wish: { from, to, wire, ...shape }, signal });
-    const stop = (): void => stream.close();
-    signal.addEventListener('abort', stop, { once: true });
-    try {
-      await freed;
-      for (let next = await stream.next(); next !== null; next = await stream.next()) {
-        if (signal.aborted) return;
-        cache.writeRows(blocks, next.layer, next.token, next.rows);
-        got.payloadBytes += next.payloadBytes;
-      }
-    } finally {
-      stream.close();
-    }
+    await takeAll(stream, { freed, signal }, ({ layer, token, rows, payloadBytes }) => {
+      cache.writeRows(blocks, layer, token, rows);
+      got.payloadBytes += payloadBytes;
+    });
   }
 }
