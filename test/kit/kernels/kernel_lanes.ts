@@ -217,3 +217,12 @@ function writeElements(
   const elements = [...codes, ...new Array<number>(numZeros).fill(0)];
   elements.forEach((code, c) => view.setUint8(4 * roomOf(where) + placeOf(c, 2), code));
 }
+
+/** What `run` makes of a lane, so many tokens at a time. */
+export function inChunks(lane: LaneCase, size: number, run: (tokens: LaneCase) => Float32Array): Float32Array {
+  const parts: number[] = [];
+  for (let token = 0; token < lane.numTokens; token += size) {
+    parts.push(...run(tokensOf(lane, token, Math.min(size, lane.numTokens - token))));
+  }
+  return Float32Array.from(parts);
+}

@@ -1,7 +1,7 @@
 /** The attention kernel over keys and values of bf16 and int8, as they are read back. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { randomLane, runLane, tokensOf, type Blocks, type LaneCase } from '../../../kit/kernels/kernel_lanes.js';
+import { inChunks, randomLane, runLane, type Blocks, type LaneCase } from '../../../kit/kernels/kernel_lanes.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { attendRowRef } from '../../../refs/attention_ref.js';
 import { isSameBits, largestDifference } from '../../../refs/random.js';
@@ -77,12 +77,8 @@ for (const dtype of ['bf16', 'int8'] as const) {
           place.memory.kernels.setTile(2);
           const whole = run(lane);
           place.memory.kernels.setTile(numRows);
-          const size = 1 + (seed % 7);
-          const parts = [];
-          for (let token = 0; token < lane.numTokens; token += size) {
-            parts.push(...run(tokensOf(lane, token, Math.min(size, lane.numTokens - token)), where));
-          }
-          expect(isSameBits(Float32Array.from(parts), whole)).to.equal(true);
+          const parts = inChunks(lane, 1 + (seed % 7), (tokens) => run(tokens, where));
+          expect(isSameBits(parts, whole)).to.equal(true);
         }),
         { numRuns: 200 },
       );
