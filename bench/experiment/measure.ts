@@ -14,4 +14,3 @@ export interface MeasureContext {
 
 /** Measures a run, of which it is the only one in its process. @throws ExperimentError MEASURE_FAILED; whatever its parts throw */
 export type Measure = (run: PlannedRun, context: MeasureContext) => Promise<Omit<RunResult, 'measureMs'>>;
-
