@@ -71,9 +71,26 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   layers.push(...(await overrideLayers(options.overrides ?? [])));
 
   const isCommandLine = options.flags !== undefined;
-  const { config, merged } = ofInstance(checkedLayers(layers, isCommandLine), options.instance, (layer) =>
+  const checked = ofInstance(checkedLayers(layers, isCommandLine), options.instance, (layer) =>
     checkedLayers(layers.toSpliced(numOfFile, 0, layer), isCommandLine),
   );
+  return withFound(checked, cwd, options.env ?? {});
+}
+
+/**
+ * Like {@link loadConfig}, from layers that somebody else read: later ones win. Entries of `instances` are checked with the rest, but not laid over it.
+ *
+ * @throws ConfigError with the place that a layer says
+ */
+export function configOfLayers(
+  layers: readonly Layer[],
+  { cwd, env }: { readonly cwd: string; readonly env: Environment },
+): ExpertwireConfig {
+  return withFound(checkedLayers(layers, false), cwd, env);
+}
+
+/** With the paths of what it names. @throws ConfigError for what isn't there */
+function withFound({ config, merged }: Checked, cwd: string, env: Environment): ExpertwireConfig {
   const { model, experts } = config;
   const placement = findPlacement(experts.placement, merged.originOf(['experts', 'placement']), cwd);
   const routing = findRouting(experts.routing, merged.originOf(['experts', 'routing']), cwd);
@@ -83,11 +100,7 @@ export async function loadConfig(options: LoadConfigOptions = {}): Promise<Exper
   return Object.freeze({
     ...config,
     plugins,
-    model: modelFolder(model, {
-      env: options.env ?? {},
-      candidates: candidatesFor(model, modelOrigin, cwd),
-      origin: modelOrigin,
-    }),
+    model: modelFolder(model, { env, candidates: candidatesFor(model, modelOrigin, cwd), origin: modelOrigin }),
     experts: Object.freeze({ ...experts, placement, routing }),
     engine: Object.freeze({ ...config.engine, kv_tiers: findTiers(config.engine.kv_tiers, cwd) }),
   });
@@ -157,7 +170,8 @@ export function checkConfig(config: unknown): asserts config is ExpertwireConfig
   throw new ConfigError('INVALID_VALUE', `"config" is not what loadConfig returns: ${what}; call loadConfig`, { key });
 }
 
-async function readFileLayer(file: string, cwd: string): Promise<Layer> {
+/** The layer of a YAML file. @throws ConfigError NOT_FOUND, INVALID_YAML */
+export async function readFileLayer(file: string, cwd: string): Promise<Layer> {
   const path = resolve(cwd, file);
   const read = readFile(path).then(textOf);
   const text = await read.catch((cause: unknown) => {
@@ -228,7 +242,7 @@ const findTiers = (tiers: KvTiers, cwd: string): KvTiers =>
   tiers.map((tier) => ('disk' in tier ? { disk: { ...tier.disk, path: resolve(cwd, tier.disk.path) } } : tier));
 
 /** Where a path may lead: from the current folder and, when it stands in a file, from that file's folder and each above it. */
-function candidatesFor(path: string, origin: Origin | undefined, cwd: string): readonly string[] {
+export function candidatesFor(path: string, origin: Origin | undefined, cwd: string): readonly string[] {
   const candidates = [resolve(cwd, path)];
   if (origin?.file !== undefined && !isAbsolute(path)) {
     candidates.push(...foldersFrom(dirname(resolve(cwd, origin.file))).map((folder) => join(folder, path)));

@@ -9,16 +9,12 @@ import { LoadWindow } from '../../experts/load/load_window.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
 import { usedSeats } from '../../experts/placement/used_seats.js';
-import { withSeats } from '../../experts/placement/seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { checkCompute } from '../config/compute.js';
 import { checkConfig } from '../config/load.js';
-import { readPlacement } from '../config/placement_file.js';
-import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { Job } from '../job/job.js';
-import { withLossPolicy, type SettledConfig } from '../config/loss_policy.js';
-import { checkSlots, numSeatsOf } from '../job/start/seats.js';
+import type { SettledConfig } from '../config/loss_policy.js';
 import type { JobOptions } from '../job/start/job_options.js';
 import { resumeJob } from '../job/start/resume_job.js';
 import { startJob } from '../job/start/start_job.js';
@@ -36,14 +32,12 @@ import type { GenerationRequest, ScoreRequest, ScoreResult, TokenEvent, TokenSou
 import type { SequenceWants } from '../protocol/step_plan.js';
 import { checkSampledTokens, checkSampling, GREEDY, type SamplingParams } from '../protocol/sampling.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { checkElastic } from './elastic/elastic_check.js';
 import type { OnScale, Scaled, ScalingStats } from './elastic/scale_events.js';
 import { Scaler } from './elastic/scaler.js';
 import { Generation } from './generation.js';
 import { checkedHooks, checkLooks, type CheckedHook } from './hooks/checked_hook.js';
 import { routerLogitsHook } from './hooks/router_logits_hook.js';
 import { ToldHooks } from './hooks/told_hooks.js';
-import { withComputeFor } from './compute_choice.js';
 import { BlockPool } from './handover/block_pool.js';
 import type { ArrivalCounts } from './handover/arrival_counts.js';
 import { Arrivals } from './handover/arrivals.js';
@@ -58,7 +52,6 @@ import type { Loan } from './kv/loan.js';
 import { tierRoomsOf } from './kv/tier_rooms.js';
 import { noPoolCounts, type PoolCounts } from './kv/pool_counts.js';
 import { checkGeneration, checkTokens, openModel, type OpenedModel } from './opened_model.js';
-import { checkPlanner } from './rebalancing/planner_check.js';
 import type { AskedRebalance, OnRebalance, RebalanceStats } from './rebalancing/rebalance_stats.js';
 import { ExpertMoves } from './rebalancing/expert_moves.js';
 import type { OnExperts } from './rebalancing/experts_event.js';
@@ -74,6 +67,7 @@ import type { SequenceLoads } from './scheduling/sequence_loads.js';
 import type { StoredBlocks } from './scheduling/blocks/stored_blocks.js';
 import { toldOf } from './scheduling/told.js';
 import { Score } from './score.js';
+import { settledStart } from './settled_start.js';
 import { StatsCollector, type StepStats } from './observing/stats.js';
 import { RankSpeeds } from './speeds/rank_speeds.js';
 import type { OnSpeed, RankSpeed, SpeedEvent } from './speeds/speed_events.js';
@@ -311,17 +305,7 @@ export class Engine implements TokenSource {
     const model = options.model ?? (await openModel(asked));
     const { spec, limits, plugins } = model;
     const numRanks = asked.parallel.ranks + (options.numExternalRanks ?? 0);
-    const numSeats = numSeatsOf(asked, numRanks);
-    const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
-    checkElastic(config, numSeats);
-    const { numExperts, numTopk } = spec.moe.gate;
-    const numLayers = moeLayersOf(spec).length;
-    const first = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
-    const slotsPerRank = slotsPerRankIn(config, first);
-    checkSlots(numSeats, numRanks, slotsPerRank * numLayers);
-    const placement = withSeats(first, { numSeats, slotsPerRank });
-    const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
-    checkPlanner(config, first, spec, plugins.registry);
+    const { config, placement, routing } = await settledStart(asked, model, numRanks);
     const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
     checkLooks(looks, spec, limits.maxToldBytes);
     const ranks = {
@@ -685,10 +669,6 @@ export class Engine implements TokenSource {
     return [...new Set([...this.spec.eosTokenIds, ...stopTokenIds])];
   }
 }
-
-/** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */
-const slotsPerRankIn = ({ comm }: SettledConfig, { slotsPerRank, numExperts }: Placement): number =>
-  comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, numExperts) : slotsPerRank;
 
 /** That a tier brings in any case, where it isn't broken: 1 MiB/s. */
 const SLOWEST_BYTES_PER_MS = 1048;

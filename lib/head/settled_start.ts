@@ -1,0 +1,50 @@
+/** What an engine starts with, settled and checked before any rank runs. */
+import type { Placement } from '../../experts/placement/placement.js';
+import { withSeats } from '../../experts/placement/seats.js';
+import type { RoutingSource } from '../../experts/routing/routing_source.js';
+import { withLossPolicy, type SettledConfig } from '../config/loss_policy.js';
+import { readPlacement } from '../config/placement_file.js';
+import { readRouting } from '../config/routing.js';
+import type { ExpertwireConfig } from '../config/schema.js';
+import { checkSlots, numSeatsOf } from '../job/start/seats.js';
+import { moeLayersOf } from '../model/spec/spec.js';
+import { withComputeFor } from './compute_choice.js';
+import { checkElastic } from './elastic/elastic_check.js';
+import type { OpenedModel } from './opened_model.js';
+import { checkPlanner } from './rebalancing/planner_check.js';
+
+/** What configuration and model come to together. */
+export interface SettledStart {
+  readonly config: SettledConfig;
+  /** Of all seats. */
+  readonly placement: Placement;
+  /** Chooses experts instead of the gates; null: they do. */
+  readonly routing: RoutingSource | null;
+}
+
+/**
+ * `asked`: what `checkCompute` had nothing against; `numRanks`: those that the job begins with.
+ * @throws ConfigError INVALID_VALUE for what the configuration asks of this model and can't have; PluginError for a planner that can't serve
+ */
+export async function settledStart(
+  asked: ExpertwireConfig,
+  { spec, plugins }: Pick<OpenedModel, 'spec' | 'plugins'>,
+  numRanks: number,
+): Promise<SettledStart> {
+  const numSeats = numSeatsOf(asked, numRanks);
+  const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
+  checkElastic(config, numSeats);
+  const { numExperts, numTopk } = spec.moe.gate;
+  const numLayers = moeLayersOf(spec).length;
+  const first = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
+  const slotsPerRank = slotsPerRankIn(config, first);
+  checkSlots(numSeats, numRanks, slotsPerRank * numLayers);
+  const placement = withSeats(first, { numSeats, slotsPerRank });
+  const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
+  checkPlanner(config, first, spec, plugins.registry);
+  return { config, placement, routing };
+}
+
+/** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */
+const slotsPerRankIn = ({ comm }: SettledConfig, { slotsPerRank, numExperts }: Placement): number =>
+  comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, numExperts) : slotsPerRank;
