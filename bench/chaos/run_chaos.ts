@@ -1,6 +1,8 @@
 /** One job from its start to its end: an undisturbed run of all requests, then the same ones under faults. */
 import { setMaxListeners } from 'node:events';
 import { closing } from '../../lib/commands/base/closing.js';
+import { loadConfig } from '../../lib/config/load.js';
+import { NO_LIMITS } from '../links/lane.js';
 import { Load } from './load/load.js';
 import { requestsOf } from './load/requests.js';
 import { undisturbed } from './load/undisturbed.js';
@@ -26,10 +28,13 @@ export async function runChaos(
   how: Pick<SiteOptions, 'env' | 'onNotice' | 'signal'>,
 ): Promise<Chaos> {
   const { model, ranks, maxRanks, plan, seed, streams, timeoutMs } = options;
+  const flags = { model, parallel: { ranks, max_ranks: maxRanks } };
+  const config = await loadConfig({ flags, overrides: keysOf(options) });
   const signal = AbortSignal.any([how.signal]);
   setMaxListeners(0, signal); // a listener per request
-  const hasRelays = plan.some(({ kind }) => kind === 'cut' || kind === 'silence');
-  const site = await Site.start({ ...how, signal, model, ranks, maxRanks, hasRelays, set: keysOf(options) });
+  // Relays take time: only where links are to be cut.
+  const limits = plan.some(({ kind }) => kind === 'cut' || kind === 'silence') ? NO_LIMITS : null;
+  const site = await Site.start({ ...how, signal, config, limits });
   const { engine, watch } = site;
   return closing(
     () => site.close(),

@@ -1,23 +1,18 @@
 /** A job that faults can befall: an engine, the processes of its ranks, and the links between them. */
-import { randomBytes } from 'node:crypto';
-import type { Address } from '../../comm/ws/door/dial.js';
-import { UsageError } from '../../lib/commands/base/context.js';
-import { loadConfig } from '../../lib/config/load.js';
-import { Engine } from '../../lib/head/engine.js';
+import type { ExpertwireConfig } from '../../lib/config/schema.js';
+import type { Engine } from '../../lib/head/engine.js';
 import type { Loss } from '../../lib/head/step_loop.js';
+import type { LinkLimits } from '../links/lane.js';
+import { startLinked, type LinkedEngine } from '../links/linked_engine.js';
+import type { Relays } from '../links/relays.js';
 import { Newcomers, type Newcomer } from './newcomers.js';
-import { Relays } from './relay/relays.js';
 import { JobWatch } from './watch.js';
 
 /** What is started. */
 export interface SiteOptions {
-  readonly model: string;
-  readonly ranks: number;
-  readonly maxRanks: number;
-  /** Further keys: 'comm.timeout_ms=1000'. */
-  readonly set: readonly string[];
-  /** Links go through relays, which takes time: only where they are to be cut. */
-  readonly hasRelays: boolean;
+  readonly config: ExpertwireConfig;
+  /** Of links between ranks; null: they go straight, and can't be cut. */
+  readonly limits: LinkLimits | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onNotice: (line: string) => void;
   readonly signal: AbortSignal;
@@ -25,50 +20,29 @@ export interface SiteOptions {
 
 /** Owns all of it: {@link close} ends every process. */
 export class Site {
+  readonly engine: Engine;
+  readonly relays: Relays | null;
   /** Newcomers that haven't joined yet. */
   numComing = 0;
   private readonly unwatch: () => void;
 
-  /** The job runs, and its ranks see each other. Errors as those of `Engine.start`; UsageError where relays can't read what ranks say. */
-  static async start(options: SiteOptions): Promise<Site> {
-    const { model, ranks, maxRanks, set, hasRelays, env, onNotice, signal } = options;
-    const secret = randomBytes(32).toString('hex');
-    const flags = { model, parallel: { ranks, max_ranks: maxRanks } };
-    const config = await loadConfig({ flags, overrides: set });
-    const { tls } = config.comm;
-    if (hasRelays && tls.cert !== null) {
-      throw new UsageError("--cut and --silence go through relays, which can't read TLS; leave them or comm.tls out");
-    }
-    const relays = hasRelays ? await Relays.open(signal) : null;
-    const newcomers = new Newcomers(secret, tls, env);
-    let head: Address = { host: '127.0.0.1', port: 0 };
-    try {
-      const engine = await Engine.start({
-        ...{ config, secret, signal, onNotice, onRankLog: (_, line) => onNotice(line) },
-        onListening: (address) => {
-          head = address;
-          relays?.tell({ kind: 'lead_to', head });
-        },
-        ...(relays !== null && { dialHead: relays.address }),
-      });
-      const onLoss = ({ lost }: Loss): void => lost.forEach(({ error }) => onNotice(error.message));
-      engine.watch({ loss: onLoss });
-      const watch = new JobWatch(ranks, config.comm.on_peer_loss === 'recover');
-      return new Site(engine, watch, relays, newcomers, relays?.address ?? head);
-    } catch (error) {
-      await relays?.close();
-      throw error;
-    }
+  /** The job runs, and its ranks see each other. Errors as those of `startLinked`. */
+  static async start({ config, limits, env, onNotice, signal }: SiteOptions): Promise<Site> {
+    const options = { config, onNotice, onRankLog: (_: number | null, line: string) => onNotice(line) };
+    const linked = await startLinked(options, limits, signal);
+    const onLoss = ({ lost }: Loss): void => lost.forEach(({ error }) => onNotice(error.message));
+    linked.engine.watch({ loss: onLoss });
+    const watch = new JobWatch(config.parallel.ranks, config.comm.on_peer_loss === 'recover');
+    return new Site(linked, watch, new Newcomers(linked.secret, config.comm.tls, env));
   }
 
   private constructor(
-    readonly engine: Engine,
+    private readonly linked: LinkedEngine,
     readonly watch: JobWatch,
-    readonly relays: Relays | null,
     private readonly newcomers: Newcomers,
-    private readonly door: Address,
   ) {
-    this.unwatch = engine.watch(watch);
+    ({ engine: this.engine, relays: this.relays } = linked);
+    this.unwatch = this.engine.watch(watch);
   }
 
   /** Ranks that are there. */
@@ -83,7 +57,7 @@ export class Site {
 
   /** A rank more, if the job takes it. */
   join(): Newcomer {
-    return this.newcomers.start(this.door);
+    return this.newcomers.start(this.linked.door);
   }
 
   /** Idempotent. */
@@ -91,6 +65,6 @@ export class Site {
     this.unwatch();
     await this.engine.close();
     await this.newcomers.close();
-    await this.relays?.close();
+    await this.linked.close();
   }
 }

@@ -8,7 +8,7 @@ import { BenchError } from '../base/errors.js';
 import { beginsAs, type FigureRow, type Measured } from '../base/measured.js';
 import { median } from '../base/machine.js';
 import { LinkedSource } from './linked_source.js';
-import { startLinks } from './link/links.js';
+import { startLinks } from '../links/links.js';
 import { LONG_KEYS } from './long_model.js';
 import type { ClusterBench } from './measurement.js';
 import { promptOf } from './prompts.js';
@@ -175,7 +175,8 @@ async function withSites<T>(
       };
       const source = await start('off');
       const targets = { bulk: await start('off'), streamed: await start('on') };
-      const { address } = await links.ask({ target: source.stats().loadReports[0]!.kvDoor!, bytesPerSecond });
+      const limits = { delayMs: 0, bytesPerSecond };
+      const { address } = await links.ask({ target: source.stats().loadReports[0]!.kvDoor!, limits });
       const sites = new Sites(source, targets, address, signal);
       for (const way of WAYS) await sites.answer(way, promptOf(bench.seed, 0, WARM_UP_TOKENS));
       return use(sites);

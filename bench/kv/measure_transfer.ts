@@ -6,7 +6,7 @@ import type { BlockHolder } from '../../lib/protocol/kv_loan.js';
 import type { Address } from '../../comm/ws/door/dial.js';
 import { median } from '../base/machine.js';
 import { beginsAs, type FigureRow, type Measured } from '../base/measured.js';
-import { startLinks } from '../cluster/link/links.js';
+import { startLinks } from '../links/links.js';
 import { writeLongModel } from '../cluster/long_model.js';
 import { PromptSource } from '../engine/asked.js';
 import { timedAnswer, type TimedAnswer } from './timed_answer.js';
@@ -119,7 +119,10 @@ async function overLink(
       await links.close();
     },
     async () => {
-      const { address } = await links.ask({ target: lender.door, bytesPerSecond: mbit * MBIT_BYTES });
+      const { address } = await links.ask({
+        target: lender.door,
+        limits: { delayMs: 0, bytesPerSecond: mbit * MBIT_BYTES },
+      });
       const holder = linkedHolder(lender.engine, address);
       for (const bring of ['always', 'auto']) engines.push(await engineOf(bench, model, [numBlocks, `engine.kv_bring=${bring}`])); // prettier-ignore
       const [always, auto] = engines as [Engine, Engine];

@@ -1,5 +1,6 @@
 /** A job whose ranks stay, asked everything once; then the same requests while its ranks become more and fewer. */
 import { closing } from '../../lib/commands/base/closing.js';
+import { loadConfig } from '../../lib/config/load.js';
 import { Load } from '../chaos/load/load.js';
 import { requestsOf } from '../chaos/load/requests.js';
 import { undisturbed } from '../chaos/load/undisturbed.js';
@@ -22,9 +23,9 @@ export async function runScale(
   const { model, sizes, rounds, spares, seed, streams, gapTokens } = options;
   const { signal } = how;
   const maxRanks = Math.max(...sizes) + spares;
-  const site = await Site.start({
-    ...{ ...how, model, ranks: sizes[0]!, maxRanks, hasRelays: false, set: keysOf(options) },
-  });
+  const flags = { model, parallel: { ranks: sizes[0]!, max_ranks: maxRanks } };
+  const config = await loadConfig({ flags, overrides: keysOf(options) });
+  const site = await Site.start({ ...how, config, limits: null });
   const { engine } = site;
   return closing(
     () => site.close(),

@@ -3,7 +3,7 @@
  * that is where a data link carries its frames.
  */
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { MessageCutter } from '../../../bench/chaos/relay/message_cutter.js';
+import { MessageCutter } from '../../../bench/links/message_cutter.js';
 import { FRAME_MAGIC } from '../../../comm/index.js';
 import type { Address } from './exchange_job.js';
 

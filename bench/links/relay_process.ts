@@ -1,8 +1,9 @@
-/** Relays in a process of their own: whoever measures is not to carry the bytes, too. Ends with who started it. */
+/** All links of a job in a process of their own: whoever measures is not to carry the bytes, too. Ends with who started it. */
 import { ControlRelay } from './control_relay.js';
+import type { LinkLimits } from './lane.js';
 import type { RelayOrder, RelayNews } from './relays.js';
 
-const relay = await ControlRelay.open();
+const relay = await ControlRelay.open(JSON.parse(process.argv[2]!) as LinkLimits);
 
 process.on('message', (order: RelayOrder) => {
   switch (order.kind) {

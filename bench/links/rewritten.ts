@@ -1,6 +1,6 @@
 /** A head tells its ranks where the others are: here it tells them of relays instead. What it says is read after the handshake, without TLS. */
 import { Packr } from 'msgpackr';
-import type { Address } from '../../../comm/ws/door/dial.js';
+import type { Address } from '../../comm/ws/door/dial.js';
 import { binaryMessage, frameAt } from './message_cutter.js';
 
 /** As control messages are packed. */

@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net';
-import { ControlRelay } from '../../../../bench/chaos/relay/control_relay.js';
-import { binaryMessage, frameAt, MessageCutter } from '../../../../bench/chaos/relay/message_cutter.js';
-import { decodeMessage, encodeMessage, type ControlMessage } from '../../../../comm/job/messages.js';
+import { ControlRelay } from '../../../bench/links/control_relay.js';
+import { NO_LIMITS } from '../../../bench/links/lane.js';
+import { binaryMessage, frameAt, MessageCutter } from '../../../bench/links/message_cutter.js';
+import { decodeMessage, encodeMessage, type ControlMessage } from '../../../comm/job/messages.js';
 
 /** What a server sends, and what it got. */
 class Host {
@@ -52,7 +53,7 @@ describe('relays between ranks', () => {
 
   /** Rank 2 joins, is told that rank 0 is at `peer`, and dials what it heard. */
   beforeEach(async () => {
-    [head, peer, relay] = await Promise.all([Host.listen(), Host.listen(), ControlRelay.open()]);
+    [head, peer, relay] = await Promise.all([Host.listen(), Host.listen(), ControlRelay.open(NO_LIMITS)]);
     rank = connect(relay.port, '127.0.0.1');
     relay.leadTo(head.address);
     const own = await head.socket;

@@ -2,8 +2,9 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Address } from '../../../comm/ws/door/dial.js';
-import { BenchError } from '../../base/errors.js';
+import type { Address } from '../../comm/ws/door/dial.js';
+import { BenchError } from '../base/errors.js';
+import type { LinkLimits } from './lane.js';
 
 /** What it is told. */
 export type RelayOrder =
@@ -23,9 +24,9 @@ export class Relays {
   readonly address: Address;
 
   /** Started, and listening. @throws BenchError PROCESS_DIED */
-  static async open(signal: AbortSignal): Promise<Relays> {
+  static async open(limits: LinkLimits, signal: AbortSignal): Promise<Relays> {
     const file = fileURLToPath(new URL('./relay_process.js', import.meta.url));
-    const child = fork(file, { execArgv: ['--no-warnings'] });
+    const child = fork(file, [JSON.stringify(limits)], { execArgv: ['--no-warnings'] });
     const over = new AbortController();
     const waiting = { signal: AbortSignal.any([signal, over.signal]) };
     const died = once(child, 'exit', waiting).then(() => {

@@ -1,11 +1,12 @@
 /** What the process of links is told, and says. */
-import type { Address } from '../../../comm/ws/door/dial.js';
-import { HelperProcess } from '../../base/helper_process.js';
+import type { Address } from '../../comm/ws/door/dial.js';
+import { HelperProcess } from '../base/helper_process.js';
+import type { LinkLimits } from './lane.js';
 
 /** Opens one. */
 export interface LinkOrder {
   readonly target: Address;
-  readonly bytesPerSecond: number;
+  readonly limits: LinkLimits;
 }
 
 /** Where it begins. */

@@ -1,0 +1,63 @@
+/** An engine whose ranks reach each other over links that can be limited, cut and silenced. */
+import { randomBytes } from 'node:crypto';
+import type { Address } from '../../comm/ws/door/dial.js';
+import type { ExpertwireConfig } from '../../lib/config/schema.js';
+import { Engine, type EngineOptions } from '../../lib/head/engine.js';
+import { UsageError } from '../../lib/commands/base/context.js';
+import type { LinkLimits } from './lane.js';
+import { Relays } from './relays.js';
+
+/** Owns both. */
+export interface LinkedEngine {
+  readonly engine: Engine;
+  /** Null: ranks reach each other straight. */
+  readonly relays: Relays | null;
+  /** Where further ranks join, so that they are linked as the others. */
+  readonly door: Address;
+  /** What they need for it. */
+  readonly secret: string;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts an engine with links like these between each two of its ranks, which a process of their own carries; null: straight, as any other engine. The way to the head isn't limited.
+ * Errors as those of `Engine.start`; UsageError where nothing can stand between ranks.
+ */
+export async function startLinked(
+  options: Omit<EngineOptions, 'secret' | 'dialHead' | 'signal'>,
+  limits: LinkLimits | null,
+  signal: AbortSignal,
+): Promise<LinkedEngine> {
+  if (limits !== null) checkLinkable(options.config);
+  const secret = randomBytes(32).toString('hex');
+  const relays = limits === null ? null : await Relays.open(limits, signal);
+  let head: Address = { host: '127.0.0.1', port: 0 };
+  const onListening = (address: Address): void => {
+    head = address;
+    relays?.tell({ kind: 'lead_to', head });
+    options.onListening?.(address);
+  };
+  try {
+    const engine = await Engine.start({
+      ...{ ...options, secret, signal, onListening },
+      ...(relays !== null && { dialHead: relays.address }),
+    });
+    const close = async (): Promise<void> => {
+      await engine.close();
+      await relays?.close();
+    };
+    return { engine, relays, door: relays?.address ?? head, secret, close };
+  } catch (error) {
+    await relays?.close();
+    throw error;
+  }
+}
+
+/** @throws UsageError where what ranks say can't be read, or goes over no sockets */
+export function checkLinkable({ comm }: Pick<ExpertwireConfig, 'comm'>): void {
+  const what = 'links between ranks go through a process that limits and cuts them';
+  if (comm.tls.cert !== null) throw new UsageError(`${what} and can't read TLS; leave comm.tls out`);
+  if (comm.transport === 'threads')
+    throw new UsageError(`${what}, but comm.transport is threads, which have none; set it to ws`);
+}
