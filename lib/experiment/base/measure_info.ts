@@ -22,6 +22,11 @@ export interface MeasureInfo {
   /** Keys of the workload that name a file each, as 'load.file': looked for as a configuration's files are, and absolute in a plan. */
   readonly files: readonly string[];
   /**
+   * Keys of the settings whose value, where there is one, is a mapping of keys of the configuration: laid over the run's own and checked as it. A plan has the whole
+   * configuration in its place.
+   */
+  readonly configs?: readonly string[];
+  /**
    * What neither schema can say of a run: prompts that are too long for the model, for instance. `model`: null without an engine.
    * @throws ConfigError with the key, 'workload.prompts' or 'measure.top', whose line is told then; whatever else says what is wrong
    */

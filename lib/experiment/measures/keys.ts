@@ -1,0 +1,16 @@
+/** Keys that several measures have. */
+import * as z from 'zod';
+import { key } from '../../config/key_types.js';
+import type { Json } from '../base/run.js';
+
+const json: z.ZodType<Json> = z.json();
+
+/**
+ * Keys of a configuration that is laid over the run's own: nested, or by their whole names, 'comm.reduce'. Beside `MeasureInfo.configs` a plan has the whole
+ * configuration in its place.
+ */
+export const configKeys = () =>
+  key(z.record(z.string(), json), 'a mapping of keys of the configuration to values', 'mapping');
+
+/** The path of a file. Beside `MeasureInfo.files` it is absolute in a plan, and the file is there. */
+export const filePath = () => key(z.string().min(1), 'the path of a file', 'string');
