@@ -118,9 +118,10 @@ async function onStrayError(error: unknown): Promise<void> {
 
 process.on('uncaughtException', (error) => void onStrayError(error));
 
-/** A rank or an instance that another process started leaves Ctrl-C to its parent. */
+/** A rank, an instance or a run that another process started leaves Ctrl-C to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');
-const isInstance = args[0] === 'serve' && args.includes('--spawned');
+const isRun = args[0] === 'measure' && args.includes('--spawned');
+const isInstance = (args[0] === 'serve' && args.includes('--spawned')) || isRun;
 if (isSpawned) {
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', onTermination);
@@ -134,8 +135,12 @@ if (isSpawned) {
 /** Nobody is left who would end this process, nor a client of its own. */
 function onParentGone(): void {
   onSignal('SIGTERM');
-  setTimeout(() => process.exit(), LINGER_MS).unref();
+  const end = setTimeout(() => (isRun ? endGroup() : process.exit()), LINGER_MS);
+  if (!isRun) end.unref();
 }
+
+/** The process of a run is the first of a group: what it started goes with it, whether it heard of that or not. */
+const endGroup = (): boolean => process.kill(-process.pid, 'SIGKILL');
 
 /** A rank asks to leave its job first, where it can; otherwise the signal does what it always does. */
 function terminate(teller: StopTeller): void {

@@ -12,5 +12,8 @@ export interface MeasureContext {
   readonly signal: AbortSignal;
 }
 
+/** What it found; the process adds what it ran with and how long it took. */
+export type MeasureResult = Omit<RunResult, 'measureMs' | 'environment'>;
+
 /** Measures a run, of which it is the only one in its process. @throws ExperimentError MEASURE_FAILED; whatever its parts throw */
-export type Measure = (run: PlannedRun, context: MeasureContext) => Promise<Omit<RunResult, 'measureMs'>>;
+export type Measure = (run: PlannedRun, context: MeasureContext) => Promise<MeasureResult>;

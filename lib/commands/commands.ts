@@ -140,6 +140,17 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'measure <folder>',
+    describe: 'Do one run of an experiment, in its folder.',
+    load: async () => {
+      const { measure, measureOptions } = await import('./experiment/measure.js');
+      return loaded(
+        (yargs) => measureOptions(yargs),
+        (args, context) => measure(args, context),
+      );
+    },
+  },
+  {
     name: 'pull <name>',
     describe: "Fetch a model by name, ORG/NAME, into the cache of the hub's tools: --model ORG/NAME then finds it.",
     load: async () => {

@@ -8,6 +8,9 @@ const pathOf = (name: string): string => fileURLToPath(new URL(`../../../${name}
 export const VERSION = (JSON.parse(readFileSync(pathOf('package.json'), 'utf8')) as { readonly version: string })
   .version;
 
+/** Folder of the package itself. */
+export const PACKAGE = pathOf('');
+
 /** Folder of the small trained model that comes with the package (DeepSeek-V3's architecture, 7 M parameters), wherever that is installed. */
 export const DEMO_MODEL = pathOf('models/moe-7m');
 

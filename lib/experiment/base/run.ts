@@ -48,6 +48,17 @@ export interface RunResult {
   readonly backend: string | null;
   /** From when the measure was asked to when it had its result, without start and end of the process. */
   readonly measureMs: number;
+  readonly environment: RunEnvironment;
+}
+
+/** What a run ran with, as its process tells it: another machine's may be other than the runner's. */
+export interface RunEnvironment {
+  /** Of the code, `-dirty` behind it where files differ from it; null: it isn't known. */
+  readonly commit: string | null;
+  /** expertwire, node, v8. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** cpu, cores, memory_bytes, system. */
+  readonly machine: Readonly<Record<string, string | number>>;
 }
 
 /** How a run came to an end. */
@@ -56,10 +67,13 @@ export type RunEnd =
   | { readonly status: 'failed' | 'timed_out'; readonly error: { readonly code: string; readonly message: string } };
 
 /** A line of `results.jsonl`. */
-export interface ResultRow extends Pick<
-  PlannedRun,
-  'id' | 'index' | 'point' | 'round' | 'seed' | 'repeat' | 'config' | 'workload' | 'measure' | 'warmup'
-> {
+export interface ResultRow
+  extends
+    Pick<
+      PlannedRun,
+      'id' | 'index' | 'point' | 'round' | 'seed' | 'repeat' | 'config' | 'workload' | 'measure' | 'warmup'
+    >,
+    RunEnvironment {
   readonly experiment: string;
   readonly status: RunEnd['status'];
   readonly error: { readonly code: string; readonly message: string } | null;
@@ -68,12 +82,6 @@ export interface ResultRow extends Pick<
   /** Of each metric. */
   readonly units: Readonly<Record<string, string>>;
   readonly backend: string | null;
-  /** Of the code; null: it isn't known. */
-  readonly commit: string | null;
-  /** expertwire, node, v8 … */
-  readonly versions: Readonly<Record<string, string>>;
-  /** cpu, cores, memory … */
-  readonly machine: Readonly<Record<string, string | number>>;
   /** ISO 8601. */
   readonly started_at: string;
   /** Of the process, from its start to its end. */

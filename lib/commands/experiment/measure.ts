@@ -1,0 +1,105 @@
+/** `expertwire measure`: one run of an experiment, of which its folder says all. Why: docs/decisions/experiments.md#a-run-is-a-process-with-two-files */
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Argv } from 'yargs';
+import { CodedError } from '../../../base/coded_error.js';
+import { isSystemError } from '../../../base/system_error.js';
+import type { PlannedRun, RunResult } from '../../experiment/base/run.js';
+import { thisEnvironment } from '../../experiment/runs/environment.js';
+import {
+  clearRun,
+  readRun,
+  RUN_FILES,
+  writeError,
+  writeResult,
+  type RunError,
+} from '../../experiment/runs/run_folder.js';
+import { table } from '../../metrics/charts.js';
+import { closing } from '../base/closing.js';
+import type { CommandContext } from '../base/context.js';
+import { OutputError } from '../base/output_file.js';
+
+/** The options of `measure` as yargs parses them. */
+export interface MeasureArgs {
+  readonly folder: string;
+}
+
+/** Adds the folder of `measure` to a command line. */
+export function measureOptions<T>(yargs: Argv<T>): Argv<T & MeasureArgs> {
+  return yargs
+    .positional('folder', { type: 'string', demandOption: true, describe: 'of a run: runs/ID in the results' })
+    .option('spawned', { type: 'boolean', hidden: true })
+    .example('$0 measure experiments/balance/runs/0123456789abcdef', 'do one run again, as its run.json says');
+}
+
+/** What of the benchmarks is called: they stand on top of this folder and are compiled by themselves. */
+export interface Measuring {
+  readonly runMeasure: (
+    run: PlannedRun,
+    context: {
+      readonly folder: string;
+      readonly env: CommandContext['env'];
+      readonly onNotice: (line: string) => void;
+      readonly signal: AbortSignal;
+    },
+  ) => Promise<Omit<RunResult, 'measureMs' | 'environment'>>;
+}
+
+const BENCHES = '../../../bench/index.js';
+
+const loadBenches = async (): Promise<Measuring> => (await import(BENCHES)) as Measuring;
+
+/**
+ * Does the run, writes `result.json`, or `error.json` for whoever started it, and prints what was measured.
+ *
+ * @throws ExperimentError; OutputError; whatever the measure throws
+ */
+export async function measure(
+  { folder: given }: MeasureArgs,
+  context: CommandContext,
+  load = loadBenches,
+): Promise<void> {
+  const folder = resolve(given);
+  const run = await readRun(folder);
+  const write = (name: string, work: Promise<void>): Promise<void> =>
+    work.catch((cause: unknown) => {
+      throw new OutputError(join(folder, name), cause);
+    });
+  await write(RUN_FILES.result, clearRun(folder));
+  try {
+    const result = await measured(run, folder, context, load);
+    context.signal.throwIfAborted(); // it may be half of one
+    await write(RUN_FILES.result, writeResult(folder, result));
+    context.stdout.write(`${table(Object.entries(result.metrics).map(([name, value]) => [name, String(value)]))}\n`);
+  } catch (error) {
+    // A disk that takes no result may not take this either: then the log has it.
+    if (!context.signal.aborted) await writeError(folder, runErrorOf(error)).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function measured(
+  run: PlannedRun,
+  folder: string,
+  { env, stderr, signal }: CommandContext,
+  load: () => Promise<Measuring>,
+): Promise<RunResult> {
+  const environment = thisEnvironment();
+  const files = join(folder, RUN_FILES.files);
+  await mkdir(files);
+  const remove = (): Promise<void> => rm(files, { recursive: true, force: true });
+  return closing(remove, async () => {
+    const { runMeasure } = await load();
+    const onNotice = (line: string): void => void stderr.write(`${line}\n`);
+    const beganMs = performance.now();
+    const result = await runMeasure(run, { folder: files, env, onNotice, signal });
+    return { ...result, measureMs: performance.now() - beganMs, environment: await environment };
+  });
+}
+
+function runErrorOf(error: unknown): RunError {
+  if (error instanceof OutputError && isSystemError(error.cause)) return runErrorOf(error.cause);
+  const { code, text, message } = error as CodedError; // classes of the bundle aren't those of the benchmarks
+  if (typeof code === 'string') return { code, message: typeof text === 'string' ? text : message };
+  return { code: 'RUN_FAILED', message: error instanceof Error ? error.message : String(error) };
+}

@@ -1,0 +1,96 @@
+/** The process of one run, with all that it starts: one process group. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { causeText } from '../../../base/foreign_text.js';
+import { RUN_FILES } from './run_folder.js';
+
+/** How a process ended. */
+export interface ProcessExit {
+  /** Null: a signal ended it, or it never began. */
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** Why it couldn't be started; null: it was. */
+  readonly notStarted: string | null;
+}
+
+/** What is started, and where it writes. */
+export interface RunProcessOptions {
+  /** Arguments of Node. */
+  readonly program: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Of the run: its log is there. */
+  readonly folder: string;
+}
+
+/** A process that ends with this one: they are connected, and who loses the connection ends itself. */
+export class RunProcess {
+  private killing: NodeJS.Timeout | null = null;
+
+  private constructor(
+    private readonly child: ChildProcess | null,
+    private readonly exit: Promise<ProcessExit>,
+  ) {}
+
+  /** Starts it. What can't be started has ended. @throws what the file system throws where the log can't be written */
+  static async start({ program, env, folder }: RunProcessOptions): Promise<RunProcess> {
+    const log = await open(join(folder, RUN_FILES.log), 'w');
+    try {
+      const child = spawn(process.execPath, ['--no-warnings', ...program], {
+        env,
+        detached: true,
+        stdio: ['ignore', log.fd, log.fd, 'ipc'],
+      });
+      return new RunProcess(child, exitOf(child));
+    } catch (error) {
+      return new RunProcess(null, Promise.resolve(failed(error)));
+    } finally {
+      await log.close();
+    }
+  }
+
+  /** Asks it to end, and has it ended `graceMs` later. Asked again, nothing happens. */
+  stop(graceMs: number): void {
+    if (this.killing !== null) return;
+    this.child?.kill('SIGTERM');
+    this.killing = setTimeout(() => this.signalGroup('SIGKILL'), graceMs);
+  }
+
+  /** Waits for its end. Then nothing that it started is left. */
+  async ended(): Promise<ProcessExit> {
+    const exit = await this.exit;
+    if (this.killing !== null) clearTimeout(this.killing);
+    await this.endGroup();
+    return exit;
+  }
+
+  /** Children that outlive it would disturb the next run. */
+  private async endGroup(): Promise<void> {
+    for (let tries = 0; tries < MAX_TRIES && this.signalGroup('SIGKILL'); tries++) await delay(EACH_MS);
+  }
+
+  /** False: nothing is left of it. */
+  private signalGroup(signal: NodeJS.Signals): boolean {
+    if (this.child?.pid === undefined) return false;
+    try {
+      return process.kill(-this.child.pid, signal);
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** What was killed is gone after a moment, unless nobody asks how it ended. */
+const MAX_TRIES = 100;
+const EACH_MS = 10;
+
+const exitOf = (child: ChildProcess): Promise<ProcessExit> =>
+  new Promise((resolve) => {
+    child.once('error', (error) => {
+      if (child.pid === undefined) resolve(failed(error));
+    });
+    child.once('exit', (code, signal) => resolve({ code, signal, notStarted: null }));
+  });
+
+const failed = (error: unknown): ProcessExit => ({ code: null, signal: null, notStarted: causeText(error) });
