@@ -1,9 +1,11 @@
-/** Benchmarks behind `expertwire bench NAME`. */
+/** Benchmarks behind `expertwire bench NAME`, and measures behind `expertwire experiment`. */
 import type { Bench, BenchName } from '../lib/commands/bench.js';
 import { nearestName } from '../lib/commands/advice/near_names.js';
 import { UsageError, type CommandContext } from '../lib/commands/base/context.js';
 import { modelFolder } from '../lib/config/model_folder.js';
 import { parseModelName } from '../lib/hub/cache/model_name.js';
+
+export { runMeasure } from './experiment/run_measure.js';
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {

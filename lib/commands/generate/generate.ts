@@ -15,7 +15,7 @@ import { OrderedPrinter } from './ordered_printer.js';
 import { checkPlotFile, writePlot } from '../base/plot_file.js';
 import { readPrompts, type Prompt } from '../engine/prompts.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
-import { requestOf } from './request.js';
+import { requestOf } from '../../head/config_request.js';
 import { picturesOf, statsJson, summary } from './summary.js';
 
 /**

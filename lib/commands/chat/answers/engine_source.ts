@@ -3,7 +3,7 @@ import type { Engine } from '../../../head/engine.js';
 import { EngineError } from '../../../protocol/errors.js';
 import { chatSettingsOf, type ChatMessage } from '../../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../../tokenizer/tokenizer.js';
-import { requestOf } from '../../generate/request.js';
+import { requestOf } from '../../../head/config_request.js';
 import type { AnswerNews, AnswerSource } from './answer.js';
 import { isThinkingBegun, ThinkingSplitter, thinkingStyleOf } from './thinking.js';
 import { mostTokensOf } from '../../../protocol/limits.js';
@@ -50,7 +50,7 @@ export class EngineSource implements AnswerSource {
 
   private requestFor(prompt: string, skipSpecialTokens: boolean): Parameters<Engine['generate']>[0] {
     const tokenIds = this.tokenizer.encode(prompt, { addSpecialTokens: false });
-    const asked = requestOf(this.config, { label: null, text: prompt, tokenIds }, this.numAnswers++, {
+    const asked = requestOf(this.config, { tokenIds }, this.numAnswers++, {
       returnRoutedExperts: true,
     });
     const most = mostTokensOf(this.engine.limits);

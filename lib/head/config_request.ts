@@ -1,6 +1,6 @@
-import type { ExpertwireConfig } from '../../config/schema.js';
-import type { CheckedGeneration } from '../../head/request_check.js';
-import type { Prompt } from '../engine/prompts.js';
+/** From a configuration's `generate` to requests of the engine. */
+import type { ExpertwireConfig } from '../config/schema.js';
+import type { CheckedGeneration } from './request_check.js';
 
 /** What a run is to tell besides text. */
 export interface Asked {
@@ -14,7 +14,7 @@ export interface Asked {
 /** What a run asks of the engine for one of its prompts. */
 export function requestOf(
   { generate: g }: ExpertwireConfig,
-  { tokenIds: promptTokenIds }: Prompt,
+  { tokenIds: promptTokenIds }: { readonly tokenIds: readonly number[] },
   index: number,
   { returnRoutedExperts, returnRouterLogits, logprobs }: Asked,
 ): CheckedGeneration {
