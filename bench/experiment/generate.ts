@@ -5,13 +5,13 @@ import { promptsOf } from '../../lib/experiment/measures/prompts.js';
 import type { Engine } from '../../lib/head/engine.js';
 import { openModel } from '../../lib/head/opened_model.js';
 import { moeLayersOf } from '../../lib/model/spec/spec.js';
-import type { Measure, MeasureContext } from './measure.js';
-import { measuredMetrics, type MeasuredPass } from './pass_metrics.js';
-import { detailsOf } from './pass_details.js';
-import { runPass, type PassOptions } from './pass.js';
-import { snapshotOf } from './snapshot.js';
-import { withStartedEngine } from './started_engine.js';
-import { WatchedSteps } from './watched_steps.js';
+import type { Measure, MeasureContext } from './base/measure.js';
+import { measuredMetrics, type MeasuredPass } from './base/pass_metrics.js';
+import { detailsOf } from './base/pass_details.js';
+import { runPass, type PassOptions } from './base/pass.js';
+import { snapshotOf } from './base/snapshot.js';
+import { withStartedEngine } from './base/started_engine.js';
+import { WatchedSteps } from './base/watched_steps.js';
 
 /** Errors as those of `Engine.start` and `Engine.generate`. */
 export const measureGenerate: Measure = async (run, context) => {

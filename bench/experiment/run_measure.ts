@@ -1,7 +1,7 @@
 /** What is done for each `measure` of an experiment; each is loaded when it runs. */
 import { ExperimentError } from '../../lib/experiment/base/errors.js';
 import type { PlannedRun, RunResult } from '../../lib/experiment/base/run.js';
-import type { Measure, MeasureContext } from './measure.js';
+import type { Measure, MeasureContext } from './base/measure.js';
 
 const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   generate: async () => (await import('./generate.js')).measureGenerate,

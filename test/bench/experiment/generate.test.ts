@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import { CodedError } from '../../../base/coded_error.js';
-import { heatOf } from '../../../bench/experiment/pass_details.js';
-import { textMetrics } from '../../../bench/experiment/pass_metrics.js';
+import { heatOf } from '../../../bench/experiment/base/pass_details.js';
+import { textMetrics } from '../../../bench/experiment/base/pass_metrics.js';
 import { generateMeasure } from '../../../lib/experiment/measures/generate.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { countsOf, measured, plannedRun, type RunOptions } from '../../kit/experiment/planned_run.js';
@@ -52,7 +51,7 @@ describe('measure: generate', function () {
     ];
     for (const [options, text] of wrong) {
       const run = await plannedRun('generate', options);
-      const error = await errorOf(CodedError, async () => generateMeasure.check!(run, await openModel(run.config)));
+      const error = await errorOf(Error, async () => generateMeasure.check!(run, await openModel(run.config)));
       expect(error.message).to.include(text);
     }
   });

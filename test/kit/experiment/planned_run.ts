@@ -1,6 +1,6 @@
 /** Runs as a plan has them, measured in this process. */
 import { runMeasure } from '../../../bench/index.js';
-import type { MeasureContext } from '../../../bench/experiment/measure.js';
+import type { MeasureContext } from '../../../bench/experiment/base/measure.js';
 import { MEASURES, type MeasureName } from '../../../lib/experiment/measures/measures.js';
 import type { Json, PlannedRun, RunResult } from '../../../lib/experiment/base/run.js';
 import { loadConfig } from '../../../lib/config/load.js';

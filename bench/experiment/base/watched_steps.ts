@@ -1,9 +1,9 @@
 /** What the steps of one pass loaded ranks with, and how long each took. Shape suffixes: L MoE layers, E logical experts, R ranks. */
-import { balanceSums, type BalanceSums } from '../../experts/placement/balance.js';
-import { LoadMonitor } from '../../experts/load/load_monitor.js';
-import type { EngineObserver } from '../../lib/head/watchers.js';
-import type { ObservedStep } from '../../lib/head/observing/step_observer.js';
-import { BalanceSeries, type BalancePoint } from '../../lib/metrics/balance_series.js';
+import { balanceSums, type BalanceSums } from '../../../experts/placement/balance.js';
+import { LoadMonitor } from '../../../experts/load/load_monitor.js';
+import type { EngineObserver } from '../../../lib/head/watchers.js';
+import type { ObservedStep } from '../../../lib/head/observing/step_observer.js';
+import { BalanceSeries, type BalancePoint } from '../../../lib/metrics/balance_series.js';
 
 /** Watches an engine from its beginning on. */
 export class WatchedSteps implements EngineObserver {

@@ -1,5 +1,5 @@
 /** What a run leaves for reports beside its metrics, by name. Shape suffixes: L MoE layers, E logical experts, R ranks. */
-import type { Json } from '../../lib/experiment/base/run.js';
+import type { Json } from '../../../lib/experiment/base/run.js';
 
 /** Keys of `RunResult.details`, with what each holds; a measure gives those that it has. */
 export const DETAILS = {

@@ -1,5 +1,5 @@
 /** What a measure does in the process of a run. */
-import type { PlannedRun, RunResult } from '../../lib/experiment/base/run.js';
+import type { PlannedRun, RunResult } from '../../../lib/experiment/base/run.js';
 
 /** What it sees of the world. */
 export interface MeasureContext {

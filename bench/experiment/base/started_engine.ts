@@ -1,8 +1,8 @@
 /** An engine for a run: started, told of in the run's log, and ended whatever happens. */
-import { closing } from '../../lib/commands/base/closing.js';
-import type { ExpertwireConfig } from '../../lib/config/schema.js';
-import { Engine } from '../../lib/head/engine.js';
-import type { OpenedModel } from '../../lib/head/opened_model.js';
+import { closing } from '../../../lib/commands/base/closing.js';
+import type { ExpertwireConfig } from '../../../lib/config/schema.js';
+import { Engine } from '../../../lib/head/engine.js';
+import type { OpenedModel } from '../../../lib/head/opened_model.js';
 import type { MeasureContext } from './measure.js';
 
 /** An engine and how long it took to start. */

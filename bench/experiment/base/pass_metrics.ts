@@ -1,10 +1,10 @@
 /** The metrics of a pass, as `lib/experiment/measures/generate.ts` has their formulae. Pure. */
 import { createHash } from 'node:crypto';
-import { balancednessOfSums, balanceSums } from '../../experts/placement/balance.js';
-import { STEP_PHASES, type StepPhase } from '../../compute/base/stopwatch.js';
-import type { Metrics } from '../../lib/experiment/base/metric.js';
-import type { EngineStats } from '../../lib/head/engine.js';
-import { percentile } from '../serve/figures/distribution.js';
+import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
+import { STEP_PHASES, type StepPhase } from '../../../compute/base/stopwatch.js';
+import type { Metrics } from '../../../lib/experiment/base/metric.js';
+import type { EngineStats } from '../../../lib/head/engine.js';
+import { percentile } from '../../serve/figures/distribution.js';
 import type { Answer } from './pass.js';
 import { difference, total, type Snapshot } from './snapshot.js';
 import type { WatchedSteps } from './watched_steps.js';

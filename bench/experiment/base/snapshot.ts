@@ -1,6 +1,6 @@
 /** What an engine came to until a moment, and what its processes cost: two of them tell of the time between. */
-import type { Engine, EngineStats } from '../../lib/head/engine.js';
-import { coreMs } from '../base/core_time.js';
+import type { Engine, EngineStats } from '../../../lib/head/engine.js';
+import { coreMs } from '../../base/core_time.js';
 
 /** Of one moment. */
 export interface Snapshot {

@@ -1,8 +1,8 @@
 /** One pass over the prompts of a run: all at once, and when each of their tokens came. */
-import type { ExpertwireConfig } from '../../lib/config/schema.js';
-import type { MeasuredPrompt } from '../../lib/experiment/measures/prompts.js';
-import { requestOf } from '../../lib/head/config_request.js';
-import type { Engine } from '../../lib/head/engine.js';
+import type { ExpertwireConfig } from '../../../lib/config/schema.js';
+import type { MeasuredPrompt } from '../../../lib/experiment/measures/prompts.js';
+import { requestOf } from '../../../lib/head/config_request.js';
+import type { Engine } from '../../../lib/head/engine.js';
 
 /** What became of a prompt. */
 export interface Answer {
