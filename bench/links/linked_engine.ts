@@ -1,9 +1,8 @@
 /** An engine whose ranks reach each other over links that can be limited, cut and silenced. */
 import { randomBytes } from 'node:crypto';
 import type { Address } from '../../comm/ws/door/dial.js';
-import type { ExpertwireConfig } from '../../lib/config/schema.js';
 import { Engine, type EngineOptions } from '../../lib/head/engine.js';
-import { UsageError } from '../../lib/commands/base/context.js';
+import { checkLinkable } from '../../lib/experiment/measures/link.js';
 import type { LinkLimits } from './lane.js';
 import { Relays } from './relays.js';
 
@@ -22,14 +21,14 @@ export interface LinkedEngine {
 
 /**
  * Starts an engine with links like these between each two of its ranks, which a process of their own carries; null: straight, as any other engine. The way to the head isn't limited.
- * Errors as those of `Engine.start`; UsageError where nothing can stand between ranks.
+ * Errors as those of `Engine.start`; ConfigError where nothing can stand between ranks.
  */
 export async function startLinked(
   options: Omit<EngineOptions, 'secret' | 'dialHead' | 'signal'>,
   limits: LinkLimits | null,
   signal: AbortSignal,
 ): Promise<LinkedEngine> {
-  if (limits !== null) checkLinkable(options.config);
+  if (limits !== null) checkLinkable(options.config, 'limits between ranks');
   const secret = randomBytes(32).toString('hex');
   const relays = limits === null ? null : await Relays.open(limits, signal);
   let head: Address = { host: '127.0.0.1', port: 0 };
@@ -52,12 +51,4 @@ export async function startLinked(
     await relays?.close();
     throw error;
   }
-}
-
-/** @throws UsageError where what ranks say can't be read, or goes over no sockets */
-export function checkLinkable({ comm }: Pick<ExpertwireConfig, 'comm'>): void {
-  const what = 'links between ranks go through a process that limits and cuts them';
-  if (comm.tls.cert !== null) throw new UsageError(`${what} and can't read TLS; leave comm.tls out`);
-  if (comm.transport === 'threads')
-    throw new UsageError(`${what}, but comm.transport is threads, which have none; set it to ws`);
 }
