@@ -1,4 +1,7 @@
-/** `expertwire/comm`: bytes between ranks, for use alone or under `expertwire`. */
+/**
+ * `expertwire/comm`: bytes between ranks, for use alone or under `expertwire`.
+ * @module expertwire/comm
+ */
 export { CodedError } from '../base/coded_error.js';
 export { floatRows, type FloatRows } from '../base/float_rows.js';
 export * from '../base/ids.js';
@@ -66,9 +69,15 @@ export {
   roundTripRows,
   wireRowBytes,
   type WireDtype,
+  type WireForm,
 } from './codec/wire_dtype.js';
 export type { WireCodec } from './codec/wire_codec.js';
-export { layoutOf, type DestinationLayout, type LayoutShape } from './all_to_all/contract/layout.js';
+export {
+  layoutOf,
+  type DestinationLayout,
+  type LayoutShape,
+  type ExpertChoices,
+} from './all_to_all/contract/layout.js';
 export { PROTOCOL_VERSION } from './ws/door/handshake.js';
 export { Rendezvous, type RendezvousOptions } from './job/rendezvous.js';
 export { Admissions, type AdmissionsOptions } from './job/admissions.js';
@@ -77,3 +86,4 @@ export { joinHead, type JoinedRank, type JoinOptions, type ReadyOptions } from '
 export { ControlLink, type LinkClosed, type MessageHandler } from './job/control_link.js';
 export type { ControlMessage, ControlMessageOf } from './job/messages.js';
 export { worldFromEnv, type World } from './job/world.js';
+export type { Rows } from './codec/wire_staging.js';

@@ -12,6 +12,6 @@ export interface WireCodec {
   rowBytes(hidden: number): number;
   /** Writes row [H] to `out` [rowBytes]. */
   encode(row: Float32Array, out: Uint8Array): void;
-  /** Reads `bytes` [rowBytes] into `row` [H]: the same floats for the same bytes on every rank. */
+  /** Reads `bytes` [rowBytes] into `row` [H], the same floats for the same bytes on every rank. */
   decode(bytes: Uint8Array, row: Float32Array): void;
 }

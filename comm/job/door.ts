@@ -34,7 +34,9 @@ export interface DoorOptions {
   readonly timeoutMs?: number | undefined;
   /** Somebody took a seat and begins to load. */
   readonly onJoined?: ((rank: Rank) => void) | undefined;
+  /** It says how far it is with loading. */
   readonly onProgress?: ((rank: Rank, progress: ControlMessageOf<'progress'>) => void) | undefined;
+  /** A newcomer has loaded, and is linked up with all ranks: a step may count on it. */
   onCandidate(candidate: Candidate): void;
   /** A newcomer that won't come after all, and why; its seat is free again. */
   onFailed(rank: Rank, error: CommError): void;

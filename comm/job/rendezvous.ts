@@ -27,7 +27,9 @@ export interface RendezvousOptions extends ControlPortOptions {
   /** Longest time without news (a rank that joins, reports progress, is ready or meshed). Default 60000. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** A rank has its number, and begins to load; `numJoined` have so far. */
   readonly onJoined?: ((rank: Rank, numJoined: number) => void) | undefined;
+  /** A rank says how far it is with loading. */
   readonly onProgress?: ((rank: Rank, progress: ControlMessageOf<'progress'>) => void) | undefined;
 }
 

@@ -6,8 +6,11 @@ import { CommError } from '../base/errors.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import { WIRE_DTYPES, type WireDtype } from '../codec/wire_dtype.js';
 
-export const FRAME_MAGIC = 0x52495745; // "EWIR" in little-endian bytes
+/** What a frame begins with: "EWIR" in little-endian bytes. */
+export const FRAME_MAGIC = 0x52495745;
+/** Of the layout of headers (docs/wire.md): another one is refused. */
 export const FRAME_VERSION = 2;
+/** What each frame carries before its payload. */
 export const FRAME_HEADER_BYTES = 40;
 
 /**

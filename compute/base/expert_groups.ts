@@ -4,7 +4,7 @@
 export interface ExpertGroups<E> {
   /** [G] */
   readonly experts: readonly E[];
-  /** [G+1]: the pairs of expert g are `choices[starts[g]]` … `choices[starts[g + 1] − 1]`; `starts[G]` is M. */
+  /** [G+1] numbers: the pairs of expert g are `choices[starts[g]]` … `choices[starts[g + 1] − 1]`; `starts[G]` is M. */
   readonly starts: Int32Array;
   /** [M] n·K + k for choice k of row n, ascending within an expert. */
   readonly choices: Int32Array;

@@ -16,7 +16,7 @@ export interface FfnWeights {
 
 /** Transposed for plain x·W products: only those are fast, and row-independent, on the wasm backend. */
 export interface FfnTensors {
-  /** [H,2I]: row h holds the gate's I weights, then up's. */
+  /** Of [H,2I] row h holds the gate's I weights, then up's. */
   readonly gateUp_H2I: Tensor2D;
   /** [I,H] */
   readonly down_IH: Tensor2D;

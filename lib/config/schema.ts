@@ -205,7 +205,10 @@ export const configSchema = z.strictObject({
     .readonly(),
 });
 
-/** A checked configuration with every key present; keys are spelled as in YAML. */
+/**
+ * A checked configuration with every key present; keys are spelled as in YAML.
+ * @interface
+ */
 export type ExpertwireConfig = Readonly<z.infer<typeof configSchema>>;
 
 /** A plug-in of the configuration. */

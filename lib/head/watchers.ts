@@ -12,6 +12,7 @@ import type { Loss } from './step_loop.js';
 export interface EngineObserver {
   /** A step that counts; the next one waits until this returns. */
   step?(step: ObservedStep): void;
+  /** What became of a request. */
   request?(news: RequestNews): void;
   /** Ranks were lost, and the job goes on without them. */
   loss?(loss: Loss): void;

@@ -71,7 +71,7 @@ export interface AllToAllOptions extends ExchangeOptions {
 
 /** A dispatch with its own routing. */
 export interface RoutedRequest {
-  /** [T·H]: an array, which may change when the result is there, or rows in any memory, which must not change before the result is released. */
+  /** Of [T·H] an array, which may change when the result is there, or rows in any memory, which must not change before the result is released. */
   readonly x: Float32Array | FloatRows;
   /**
    * `x` is lent: rows of large dispatches may leave from where they are. It must not change before the combine is over (or, where a call failed, a barrier

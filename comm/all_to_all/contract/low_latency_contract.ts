@@ -40,7 +40,7 @@ export interface LowLatencyRequest {
 /** What arrived, packed by expert. */
 export interface LowLatencyResult {
   /**
-   * [S·R·H]: the rows of local expert e begin at row e·R and are recvCount[e], by source rank, then source row; what lies behind them is
+   * Of [S·R·H] the rows of local expert e begin at row e·R and are recvCount[e], by source rank, then source row; what lies behind them is
    * left from earlier calls. One of two buffers that take turns: valid until the second next dispatch of the same all-to-all has
    * arrived, so two micro-batches may be in flight. May be written to, and be the `expertOut` of the combine.
    */

@@ -27,6 +27,12 @@ export { slo, type Slo } from './policies/slo.js';
 export { sticky } from './policies/sticky.js';
 export { PrefixIndex, type BatchFate } from './prefix_index.js';
 export { PromptKeys, type KnownPrompt } from './prompt_keys.js';
-export type { PromptBlocks } from './pool/named_blocks.js';
+export type { PromptBlocks, NamedBlocks } from './pool/named_blocks.js';
 export { RoutingTable, type AskedRequest, type RoutingTableOptions } from './routing_table.js';
 export type { SentEnd, SentRequest } from './sent_request.js';
+
+// Types that those above are made of.
+export type { BlockHolder } from './pool/holders.js';
+export type { BegunCopy, Copy } from './pool/replicas.js';
+export type { ReplicationOptions } from './pool/replication.js';
+export type { SessionTableOptions } from './session_table.js';

@@ -41,6 +41,7 @@ export interface Offer {
   readonly lease: KvLease;
   /** Where the rank listens that holds its keys and values; null while none does. Another one after a loss, or where sequences move. */
   place(): Address | null;
+  /** What it is at now. */
   state(): OfferState;
   /** Resolves when place or state are other ones than when it was called, or when the offer has ended. Rejects with the reason of `signal`. */
   changed(signal?: AbortSignal): Promise<void>;
