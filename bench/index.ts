@@ -2,6 +2,7 @@
 import type { Bench, BenchName } from '../lib/commands/bench.js';
 import { nearestName } from '../lib/commands/advice/near_names.js';
 import { UsageError, type CommandContext } from '../lib/commands/base/context.js';
+import { helpWidth } from '../lib/commands/help/layout.js';
 import { modelFolder } from '../lib/config/model_folder.js';
 import { parseModelName } from '../lib/hub/cache/model_name.js';
 
@@ -33,10 +34,16 @@ const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
 
 /** @throws UsageError naming the benchmarks. */
 export const runBench: Bench = async ([name = '', ...args], context) => {
+  if (name === '--help' || name === '-h') return tellHelp(context);
   if (!isBench(name)) throw new UsageError(noBench(name, Object.keys(BENCHES)));
   const bench = await BENCHES[name]();
   await bench(name === SERVES ? args : withFolder(args, context.env), context);
 };
+
+async function tellHelp({ stdout }: CommandContext): Promise<void> {
+  const { benchesHelp } = await import('./help/benches_help.js');
+  stdout.write(benchesHelp(Object.keys(BENCHES), helpWidth(stdout)));
+}
 
 const isBench = (name: string): name is BenchName => Object.hasOwn(BENCHES, name);
 
