@@ -30,6 +30,7 @@ const OUTSIDE = [
   '@opentelemetry/*',
   'vega',
   'vega-lite',
+  '@resvg/resvg-wasm',
   '@nats-io/*',
 ];
 const OPTIONAL = ['msgpackr-extract', 'bufferutil', 'utf-8-validate'];

@@ -60,7 +60,7 @@ export function givenOptions(args: readonly string[]) {
     .option('block-size', { ...number("tokens of a block of the server's prefix cache", 16), group: told })
     .option('json', { ...text('file for all figures'), group: told })
     .option('detailed', { type: 'boolean', default: false, describe: 'with --json: each request too', group: told })
-    .option('plot', { ...text('.svg or .html file with latencies and a timeline'), group: told })
+    .option('plot', { ...text('.svg, .png or .html file with latencies and a timeline'), group: told })
     .parseSync();
 }
 

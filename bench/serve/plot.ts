@@ -1,5 +1,6 @@
 /** Pictures of a load as a Vega-Lite specification: how latencies are distributed, and what happened when. Pure. */
-import type { PlotSpec } from '../../lib/metrics/balance_plots.js';
+import type { PlotSpec } from '../../lib/pictures/spec.js';
+import { themed } from '../../lib/pictures/theme.js';
 import { percentile } from './figures/distribution.js';
 import { latenciesOf, METRICS, type Metric } from './figures/figures.js';
 import { overTime } from './figures/over_time.js';
@@ -13,23 +14,21 @@ const MAX_POINTS = 200;
 const MAX_REQUESTS = 400;
 
 /** All pictures, one below the other. */
-export const serveSpec = (title: string, { records, figures }: ServeResult): PlotSpec => ({
-  $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-  title,
-  background: 'white',
-  vconcat: [
-    { hconcat: [distribution(records, ['ttft', 'e2el']), distribution(records, ['tpot', 'itl'])] },
-    timeline(records),
-    {
-      hconcat: [
-        line(records, figures.durationMs, 'numRunning', 'requests in flight'),
-        line(records, figures.durationMs, 'tokensPerS', 'output tokens/s'),
-      ],
-    },
-  ],
-  resolve: { scale: { color: 'independent', x: 'independent', y: 'independent' } },
-  config: { legend: { labelLimit: 0 } },
-});
+export const serveSpec = (title: string, { records, figures }: ServeResult): PlotSpec =>
+  themed({
+    title,
+    vconcat: [
+      { hconcat: [distribution(records, ['ttft', 'e2el']), distribution(records, ['tpot', 'itl'])] },
+      timeline(records),
+      {
+        hconcat: [
+          line(records, figures.durationMs, 'numRunning', 'requests in flight'),
+          line(records, figures.durationMs, 'tokensPerS', 'output tokens/s'),
+        ],
+      },
+    ],
+    resolve: { scale: { color: 'independent', x: 'independent', y: 'independent' } },
+  });
 
 function distribution(records: readonly RequestRecord[], metrics: readonly Metric[]): PlotSpec {
   const latencies = latenciesOf(records.filter(isCompleted));

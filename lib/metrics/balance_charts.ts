@@ -1,4 +1,4 @@
-/** The pictures of balance_plots.ts in characters, for terminals. Pure. Shape suffixes: L MoE layers, C columns: experts or ranks. */
+/** The pictures of lib/pictures/balance in characters, for terminals. Pure. Shape suffixes: L MoE layers, C columns: experts or ranks. */
 import { balancednessOfSums } from '../../experts/placement/balance.js';
 import type { BalancePoint } from './balance_series.js';
 import { sparkline, table } from './charts.js';

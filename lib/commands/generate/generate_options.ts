@@ -78,7 +78,7 @@ export function generateOptions<T>(yargs: Argv<T>): Argv<T & GenerateArgs> {
     })
     .option('plot', {
       type: 'string',
-      describe: 'draw the load of experts and ranks, and balancedness over time: .svg or .html',
+      describe: 'draw the load of experts and ranks, and balancedness over time: .svg, .png or .html',
       group: 'Output:',
     })
     .option('json', { type: 'boolean', describe: 'one JSON object a prompt, then the statistics', group: 'Output:' })

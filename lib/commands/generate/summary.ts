@@ -8,7 +8,7 @@ import type { ScalingStats } from '../../head/elastic/scale_events.js';
 import { isThere } from '../../head/observing/rank_states.js';
 import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
-import type { BalancePictures } from '../../metrics/balance_plots.js';
+import type { BalancePictures } from '../../pictures/balance/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../../metrics/charts.js';
 import type { KernelReport } from '../../protocol/step_plan.js';
 import type { Completion, Timing } from './completion.js';

@@ -17,7 +17,7 @@ import { isOwnPlanner } from '../../plugins/planners.js';
 import { EngineError } from '../../protocol/errors.js';
 import { PlannerThread } from '../../head/rebalancing/planner_thread.js';
 import { heatRows } from '../../metrics/balance_charts.js';
-import type { BalancePictures, RankLoads } from '../../metrics/balance_plots.js';
+import type { BalancePictures, RankLoads } from '../../pictures/balance/balance_plots.js';
 import { table } from '../../metrics/charts.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { readLoad } from './load_file.js';
@@ -77,7 +77,7 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
     .option('output', { type: 'string', describe: 'write the placement to this file, for experts.placement' })
     .option('plot', {
       type: 'string',
-      describe: 'draw the load of experts and of ranks, before and after: .svg or .html',
+      describe: 'draw the load of experts and of ranks, before and after, and which experts move: .svg, .png or .html',
     })
     .option('chart', { type: 'boolean', describe: 'the same in characters' })
     .option('json', { type: 'boolean', describe: 'one JSON object: phy2log, log2phy, logcnt, balancedness' });

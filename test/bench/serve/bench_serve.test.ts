@@ -253,7 +253,7 @@ describe('expertwire bench serve', () => {
       ['--percentile-metrics', 'ttft,x'],
       ['--metric-percentiles', '101'],
       ['--extra-body', '[1]'],
-      ['--plot', 'load.png'],
+      ['--plot', 'load.pdf'],
       ['--detailed'],
       ['--prompts', 'tokens', '--endpoint', 'chat'],
       ['--vocab-size', '3'],

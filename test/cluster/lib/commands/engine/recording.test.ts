@@ -123,7 +123,7 @@ describe('recording from the command line', function () {
       await writeFile(cut, Buffer.of(0x1f, 0x8b, 8));
       for (const [args, words] of [
         [[...GENERATE, '--record', join(dir, 'r'), '--record-mode', 'all'], /record-mode/],
-        [[...GENERATE, '--plot', 'p.png'], /--plot p.png is neither .svg nor .html/],
+        [[...GENERATE, '--plot', 'p.pdf'], /--plot p.pdf is neither .svg, .png nor .html/],
         [['plan', '--load', cut, '--ranks', '2', '--plot', 'p'], /--plot p is neither/],
         [['plan', '--load', cut, '--ranks', '2'], /^BAD_RECORDING: .*cut.gz, line 1: the file is cut off here/],
       ] as const) {

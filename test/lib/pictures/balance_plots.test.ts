@@ -1,6 +1,7 @@
 import { expect } from 'chai';
-import { balanceSpec, type BalancePictures } from '../../../lib/metrics/balance_plots.js';
-import { htmlPage, renderSvg } from '../../../lib/metrics/render_plot.js';
+import { balanceSpec, type BalancePictures } from '../../../lib/pictures/balance/balance_plots.js';
+import { htmlPage } from '../../../lib/pictures/html.js';
+import { renderSvg } from '../../../lib/pictures/render.js';
 
 const PICTURES: BalancePictures = {
   title: 'a run of <m> & "co"',

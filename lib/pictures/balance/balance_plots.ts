@@ -2,8 +2,10 @@
  * Pictures of load and balance as Vega-Lite specifications: JSON that vega.github.io/editor opens too. Pure.
  * Shape suffixes: L MoE layers, E logical experts, R ranks.
  */
-import { balancednessOfSums } from '../../experts/placement/balance.js';
-import type { BalancePoint } from './balance_series.js';
+import { balancednessOfSums } from '../../../experts/placement/balance.js';
+import type { BalancePoint } from '../../metrics/balance_series.js';
+import type { PlotSpec } from '../spec.js';
+import { ALARM, SEQUENTIAL, themed } from '../theme.js';
 
 /** The load of all ranks at one time, and its caption. */
 export interface RankLoads {
@@ -27,27 +29,21 @@ export interface BalancePictures {
   readonly rebalances: readonly number[];
 }
 
-/** A part of a Vega-Lite specification. */
-export type PlotSpec = Readonly<Record<string, unknown>>;
-
 const WIDTH = 640;
 const CELL_HEIGHT = 14;
 const RANK_WIDTH = 300;
-const COLORS = { scheme: 'viridis' };
 
 /** All pictures, one below the other. */
-export const balanceSpec = (pictures: BalancePictures): PlotSpec => ({
-  $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-  title: pictures.title,
-  background: 'white',
-  vconcat: [
-    expertHeatMap(pictures.load_LE),
-    rankHeatMaps(pictures.ranks),
-    ...(pictures.balanceOverTime.length === 0 ? [] : [balanceChart(pictures)]),
-  ],
-  resolve: { scale: { color: 'independent', x: 'independent', y: 'independent' } },
-  config: { axis: { labelOverlap: true } },
-});
+export const balanceSpec = (pictures: BalancePictures): PlotSpec =>
+  themed({
+    title: pictures.title,
+    vconcat: [
+      expertHeatMap(pictures.load_LE),
+      rankHeatMaps(pictures.ranks),
+      ...(pictures.balanceOverTime.length === 0 ? [] : [balanceChart(pictures)]),
+    ],
+    resolve: { scale: { color: 'independent', x: 'independent', y: 'independent' } },
+  });
 
 const expertHeatMap = (load_LE: readonly ArrayLike<number>[]): PlotSpec => ({
   ...heatMap('load of each expert / mean of its layer', 'expert', load_LE),
@@ -76,7 +72,7 @@ function heatMap(title: string, column: string, load_LC: readonly ArrayLike<numb
     encoding: {
       x: { field: column, type: 'ordinal', axis: { title: column, labelAngle: 0 } },
       y: { field: 'layer', type: 'ordinal', axis: { title: 'MoE layer' } },
-      color: { field: 'relative', type: 'quantitative', scale: { ...COLORS, domainMin: 0 }, title: 'load / mean' },
+      color: { field: 'relative', type: 'quantitative', scale: { ...SEQUENTIAL, domainMin: 0 }, title: 'load / mean' },
     },
   };
 }
@@ -99,7 +95,7 @@ function balanceChart({ balanceOverTime, rebalances }: BalancePictures): PlotSpe
   };
   const marks = {
     data: { values: rebalances.map((step) => ({ step })) },
-    mark: { type: 'rule', strokeDash: [4, 3], color: 'firebrick' },
+    mark: { type: 'rule', strokeDash: [4, 3], color: ALARM },
     encoding: { x },
   };
   const count = `${rebalances.length} ${rebalances.length === 1 ? 'rebalance' : 'rebalances'}`;
