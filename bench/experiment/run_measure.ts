@@ -1,14 +1,14 @@
 /** What is done for each `measure` of an experiment; each is loaded when it runs. */
 import { ExperimentError } from '../../lib/experiment/base/errors.js';
-import type { PlannedRun, RunResult } from '../../lib/experiment/base/run.js';
-import type { Measure, MeasureContext } from './base/measure.js';
+import type { PlannedRun } from '../../lib/experiment/base/run.js';
+import type { Measure, MeasureContext, MeasureResult } from './base/measure.js';
 
 const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   generate: async () => (await import('./generate.js')).measureGenerate,
 };
 
 /** Measures a run, of which it is the only one in its process. @throws ExperimentError MEASURE_FAILED; whatever the measure's parts throw */
-export async function runMeasure(run: PlannedRun, context: MeasureContext): Promise<RunResult> {
+export async function runMeasure(run: PlannedRun, context: MeasureContext): Promise<MeasureResult> {
   const { kind } = run.measure;
   const load = MEASURES[kind];
   if (load === undefined) {
@@ -16,7 +16,5 @@ export async function runMeasure(run: PlannedRun, context: MeasureContext): Prom
     throw new ExperimentError('MEASURE_FAILED', text);
   }
   const measure = await load();
-  const startMs = performance.now();
-  const result = await measure(run, context);
-  return { ...result, measureMs: performance.now() - startMs };
+  return measure(run, context);
 }

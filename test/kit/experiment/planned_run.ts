@@ -1,8 +1,8 @@
 /** Runs as a plan has them, measured in this process. */
 import { runMeasure } from '../../../bench/index.js';
-import type { MeasureContext } from '../../../bench/experiment/base/measure.js';
+import type { MeasureContext, MeasureResult } from '../../../bench/experiment/base/measure.js';
 import { MEASURES, type MeasureName } from '../../../lib/experiment/measures/measures.js';
-import type { Json, PlannedRun, RunResult } from '../../../lib/experiment/base/run.js';
+import type { Json, PlannedRun } from '../../../lib/experiment/base/run.js';
 import { loadConfig } from '../../../lib/config/load.js';
 import { tinyModel } from '../paths.js';
 import { withTempFolder } from '../temp_folder.js';
@@ -34,7 +34,7 @@ export async function plannedRun(kind: MeasureName, options: RunOptions = {}): P
 /** What came of it, and lines of its log. */
 export async function measured(
   run: PlannedRun,
-): Promise<{ readonly result: RunResult; readonly log: readonly string[] }> {
+): Promise<{ readonly result: MeasureResult; readonly log: readonly string[] }> {
   const log: string[] = [];
   const result = await withTempFolder((folder) => {
     const { signal } = new AbortController();
@@ -45,7 +45,7 @@ export async function measured(
 }
 
 /** Metrics that a run done again has too. */
-export function countsOf(run: PlannedRun, { metrics }: RunResult): RunResult['metrics'] {
+export function countsOf(run: PlannedRun, { metrics }: MeasureResult): MeasureResult['metrics'] {
   const infos = MEASURES[run.measure.kind as MeasureName].metricsOf(run.measure as never);
   return Object.fromEntries(Object.entries(metrics).filter(([name]) => infos[name]!.kind !== 'time'));
 }
