@@ -172,16 +172,20 @@ export function checkConfig(config: unknown): asserts config is ExpertwireConfig
 
 /** The layer of a YAML file. @throws ConfigError NOT_FOUND, INVALID_YAML */
 export async function readFileLayer(file: string, cwd: string): Promise<Layer> {
-  const path = resolve(cwd, file);
-  const read = readFile(path).then(textOf);
-  const text = await read.catch((cause: unknown) => {
+  const text = await readYamlText(file, cwd);
+  const { yamlFileLayer } = await import('./yaml_source.js');
+  return yamlFileLayer(text, file);
+}
+
+/** The text of a YAML file that somebody names. @throws ConfigError NOT_FOUND */
+export async function readYamlText(file: string, cwd: string): Promise<string> {
+  const read = readFile(resolve(cwd, file)).then(textOf);
+  return read.catch((cause: unknown) => {
     throw new ConfigError('NOT_FOUND', `${file} cannot be read (${causeText(cause)}); give the path of a YAML file`, {
       file,
       cause,
     });
   });
-  const { yamlFileLayer } = await import('./yaml_source.js');
-  return yamlFileLayer(text, file);
 }
 
 /** The library for YAML is large: it is loaded for those who write some. */

@@ -6,21 +6,11 @@ import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
 import { instancesSection } from './instances_schema.js';
 import { kvTiersSection } from './kv_tiers_schema.js';
-import {
-  auto,
-  autoOrInteger,
-  boolean,
-  choice,
-  infoOf,
-  integer,
-  key,
-  named,
-  pemFile,
-  type KeyInfo,
-} from './key_types.js';
+import { auto, autoOrInteger, boolean, choice, integer, key, named, pemFile, type KeyInfo } from './key_types.js';
 import { OWN_GATE } from './plugin_names.js';
 import { ROUTER_DEFAULTS, routerSection } from './router_schema.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
+import { infoAt, keysIn } from './schema_paths.js';
 
 /** Of things that arrays are made of; more is a slip. */
 const MAX_COUNT = 2 ** 24;
@@ -352,28 +342,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
 };
 
 /** What a key takes, by its path, or by the path of something inside its value; undefined for a section. */
-export function keyInfoOf(path: readonly PropertyKey[]): KeyInfo | undefined {
-  let node: unknown = configSchema;
-  let info: KeyInfo | undefined;
-  for (const part of path) {
-    node = partOf(bare(node), part);
-    info = infoOf(node) ?? infoOf(bare(node)) ?? info;
-  }
-  return info;
-}
+export const keyInfoOf = (path: readonly PropertyKey[]): KeyInfo | undefined => infoAt(configSchema, path);
 
 /** Keys of the mapping at a path; empty where none is. */
-export function keysAt(path: readonly PropertyKey[]): readonly string[] {
-  const node = bare(path.reduce((above: unknown, part) => partOf(bare(above), part), configSchema));
-  return node instanceof z.ZodObject ? Object.keys(node.shape) : [];
-}
-
-/** Without what only says how the value comes out. */
-const bare = (node: unknown): unknown =>
-  node instanceof z.ZodReadonly || node instanceof z.ZodDefault ? bare(node.unwrap()) : node;
-
-function partOf(node: unknown, part: PropertyKey): unknown {
-  if (node instanceof z.ZodArray) return node.element;
-  if (node instanceof z.ZodUnion) return node.options.map((each) => partOf(bare(each), part)).find(Boolean);
-  return node instanceof z.ZodObject ? (node.shape as Readonly<Record<PropertyKey, unknown>>)[part] : undefined;
-}
+export const keysAt = (path: readonly PropertyKey[]): readonly string[] => keysIn(configSchema, path);

@@ -66,7 +66,8 @@ function placeOfNoJson(value: unknown, path: readonly PropertyKey[] = []): Place
   return null;
 }
 
-function typeOf(value: unknown): ValueType | undefined {
+/** As a schema's keys name it; undefined: none that YAML has. */
+export function typeOf(value: unknown): ValueType | undefined {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'list';
   if (typeof value === 'object') return 'mapping';
@@ -74,7 +75,8 @@ function typeOf(value: unknown): ValueType | undefined {
   return type === 'string' || type === 'number' || type === 'boolean' ? type : undefined;
 }
 
-function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
+/** A remark for a value that is nearly one of those that are allowed; '' else. */
+export function nearestChoice(issue: z.core.$ZodIssue, got: unknown): string {
   if (issue.code !== 'invalid_value' || typeof got !== 'string') return '';
   const nearest = closest(got, issue.values.map(String));
   return isNear(got, nearest) ? ` (did you mean "${nearest}"?)` : '';
