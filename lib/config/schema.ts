@@ -10,7 +10,6 @@ import { auto, autoOrInteger, boolean, choice, integer, key, named, pemFile, typ
 import { OWN_GATE } from './plugin_names.js';
 import { ROUTER_DEFAULTS, routerSection } from './router_schema.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
-import { infoAt, keysIn } from './schema_paths.js';
 
 /** Of things that arrays are made of; more is a slip. */
 const MAX_COUNT = 2 ** 24;

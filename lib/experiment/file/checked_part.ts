@@ -6,7 +6,7 @@ import { valueAt } from '../../../base/foreign_value.js';
 import { ConfigError, type ConfigErrorCode } from '../../config/errors.js';
 import { isNear, pathText, type Origin } from '../../config/layers.js';
 import { nearestChoice, typeOf } from '../../config/schema_error.js';
-import { infoAt, keysIn } from '../../config/schema_paths.js';
+import { infoAt, keysIn } from '../../config/key_types.js';
 
 type Path = readonly PropertyKey[];
 
