@@ -21,7 +21,9 @@ export const boolean = key(z.boolean(), 'true or false', 'boolean');
 /** Or none. */
 export const pemFile = key(z.string().min(1).nullable(), 'the path of a PEM file, or null', 'string', 'null');
 
-const infoOf = (node: unknown): KeyInfo | undefined => (node instanceof z.ZodType ? keyInfos.get(node) : undefined);
+/** What messages say of a part of a schema; undefined: nothing. */
+export const infoOf = (node: unknown): KeyInfo | undefined =>
+  node instanceof z.ZodType ? keyInfos.get(node) : undefined;
 
 /** Attaches what the messages say. */
 export function key<T extends z.ZodType>(type: T, allowed: string, ...types: readonly ValueType[]): T {

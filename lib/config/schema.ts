@@ -6,7 +6,19 @@ import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
 import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
 import { instancesSection } from './instances_schema.js';
 import { kvTiersSection } from './kv_tiers_schema.js';
-import { auto, autoOrInteger, boolean, choice, integer, key, named, pemFile, type KeyInfo } from './key_types.js';
+import {
+  auto,
+  autoOrInteger,
+  boolean,
+  choice,
+  infoAt,
+  integer,
+  key,
+  keysIn,
+  named,
+  pemFile,
+  type KeyInfo,
+} from './key_types.js';
 import { OWN_GATE } from './plugin_names.js';
 import { ROUTER_DEFAULTS, routerSection } from './router_schema.js';
 import { ROUTING_ALLOWED } from './routing_text.js';
