@@ -4,6 +4,7 @@
  */
 import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isRunning, ownerOf, ownerText, thisOwner, type Owner } from './process_owner.js';
 
 /** Somebody else has the path. */
@@ -52,6 +53,15 @@ export class PathLock {
     }
   }
 
+  /** As {@link take}. Two that begin at once see each other's locks and let both go: they try again, each after a time of its own. */
+  static async takeInTurn(held: string, onLost: () => void): Promise<PathLock | OtherHolder> {
+    for (let tries = 1; ; tries++) {
+      const taken = await PathLock.take(held, onLost);
+      if (taken instanceof PathLock || tries === MAX_TRIES || !(await isYoung(taken.path))) return taken;
+      await delay(MAX_PAUSE_MS * Math.random());
+    }
+  }
+
   /** Others may have it. Idempotent. */
   async release(): Promise<void> {
     clearInterval(this.signs);
@@ -68,6 +78,15 @@ export class PathLock {
 }
 
 const LOCK = '.lock';
+
+const MAX_TRIES = 6;
+const MAX_PAUSE_MS = 60;
+const YOUNG_MS = 1000;
+
+async function isYoung(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null);
+  return found === null || Date.now() - found.mtimeMs < YOUNG_MS;
+}
 
 /** Who has a path; null: nobody. `own`: a lock that is passed over. @throws what the file system throws */
 export async function holderOf(held: string, own?: string): Promise<OtherHolder | null> {

@@ -14,6 +14,7 @@ import {
   writeResult,
   type RunError,
 } from '../../experiment/runs/run_folder.js';
+import { runLock } from '../../experiment/runs/run_lock.js';
 import { table } from '../../metrics/charts.js';
 import { closing } from '../base/closing.js';
 import type { CommandContext } from '../base/context.js';
@@ -61,6 +62,19 @@ export async function measure(
 ): Promise<void> {
   const folder = resolve(given);
   const run = await readRun(folder);
+  const lock = await runLock(folder);
+  await closing(
+    () => lock.release(),
+    () => measureInto(folder, run, context, load),
+  );
+}
+
+async function measureInto(
+  folder: string,
+  run: PlannedRun,
+  context: CommandContext,
+  load: () => Promise<Measuring>,
+): Promise<void> {
   const write = (name: string, work: Promise<void>): Promise<void> =>
     work.catch((cause: unknown) => {
       throw new OutputError(join(folder, name), cause);
@@ -87,8 +101,11 @@ async function measured(
   const environment = thisEnvironment();
   const files = join(folder, RUN_FILES.files);
   await mkdir(files);
-  const remove = (): Promise<void> => rm(files, { recursive: true, force: true });
-  return closing(remove, async () => {
+  const end = async (): Promise<void> => {
+    await environment; // it asks another process
+    await rm(files, { recursive: true, force: true });
+  };
+  return closing(end, async () => {
     const { runMeasure } = await load();
     const onNotice = (line: string): void => void stderr.write(`${line}\n`);
     const beganMs = performance.now();

@@ -5,6 +5,7 @@ export type ExperimentErrorCode =
   | 'FOLDER_IN_USE' // another process writes into the results
   | 'OTHER_EXPERIMENT' // the folder has results of runs that this file doesn't have
   | 'BROKEN_RESULTS' // a line of the results that isn't the last can't be read
+  | 'NOT_KEPT' // the disk doesn't take results
   | 'NO_RESULTS' // there is nothing to report of
   | 'RUN_FAILED' // a run's process ended without a result
   | 'RUN_TIMED_OUT' // a run took longer than timeout_s

@@ -40,3 +40,18 @@ export const RUN_RESULT = z.object({
 
 /** `error.json`. */
 export const RUN_ERROR = z.object({ code: z.string(), message: z.string() });
+
+/** A line of `results.jsonl`. */
+export const RESULT_ROW = z.object({
+  experiment: z.string(),
+  ...RUN,
+  status: z.enum(['ok', 'failed', 'timed_out']),
+  error: RUN_ERROR.nullable(),
+  metrics: METRICS,
+  units: TEXTS,
+  backend: z.string().nullable(),
+  ...ENVIRONMENT,
+  started_at: z.iso.datetime(),
+  duration_ms: z.number(),
+  overhead_ms: z.number().nullable(),
+});

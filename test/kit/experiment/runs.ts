@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PlannedRun, RunResult } from '../../../lib/experiment/base/run.js';
+import type { MetricInfo } from '../../../lib/experiment/base/metric.js';
+import type { PlannedRun, RunEnvironment, RunResult } from '../../../lib/experiment/base/run.js';
 import { writeRun } from '../../../lib/experiment/runs/run_folder.js';
 
 /** A run that no configuration checks: played measures don't look at it. */
@@ -38,3 +39,16 @@ export const RESULT: Omit<RunResult, 'measureMs' | 'environment'> = {
   details: { rank_load: [[1, 2]] },
   backend: 'wasm',
 };
+
+const metric = (kind: MetricInfo['kind'], unit = ''): MetricInfo => ({ unit, better: null, kind, what: 'played' });
+
+/** Of {@link RESULT}. */
+export const METRICS: Readonly<Record<string, MetricInfo>> = {
+  tokens: metric('count', 'tokens'),
+  share: metric('time'),
+  tokens_sha256: metric('text'),
+  missing: metric('time', 'ms'),
+};
+
+/** What played runs ran with. */
+export const ENVIRONMENT: RunEnvironment = { commit: null, versions: { node: '1' }, machine: { cores: 2 } };
