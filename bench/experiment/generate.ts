@@ -7,7 +7,7 @@ import { openModel } from '../../lib/head/opened_model.js';
 import { moeLayersOf } from '../../lib/model/spec/spec.js';
 import type { Measure, MeasureContext } from './base/measure.js';
 import { measuredMetrics, type MeasuredPass } from './base/pass_metrics.js';
-import { detailsOf } from './base/pass_details.js';
+import { matrixDetails, promptDetails } from './base/pass_details.js';
 import { runPass, type PassOptions } from './base/pass.js';
 import { snapshotOf } from './base/snapshot.js';
 import { withStartedEngine } from './base/started_engine.js';
@@ -26,7 +26,7 @@ export const measureGenerate: Measure = async (run, context) => {
     const pass = await measuredPass(engine, options);
     return {
       metrics: measuredMetrics(pass, startMs),
-      details: detailsOf(pass),
+      details: { ...matrixDetails(pass), ...promptDetails(pass.answers, pass.numExperts) },
       backend: pass.after.stats.backend,
     };
   });

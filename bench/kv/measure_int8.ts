@@ -2,10 +2,11 @@
 import { KV_DTYPES, type KvDtype } from '../../compute/base/kv_dtype.js';
 import type { Engine } from '../../lib/head/engine.js';
 import { cacheBlockBytes } from '../../lib/model/spec/cache_layout.js';
+import { Agreement } from '../base/agreement.js';
 import { median } from '../base/machine.js';
 import type { FigureRow, Measured } from '../base/measured.js';
+import { scoredLogits } from '../base/scored_logits.js';
 import { promptOf } from '../cluster/prompts.js';
-import { Agreement } from './agreement.js';
 import type { KvBench } from './kv_bench.js';
 import { BLOCK_SIZE, withKvEngines, type KvEngines } from './kv_engines.js';
 import { LONG_MODELS, writeLongModel } from './long_models.js';
@@ -43,28 +44,17 @@ async function agreementRows(bench: KvBench, engines: KvEngines): Promise<Figure
   const { model, signal } = bench;
   const agreements = SMALLER.map((dtype) => ({ dtype, agreement: new Agreement(engines.get(dtype)!.spec.vocabSize) }));
   for (const tokenIds of await scoredText(bench, engines.get('f32')!)) {
-    const exact = await logitsOf(engines.get('f32')!, tokenIds, signal);
-    for (const { dtype, agreement } of agreements)
-      agreement.add(exact, await logitsOf(engines.get(dtype)!, tokenIds, signal));
+    const { logits: exact } = await scoredLogits(engines.get('f32')!, tokenIds, signal);
+    for (const { dtype, agreement } of agreements) {
+      const { logits } = await scoredLogits(engines.get(dtype)!, tokenIds, signal);
+      agreement.add(exact, logits);
+    }
   }
   return agreements.map(({ dtype, agreement: { numPlaces, sameShare, meanDivergence } }) => ({
     ...{ model: model.replace(/^.*\//, ''), kv_dtype: dtype, bytes_ratio: bytesRatio(engines.get(dtype)!, dtype) },
     ...{ places: numPlaces, best_percent: 100 * sameShare, nats: meanDivergence.toExponential(1) },
     ...{ context: NONE, f32_per_s: NONE, per_s: NONE, speed_ratio: NONE },
   }));
-}
-
-/** Of all places. */
-async function logitsOf(engine: Engine, tokenIds: readonly number[], signal: AbortSignal): Promise<Float32Array> {
-  const parts: Float32Array[] = [];
-  await engine.score({ tokenIds, onLogits: (logits) => void parts.push(logits.slice()) }, signal);
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Of the cache in memory. */

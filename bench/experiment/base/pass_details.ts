@@ -1,28 +1,40 @@
 /** Matrices, series and prompts of a pass, for reports. Pure. Shape suffixes: L MoE layers, E logical experts. */
 import type { Details } from './details.js';
 import type { Answer } from './pass.js';
-import type { MeasuredPass } from './pass_metrics.js';
-import { difference } from './snapshot.js';
+import { difference, type Snapshot } from './snapshot.js';
+import type { WatchedSteps } from './watched_steps.js';
 
-/** Of the pass alone. */
-export function detailsOf({ answers, steps, before, after, numExperts }: MeasuredPass): Details {
-  const { numRanks } = after.stats;
+/** What any pass has. */
+export interface ObservedPass {
+  readonly steps: WatchedSteps;
+  readonly before: Snapshot;
+  readonly after: Snapshot;
+}
+
+/** Matrices and series of the pass alone. */
+export function matrixDetails({ steps, before, after }: ObservedPass): Details {
+  const of = (what: 'expertLoad' | 'dispatchBytes' | 'combineBytes' | 'waitMs'): number[][] =>
+    difference(after.stats[what], before.stats[what]);
   return {
-    expert_load: difference(after.stats.expertLoad, before.stats.expertLoad),
-    rank_load: steps.rankLoad_LR.map((load_R) => [...load_R.slice(0, numRanks)]),
-    dispatch_bytes: difference(after.stats.dispatchBytes, before.stats.dispatchBytes),
-    combine_bytes: difference(after.stats.combineBytes, before.stats.combineBytes),
-    wait_ms: difference(after.stats.waitMs, before.stats.waitMs),
+    expert_load: of('expertLoad'),
+    rank_load: steps.rankLoad_LR.map((load_R) => [...load_R.slice(0, after.stats.numRanks)]),
+    dispatch_bytes: of('dispatchBytes'),
+    combine_bytes: of('combineBytes'),
+    wait_ms: of('waitMs'),
     balance_over_time: steps.points.map(({ step, numSteps, meanLoad, maxLoad }) => ({
       ...{ step, num_steps: numSteps, mean_load: meanLoad, max_load: maxLoad },
     })),
     rebalances: steps.rebalances,
-    prompts: answers.map((answer) => ({
-      ...{ label: answer.prompt.label, text: shortened(answer.prompt.text), output: shortened(answer.text) },
-      routed: answer.routed && heatOf(answer.routed, numExperts),
-    })),
   };
 }
+
+/** Each prompt with what came of it. */
+export const promptDetails = (answers: readonly Answer[], numExperts: number): Details => ({
+  prompts: answers.map(({ prompt, text, routed }) => ({
+    ...{ label: prompt.label, text: shortened(prompt.text), output: shortened(text) },
+    routed: routed && heatOf(routed, numExperts),
+  })),
+});
 
 /** What a table has room for. */
 const MAX_CHARS = 500;

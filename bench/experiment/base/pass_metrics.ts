@@ -6,16 +6,13 @@ import type { Metrics } from '../../../lib/experiment/base/metric.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
 import { percentile } from '../../serve/figures/distribution.js';
 import type { Answer } from './pass.js';
-import { difference, total, type Snapshot } from './snapshot.js';
-import type { WatchedSteps } from './watched_steps.js';
+import type { ObservedPass } from './pass_details.js';
+import { difference, total } from './snapshot.js';
 
 /** What one pass came to. */
-export interface MeasuredPass {
+export interface MeasuredPass extends ObservedPass {
   readonly answers: readonly Answer[];
   readonly elapsedMs: number;
-  readonly steps: WatchedSteps;
-  readonly before: Snapshot;
-  readonly after: Snapshot;
   /** Of a MoE layer. */
   readonly numExperts: number;
 }

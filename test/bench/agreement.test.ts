@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Agreement } from '../../../bench/kv/agreement.js';
+import { Agreement } from '../../bench/base/agreement.js';
 
 /** Logits of some probabilities: whatever is added to all changes nothing. */
 const logits = (...probabilities: number[]): number[] => probabilities.map((p) => Math.log(p) + 3);

@@ -5,18 +5,47 @@ export class Agreement {
   /** Places, and those where both have the same best token, of equal ones the first. */
   numPlaces = 0;
   numSame = 0;
+  /** The largest |other − exact| of a logit. */
+  largestError = 0;
   private divergence = 0;
+  private squares = 0;
+  private numLogits = 0;
 
   constructor(private readonly vocabSize: number) {}
 
   /** Logits [n·V] of the same places. */
   add(exact: Float32Array, other: Float32Array): void {
+    this.addErrors(exact, other);
     for (let at = 0; at < exact.length; at += this.vocabSize) {
       const [p, q] = [exact, other].map((logits) => logits.subarray(at, at + this.vocabSize));
       this.numPlaces++;
       if (bestOf(p!) === bestOf(q!)) this.numSame++;
       this.divergence += divergence(logProbabilities(p!), logProbabilities(q!));
     }
+  }
+
+  /** Of the places of both. */
+  with(other: Agreement): Agreement {
+    const sum = new Agreement(this.vocabSize);
+    for (const key of ['numPlaces', 'numSame', 'divergence', 'squares', 'numLogits'] as const) {
+      sum[key] = this[key] + other[key];
+    }
+    sum.largestError = Math.max(this.largestError, other.largestError);
+    return sum;
+  }
+
+  private addErrors(exact: Float32Array, other: Float32Array): void {
+    this.numLogits += exact.length;
+    for (let i = 0; i < exact.length; i++) {
+      const error = Math.abs(other[i]! - exact[i]!);
+      this.squares += error * error;
+      if (!(error <= this.largestError)) this.largestError = error; // no number is larger than any
+    }
+  }
+
+  /** Root of the mean square of (other − exact) of all logits. */
+  get rootMeanSquareError(): number {
+    return Math.sqrt(this.squares / this.numLogits);
   }
 
   /** Of places. */
