@@ -1,6 +1,7 @@
 /** `measure: generate`: passes over the prompts to warm up, then one that is measured. */
 import type { PlannedRun } from '../../lib/experiment/base/run.js';
 import { settingsOf } from '../../lib/experiment/measures/generate.js';
+import { linkOf } from '../../lib/experiment/measures/link.js';
 import { promptsOf } from '../../lib/experiment/measures/prompts.js';
 import type { Engine } from '../../lib/head/engine.js';
 import { openModel } from '../../lib/head/opened_model.js';
@@ -19,7 +20,7 @@ export const measureGenerate: Measure = async (run, context) => {
   const model = await openModel(config);
   const prompts = await promptsOf(run, model);
   const { routing } = settingsOf(run);
-  const started = { config, model, numRequests: prompts.length };
+  const started = { config, model, numRequests: prompts.length, link: linkOf(run) };
   return withStartedEngine(started, context, async ({ engine, startMs }) => {
     const options = { config, prompts, routing, signal: context.signal };
     await warmUp(engine, run, options, context);

@@ -2,6 +2,7 @@
 import type { Metrics } from '../../lib/experiment/base/metric.js';
 import type { Json, PlannedRun } from '../../lib/experiment/base/run.js';
 import { scoreSettingsOf } from '../../lib/experiment/measures/score.js';
+import { linkOf } from '../../lib/experiment/measures/link.js';
 import { textsOf, type ScoredText } from '../../lib/experiment/measures/texts.js';
 import type { ExpertwireConfig } from '../../lib/config/schema.js';
 import type { Engine } from '../../lib/head/engine.js';
@@ -18,7 +19,7 @@ export const measureScore: Measure = async (run, context) => {
   const model = await openModel(config);
   const texts = await textsOf(run, model);
   const numRequests = texts.reduce((sum, { pieces }) => sum + pieces.length, 0);
-  return withStartedEngine({ config, model, numRequests }, context, async ({ engine, startMs }) => {
+  return withStartedEngine({ config, model, numRequests, link: linkOf(run) }, context, async ({ engine, startMs }) => {
     await warmUp(engine, run, texts, context);
     const pass = await scorePass(engine, texts, context.signal);
     const compared = await comparedWith(scoreSettingsOf(run).reference, engine, texts, context);

@@ -6,6 +6,7 @@ import { checkGeneration, type OpenedModel } from '../../head/opened_model.js';
 import type { MeasureInfo } from '../base/measure_info.js';
 import type { MetricInfo } from '../base/metric.js';
 import type { PlannedRun } from '../base/run.js';
+import { checkLink, linkOf, linkSchema } from './link.js';
 import { count, latency, text, time } from './metric_kinds.js';
 import { promptKeys, promptsOf } from './prompts.js';
 
@@ -18,6 +19,7 @@ export interface GenerateSettings {
 /** @throws ConfigError, EngineError for prompts that can't be answered */
 async function check(run: PlannedRun, model: OpenedModel | null): Promise<void> {
   const asked = { returnRoutedExperts: settingsOf(run).routing };
+  checkLink(run.config, linkOf(run));
   const prompts = await promptsOf(run, model!);
   for (const [i, prompt] of prompts.entries()) {
     checkGeneration(requestOf(run.config, prompt, i, asked), model!, run.config.model);
@@ -114,7 +116,7 @@ const ROUTING: Readonly<Record<string, MetricInfo>> = {
 export const generateMeasure: MeasureInfo = {
   describe: 'Prompts on an engine: speed, latencies, bytes, balance, memory and processor time',
   settings: z.strictObject({ routing: boolean.default(true) }),
-  workload: z.strictObject(promptKeys),
+  workload: z.strictObject({ ...promptKeys, link: linkSchema() }),
   metricsOf: ({ routing }: GenerateSettings) => ({
     ...SPEED,
     ...COST,

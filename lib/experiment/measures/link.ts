@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { ConfigError } from '../../config/errors.js';
 import { key } from '../../config/key_types.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
+import type { PlannedRun } from '../base/run.js';
 
 /** Longer than between any two places on Earth, and shorter than a rank is waited for. */
 const MAX_DELAY_MS = 10_000;
@@ -25,6 +26,9 @@ export const linkSchema = () =>
 
 /** As a workload has it. */
 export type Link = z.infer<typeof link> | null;
+
+/** Of a run whose workload may have one. */
+export const linkOf = ({ workload }: Pick<PlannedRun, 'workload'>): Link => workload.link as unknown as Link;
 
 /** What a process that limits links is told; null: there is none. */
 export const limitsOf = (of: Link): { readonly delayMs: number; readonly bytesPerSecond: number | null } | null =>

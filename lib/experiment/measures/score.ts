@@ -7,6 +7,7 @@ import type { MeasureInfo } from '../base/measure_info.js';
 import type { MetricInfo } from '../base/metric.js';
 import type { PlannedRun } from '../base/run.js';
 import { configKeys } from './keys.js';
+import { checkLink, linkOf, linkSchema } from './link.js';
 import { count, text, time } from './metric_kinds.js';
 import { textKeys, textsOf } from './texts.js';
 
@@ -75,6 +76,7 @@ const OWN: Readonly<Record<string, MetricInfo>> = {
 /** @throws ConfigError, EngineError for texts that can't be scored, or a reference that they can't be held against */
 async function check(run: PlannedRun, model: OpenedModel | null): Promise<void> {
   const { reference } = scoreSettingsOf(run);
+  checkLink(run.config, linkOf(run));
   const models = [model!, ...(reference === null ? [] : [await openModel(reference)])];
   for (const { pieces } of await textsOf(run, model!)) {
     for (const each of models) for (const piece of pieces) checkTokens(piece, 0, each);
@@ -89,7 +91,7 @@ async function check(run: PlannedRun, model: OpenedModel | null): Promise<void> 
 export const scoreMeasure: MeasureInfo = {
   describe: 'Log-probabilities of texts, and how far they are from those of a reference',
   settings: z.strictObject({ reference: configKeys().nullable().default(null) }),
-  workload: z.strictObject(textKeys),
+  workload: z.strictObject({ ...textKeys, link: linkSchema() }),
   metricsOf: ({ reference }: ScoreSettings) => ({ ...QUALITY, ...(reference !== null && AGREEMENT), ...OWN }),
   hasEngine: true,
   files: ['text_files'],

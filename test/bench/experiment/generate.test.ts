@@ -19,10 +19,10 @@ describe('measure: generate', function () {
   before(() => processes.markThisProcess());
   afterEach(processes.expectNone);
 
-  it('two runs of a seed have the same tokens, routing and counts, with and without a warm-up', async () => {
+  it('two runs of a seed have the same tokens, routing and counts, also after a warm-up and over slow links', async () => {
     const [cold, warm] = await Promise.all([
       plannedRun('generate', TWO_RANKS),
-      plannedRun('generate', { ...TWO_RANKS, warmup: 1 }),
+      plannedRun('generate', { ...TWO_RANKS, warmup: 1, workload: { ...TWO_RANKS.workload, link: { delay_ms: 1 } } }),
     ]);
     const { result: first } = await measured(cold);
     const { result: second, log } = await measured(warm);
