@@ -33,6 +33,8 @@ export interface FigureBlock {
   readonly name: string;
   readonly title: string;
   readonly caption: string;
+  /** As wide as a page, not as a column. */
+  readonly isWide: boolean;
   readonly spec: PlotSpec;
 }
 

@@ -23,7 +23,7 @@ export interface PageParts {
 /** Of a whole page. */
 export function html({ title, blocks }: Document, { pictureOf, head, tail }: PageParts): string {
   const numbers = { table: 0, figure: 0 };
-  const body = blocks.map((block) => blockHtml(block, pictureOf, numbers)).join('\n');
+  const body = blocksHtml(blocks, pictureOf, numbers);
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -66,6 +66,18 @@ function navigation(blocks: readonly Block[]): string {
   return `<nav aria-label="Contents">${heads.map((text) => `<a href="#${anchorOf(text)}">${inline(text)}</a>`).join(' ')}</nav>`;
 }
 
+/** Figures that follow each other stand side by side where there is room. */
+function blocksHtml(blocks: readonly Block[], pictureOf: PageParts['pictureOf'], numbers: Numbers): string {
+  const isFigure = (block: Block | undefined): boolean => block?.kind === 'figure';
+  return blocks
+    .map((block, i) => {
+      const begin = isFigure(block) && !isFigure(blocks[i - 1]) ? '<div class="figures">' : '';
+      const end = isFigure(block) && !isFigure(blocks[i + 1]) ? '</div>' : '';
+      return begin + blockHtml(block, pictureOf, numbers) + end;
+    })
+    .join('\n');
+}
+
 function blockHtml(block: Block, pictureOf: PageParts['pictureOf'], numbers: Numbers): string {
   switch (block.kind) {
     case 'heading':
@@ -83,11 +95,12 @@ function blockHtml(block: Block, pictureOf: PageParts['pictureOf'], numbers: Num
     case 'table':
       return tableHtml(block, ++numbers.table);
     case 'figure': {
-      const caption = `<figcaption><b>Figure ${++numbers.figure}.</b> ${inline(block.caption)}</figcaption>`;
-      return `<figure id="${anchorOf(block.name)}">${pictureOf(block)}${caption}</figure>`;
+      const { name, title, caption, isWide } = block;
+      const told = `<figcaption><b>Figure ${++numbers.figure}. ${inline(title)}.</b> ${inline(caption)}</figcaption>`;
+      return `<figure id="${anchorOf(name)}"${isWide ? ' class="wide"' : ''}>${pictureOf(block)}${told}</figure>`;
     }
     case 'more': {
-      const inner = block.blocks.map((each) => blockHtml(each, pictureOf, numbers)).join('\n');
+      const inner = blocksHtml(block.blocks, pictureOf, numbers);
       const { title } = block;
       return `<details id="${anchorOf(title)}"><summary><h2>${inline(title)}</h2></summary>\n${inner}\n</details>`;
     }

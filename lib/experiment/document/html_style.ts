@@ -28,9 +28,10 @@ tbody tr:nth-child(even) { background: #f7f7f7; }
 td:last-child { white-space: normal; }
 .better { color: var(--blue); font-weight: 600; } .worse { color: var(--red); font-weight: 600; } .alarm { color: var(--red); font-weight: 600; }
 .strong { font-weight: 600; } .quiet { color: var(--quiet); }
-figure { margin: 1.5rem 0; } figure svg { max-width: 100%; height: auto; display: block; }
+figure { margin: 0; } figure svg { width: 100%; max-width: 34rem; height: auto; display: block; }
+figure.wide { grid-column: 1 / -1; } figure.wide svg { max-width: 100%; }
 figcaption { padding: .4rem 0 0; }
-.figures { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: flex-start; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1.75rem 2rem; align-items: start; margin: 1.5rem 0; }
 summary { cursor: pointer; margin-top: 1rem; } summary h2 { display: inline; }
 @media print {
   @page { margin: 18mm 16mm; }

@@ -32,8 +32,8 @@ function blockText(block: Block, pathOf: (name: string) => string, numbers: Numb
     case 'table':
       return `${tableText(block)}\n\n${wrapped(`*Table ${++numbers.table}. ${inline(block.caption)}*`)}`;
     case 'figure': {
-      const caption = wrapped(`*Figure ${++numbers.figure}. ${inline(`${block.title}. ${block.caption}`.trim())}*`);
-      return `![${inline(block.title)}](${pathOf(block.name)})\n\n${caption}`;
+      const alt = inline(`${block.title}. ${block.caption}`.trim());
+      return `![${alt}](${pathOf(block.name)})\n\n${wrapped(`*Figure ${++numbers.figure}. ${inline(block.title)}.*`)}`;
     }
     case 'more':
       return [`## ${inline(block.title)}`, ...block.blocks.map((each) => blockText(each, pathOf, numbers))].join(

@@ -25,12 +25,12 @@ export const RUN_FILES = {
 } as const;
 
 /** Whole, or not at all, and on the disk. @throws what the file system throws */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
   const beside = `${path}.next`;
   try {
     const file = await open(beside, 'w');
     try {
-      await file.writeFile(text);
+      await file.writeFile(content);
       await file.datasync();
     } finally {
       await file.close();

@@ -17,7 +17,7 @@ const TABLE: Block = {
     ['int8', '10'],
   ],
 };
-const FIGURE: Block = { kind: 'figure', name: 'speed', title: 'Speed', caption: 'By ranks.', spec: {} };
+const FIGURE: Block = { kind: 'figure', name: 'speed', title: 'Speed', caption: 'By ranks.', isWide: false, spec: {} };
 const PARTS = { pictureOf: () => '<svg></svg>', head: '', tail: '' };
 
 const md = (...blocks: Block[]): string => markdown({ title: 'a', blocks }, (name) => `plots/${name}.svg`);
@@ -48,7 +48,7 @@ describe('a report as a document', () => {
   });
 
   it('Markdown names the file of a figure', () => {
-    expect(md(FIGURE)).to.include('![Speed](plots/speed.svg)\n\n*Figure 1. Speed. By ranks.*');
+    expect(md(FIGURE)).to.include('![Speed. By ranks.](plots/speed.svg)\n\n*Figure 1. Speed.*');
   });
 
   it('signs that Markdown or HTML would obey are text', () => {
