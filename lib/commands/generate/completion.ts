@@ -31,6 +31,7 @@ export function completionJson(completion: Completion, withRoutedExperts: boolea
   const { prompt, text, tokenIds, finishReason, seed, logprobs, numDegradedTokens } = completion;
   const { routedExperts, routerLogits } = completion;
   return {
+    ...(prompt.label !== null && { label: prompt.label }),
     prompt: prompt.text,
     prompt_token_ids: prompt.tokenIds,
     text,

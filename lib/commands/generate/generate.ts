@@ -16,7 +16,8 @@ import { checkPlotFile, writePlot } from '../base/plot_file.js';
 import { readPrompts, type Prompt } from '../engine/prompts.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import { requestOf } from '../../head/config_request.js';
-import { picturesOf, statsJson, summary } from './summary.js';
+import { statsJson } from './stats_json.js';
+import { picturesOf, summary } from './summary.js';
 
 /**
  * Continues all prompts at once, and prints them in order while they come.

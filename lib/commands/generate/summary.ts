@@ -4,13 +4,10 @@ import type { Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
 import { modelNameOf } from '../../hub/cache/model_name.js';
 import { widerText } from '../../kernels/newer_node.js';
-import type { ScalingStats } from '../../head/elastic/scale_events.js';
 import { isThere } from '../../head/observing/rank_states.js';
-import type { RebalanceStats } from '../../head/rebalancing/rebalance_stats.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
 import type { BalancePictures } from '../../pictures/balance/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../../metrics/charts.js';
-import type { KernelReport } from '../../protocol/step_plan.js';
 import type { Completion, Timing } from './completion.js';
 import { ranksText } from './ranks_text.js';
 
@@ -159,69 +156,4 @@ function kindsChart(engine: Engine, completions: readonly Completion[]): string 
     return [`MoE layer ${moeLayer}`, ...rows].join('\n');
   });
   return [`which of the ${numExperts} experts each kind of text heats`, ...blocks].join('\n');
-}
-
-/** The `stats` object of `--json`. */
-export function statsJson(engine: Engine, { elapsedMs, firstTokenMs }: Timing): object {
-  const stats = engine.stats();
-  return {
-    ranks: stats.numRanks,
-    backend: stats.backend,
-    compute: stats.compute,
-    rank_backends: stats.loadReports.map(({ backend }) => backend),
-    rank_computes: stats.loadReports.map(({ residence }) => residence.compute),
-    rank_kernels: stats.loadReports.map(({ kernels }) => kernels && kernelsJson(kernels)),
-    rank_devices: stats.loadReports.map(({ device }) => device),
-    resident: { experts: stats.resident.experts, dense: stats.resident.dense },
-    steps: stats.numSteps,
-    prompt_tokens: stats.numPromptTokens,
-    output_tokens: stats.numOutputTokens,
-    shared_tokens: stats.numSharedTokens,
-    preempted: stats.numPreempted,
-    lost_ranks: stats.lostRanks,
-    rank_states: stats.rankStates,
-    degraded_tokens: stats.numDegradedTokens,
-    elapsed_ms: elapsedMs,
-    tokens_per_s: stats.numOutputTokens / (elapsedMs / 1000),
-    time_to_first_token_ms: firstTokenMs,
-    bytes_dispatched: stats.dispatchBytes,
-    bytes_combined: stats.combineBytes,
-    wait_ms: stats.waitMs,
-    rank_speeds: stats.speeds.map(({ pace, experts, own, capacity, isSlow, waitShare }) => ({
-      ...{ pace, experts_pace: experts, own_pace: own, capacity, is_slow: isSlow, wait_share: waitShare },
-    })),
-    balancedness: stats.balancedness,
-    expert_load: stats.expertLoad.map((load_E) => [...load_E]),
-    rank_load: stats.rankLoad.map((load_R) => [...load_R]),
-    rebalancing: rebalancingJson(stats.rebalancing),
-    scaling: scalingJson(stats.scaling),
-    bytes_read: stats.loadReports.map((report) => report.bytesRead),
-    num_tensors: stats.ranks.map((rank) => rank.numTensors),
-    kernel_bytes: stats.ranks.map((rank) => rank.kernelBytes),
-    peak_rss_bytes: stats.ranks.map((rank) => rank.peakRssBytes),
-  };
-}
-
-const kernelsJson = ({ simd, fma, tileRows, numThreads, int8Activations = false }: KernelReport): object => ({
-  ...{ simd, fma, tile_rows: tileRows, num_threads: numThreads, int8_activations: int8Activations },
-});
-
-const scalingJson = (stats: ScalingStats | null): object | null =>
-  stats && { max_ranks: stats.maxRanks, scaled: stats.numScaled, failed: stats.numFailed, last_error: stats.lastError };
-
-function rebalancingJson(stats: RebalanceStats | null): object | null {
-  if (stats === null) return null;
-  return {
-    rebalances: stats.numRebalances,
-    rebalanced_at: stats.rebalancedAt,
-    skipped: stats.numSkipped,
-    failed: stats.numFailed,
-    last_error: stats.lastError,
-    moved_experts: stats.numMovedExperts,
-    moved_bytes: stats.movedBytes,
-    longest_stall_ms: stats.longestStallMs,
-    longest_step_ms: stats.longestStepMs,
-    median_step_ms: stats.medianStepMs,
-    balancedness: stats.balancedness,
-  };
 }

@@ -1,6 +1,6 @@
 /** What becomes of requests when KV blocks are few, and when prompts begin alike. Everything but sockets and processes is real. */
 import { expect } from 'chai';
-import { statsJson } from '../../../lib/commands/generate/summary.js';
+import { statsJson } from '../../../lib/commands/generate/stats_json.js';
 import type { EngineStats } from '../../../lib/head/engine.js';
 import type { MlaForm } from '../../../lib/model/spec/spec.js';
 import type { GenerationRequest, TokenEvent } from '../../../lib/protocol/request.js';

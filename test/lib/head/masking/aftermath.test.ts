@@ -1,7 +1,8 @@
 /** What a lost rank leaves to the requests of a job with on_peer_loss: mask. Everything but sockets and processes is real. */
 import { expect } from 'chai';
 import { completionJson } from '../../../../lib/commands/generate/completion.js';
-import { statsJson, summary } from '../../../../lib/commands/generate/summary.js';
+import { statsJson } from '../../../../lib/commands/generate/stats_json.js';
+import { summary } from '../../../../lib/commands/generate/summary.js';
 import { cacheBlockBytes } from '../../../../lib/model/spec/cache_layout.js';
 import { EngineError } from '../../../../lib/protocol/errors.js';
 import { heldMemory } from '../../../kit/kernels/held_memory.js';
