@@ -40,6 +40,25 @@ const ENTRIES = ['expertwire', 'expertwire/comm', 'expertwire/experts']
   .map((name, i) => `export * as entry${i} from '${name}';`)
   .join('\n');
 
+/** What the programs that run to an end print, line by line. */
+const PRINTED: Readonly<Record<string, readonly string[]>> = {
+  all_to_all: ['largest error: 0e\\+0', 'dispatch, rows .*: 3 3 2 \\| 3 4 3 \\| 2 3 3', 'combine, rows .*'],
+  planner: [
+    'linear, 64 slots: balancedness 0.424, .*',
+    'linear, 80 slots: balancedness 0.424, 0.0 experts moved per plan',
+    'eplb, 64 slots: balancedness 0.528, .*',
+    'eplb, 80 slots: balancedness 0.981, .*',
+    'eplb_stable, 64 slots: balancedness 0.527, .*',
+    'eplb_stable, 80 slots: balancedness 0.996, .*',
+  ],
+  score: [1, 2, 4].map((numTopk) => `top-${numTopk}: perplexity \\d+\\.\\d+, least expected: "[^"]+"`),
+  hidden_states: [
+    'next: ","',
+    'layer 0: \\|x\\| \\d+.\\d, dense',
+    ...[1, 2, 3].map((layer) => `layer ${layer}: \\|x\\| \\d+.\\d, best expert \\d+ % of the weight`),
+  ],
+};
+
 /** The README's snippets, in order. */
 const snippets = [...(await readFile(join(repoRoot(), 'README.md'), 'utf8')).matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(
   (match) => match[1]!,
@@ -111,6 +130,15 @@ describe('a project made from the packed tarball', function () {
     expect(Number(found![1])).to.equal(4);
     expect(Number(found![2])).to.be.below(4);
   });
+
+  for (const [name, lines] of Object.entries(PRINTED)) {
+    it(`runs examples/${name}.ts`, async () => {
+      const { stdout, stderr, code } = await program(`${name}.js`).ended;
+      expect(stderr).to.equal('');
+      expect(code).to.equal(0);
+      expect(stdout).to.match(new RegExp(`^${lines.join('\\n')}\\n$`));
+    });
+  }
 
   it('has a plug-in of each kind among the examples', async () => {
     const brought = await Promise.all(plugins.map((name) => broughtBy(join(examples, 'plugins', name))));
