@@ -44,5 +44,5 @@ export function prefixSharingOf(
 }
 
 /** The same tokens have the same bits, whatever is computed beside them, and wherever. */
-const isBitwise = ({ comm: { reduce, wire } }: ExpertwireConfig): boolean =>
+export const isBitwise = ({ comm: { reduce, wire } }: Pick<ExpertwireConfig, 'comm'>): boolean =>
   reduce === 'source' && wire.dispatch === 'f32' && wire.combine === 'f32';
