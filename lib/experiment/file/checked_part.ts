@@ -25,7 +25,10 @@ export interface Part {
 export function checkedPart<T extends z.ZodType>(schema: T, value: unknown, part: Part): z.infer<T> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw errorOf(innermost(result.error.issues[0]!), schema, value, part);
+  const { issues } = result.error;
+  // What is missing may stand there under a name that is nearly its own.
+  const first = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!;
+  throw errorOf(innermost(first), schema, value, part);
 }
 
 /** An error at a path of the file. */
@@ -41,6 +44,9 @@ export function nearestOf(name: string, names: readonly string[], otherwise: str
 }
 
 type Issue = z.core.$ZodIssue;
+
+/** Of a refinement that says nothing: what the key allows says it. */
+const NO_MESSAGE = 'Invalid input';
 
 /** Of alternatives, the one that fits farthest in says best what is wrong. */
 function innermost(issue: Issue): Issue {
@@ -69,7 +75,8 @@ function errorOf(issue: Issue, schema: z.ZodType, value: unknown, { path: above,
   const got = valueAt(value, issue.path);
   const key = pathText(path);
   const info = infoAt(schema, issue.path);
-  if (issue.code === 'custom') return fail('INVALID_VALUE', key === '' ? issue.message : `"${key}": ${issue.message}`);
+  if (issue.code === 'custom' && issue.message !== NO_MESSAGE)
+    return fail('INVALID_VALUE', key === '' ? issue.message : `"${key}": ${issue.message}`);
   const allowed = info?.allowed ?? (keysIn(schema, issue.path).join(', ') || issue.message);
   if (got === undefined) return fail('MISSING_KEY', `"${key}" is missing; give ${allowed}`);
   const isRightType = info === undefined || info.types.some((type) => type === typeOf(got));

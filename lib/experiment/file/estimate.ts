@@ -26,7 +26,7 @@ export function estimateOf({ experiment, runs }: ExperimentPlan, rows: readonly 
   return {
     numRuns: runs.length,
     numLeft: left.length,
-    leftMs: Math.max(sum / Math.min(parallel, Math.max(1, left.length)), ...times.slice(0, 1)),
+    leftMs: times.reduce((longest, ms) => Math.max(longest, ms), sum / parallel), // no shorter than its longest run
     isBound: left.some((run) => expected(run) === null),
   };
 }

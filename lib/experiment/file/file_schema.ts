@@ -69,14 +69,21 @@ export const fileSchema = z.strictObject({
   ).prefault({}),
   workload: key(z.record(z.string(), json), 'a mapping', 'mapping').prefault({}),
   measure: key(
-    z.union([z.string().min(1), z.looseObject({ kind: z.string() })]),
+    z.union([z.string().min(1), z.record(z.string(), json)]),
     'the name of a measure, or a mapping with its "kind" and settings',
     'string',
     'mapping',
   ),
   sweep: sweep.prefault({}),
   repeats: integer(1, MAX_RUNS).default(1),
-  seeds: key(z.array(integer(0, MAX_SEED)).min(1), `a list of integers from 0 to ${MAX_SEED}`, 'list').default([1]),
+  seeds: key(
+    z
+      .array(integer(0, MAX_SEED))
+      .min(1)
+      .refine((seeds) => new Set(seeds).size === seeds.length),
+    `a list of different integers from 0 to ${MAX_SEED}`,
+    'list',
+  ).default([1]),
   warmup: integer(0, 1000).default(0),
   baseline: key(z.record(z.string(), json).nullable(), 'a mapping of keys of the sweep to values', 'mapping').default(
     null,

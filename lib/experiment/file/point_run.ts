@@ -45,10 +45,14 @@ export const SEED_KEYS = ['engine.seed', 'generate.seed', 'experts.routing_seed'
 export function checkedPoint(point: SweptPoint, source: PointSource): CheckedPoint {
   const { file, originOf: fileOriginOf } = source;
   for (const key of Object.keys(point.values)) checkPartName(key, point, fileOriginOf);
-  const measure = typeof file.measure === 'string' ? { kind: file.measure } : (file.measure as Record<string, Json>);
+  const measure = typeof file.measure === 'string' ? { kind: file.measure } : file.measure;
   const { kind, ...settings } = withSwept('measure', measure, point, fileOriginOf);
   const originOf: OriginOf = (path) => fileOriginOf(placeIn(point, path));
   if (typeof kind !== 'string' || !isMeasure(kind)) {
+    if (kind === undefined) {
+      const text = `"measure.kind" is missing; give one of ${MEASURE_NAMES.join(', ')}`;
+      throw errorAt(originOf, ['measure', 'kind'], 'MISSING_KEY', text);
+    }
     const advice = nearestOf(typeof kind === 'string' ? kind : '', MEASURE_NAMES, 'give one of those that there are');
     const text = `"measure" is ${shown(kind)}; ${advice} (measures are ${MEASURE_NAMES.join(', ')})`;
     throw errorAt(originOf, ['measure', 'kind'], 'INVALID_VALUE', text);

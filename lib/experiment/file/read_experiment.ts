@@ -10,13 +10,14 @@ import { ConfigError } from '../../config/errors.js';
 import { readYamlText } from '../../config/load.js';
 import type { Origin } from '../../config/layers.js';
 import type { Environment } from '../../hub/cache/hub_cache.js';
+import { EngineError } from '../../protocol/errors.js';
 import type { Experiment, ExperimentPlan } from '../base/experiment.js';
 import type { MetricInfo } from '../base/metric.js';
 import type { PlannedRun } from '../base/run.js';
 import { axesOf, checkBaseline, checkedPlots } from './axes.js';
 import { baseLayer } from './base_layer.js';
 import { checkedPart, errorAt, type OriginOf } from './checked_part.js';
-import { fileSchema, MAX_RUNS } from './file_schema.js';
+import { fileSchema, MAX_RUNS, type ExperimentFile } from './file_schema.js';
 import { placeIn } from './point_layers.js';
 import { checkedPoint, filledPoint, pointRun, type CheckedPoint, type PointSource } from './point_run.js';
 import { turnsOf } from './rounds.js';
@@ -131,7 +132,7 @@ async function checkRuns(
 /** With the line that is to blame, as far as it is known, and the point. */
 function refusalOf(cause: unknown, { point }: CheckedPoint, source: PointSource): ConfigError {
   const isOurs = cause instanceof ConfigError;
-  const { where, file, line } = originOfKey(isOurs ? cause.key : undefined, point, source);
+  const { where, file, line } = originOfKey(isOurs ? cause.key : ofWorkload(cause, source.file), point, source);
   const hasPlace = isOurs && cause.line !== undefined;
   const values = Object.entries(point.values).map(([key, value]) => `${key} ${shown(value)}`);
   const who = values.length === 0 ? '' : `with ${values.join(', ')}: `;
@@ -139,6 +140,10 @@ function refusalOf(cause: unknown, { point }: CheckedPoint, source: PointSource)
   const code = isOurs ? cause.code : 'INVALID_VALUE';
   return new ConfigError(code, text, { key: isOurs ? cause.key : undefined, file, line, cause });
 }
+
+/** A request that the model can't answer comes from there, unless the base has the prompts. */
+const ofWorkload = (cause: unknown, { workload }: ExperimentFile): string | undefined =>
+  cause instanceof EngineError && Object.keys(workload).length > 0 ? 'workload' : undefined;
 
 /** Where a key's value came from; else where the sweep, or the base, begins. */
 function originOfKey(key: string | undefined, point: CheckedPoint['point'], { base, originOf }: PointSource): Origin {

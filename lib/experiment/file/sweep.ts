@@ -83,7 +83,7 @@ function listGroups(list: ExperimentFile['sweep']['list']): readonly Group[] {
 /** Points must differ: repeats are for those that don't. */
 function checkGroup(group: Group, originOf: OriginOf): void {
   const seen = new Set<string>();
-  for (const { values, places } of group) {
+  for (const [i, { values, places }] of group.entries()) {
     const [place = ['sweep', 'list']] = Object.values(places);
     const name = canonicalJson(values);
     if (seen.has(name)) {
@@ -92,6 +92,10 @@ function checkGroup(group: Group, originOf: OriginOf): void {
     }
     seen.add(name);
     const label = values[LABEL];
+    if (label !== undefined && group.slice(0, i).some((before) => before.values[LABEL] === label)) {
+      const text = `"${LABEL}" is ${shown(label)} of two points; give each a name of its own`;
+      throw errorAt(originOf, places[LABEL]!, 'INVALID_VALUE', text);
+    }
     if (label !== undefined && (typeof label !== 'string' || label === '')) {
       throw errorAt(originOf, places[LABEL]!, 'WRONG_TYPE', `"${LABEL}" is ${shown(label)}; allowed is a name`);
     }
