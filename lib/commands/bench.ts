@@ -1,3 +1,4 @@
+import { loadBenches } from './base/benches.js';
 import type { CommandContext } from './base/context.js';
 
 /** Benchmarks, as help lists them. */
@@ -30,11 +31,8 @@ export type BenchName = (typeof BENCH_NAMES)[number];
 /** Runs a benchmark with the arguments that follow its name. */
 export type Bench = (args: readonly string[], context: CommandContext) => Promise<void>;
 
-/** Benchmarks stand on top of this folder and are compiled by themselves: a name that the compiler doesn't follow. */
-const BENCHES = '../../bench/index.js';
-
 /** `expertwire bench NAME`: loads the benchmarks, and only then. */
 export const bench: Bench = async (args, context) => {
-  const { runBench } = (await import(BENCHES)) as { readonly runBench: Bench };
+  const { runBench } = await loadBenches<{ readonly runBench: Bench }>();
   await runBench(args, context);
 };

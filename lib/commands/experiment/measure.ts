@@ -16,6 +16,7 @@ import {
 } from '../../experiment/runs/run_folder.js';
 import { runLock } from '../../experiment/runs/run_lock.js';
 import { table } from '../../metrics/charts.js';
+import { loadBenches } from '../base/benches.js';
 import { closing } from '../base/closing.js';
 import type { CommandContext } from '../base/context.js';
 import { OutputError } from '../base/output_file.js';
@@ -33,7 +34,7 @@ export function measureOptions<T>(yargs: Argv<T>): Argv<T & MeasureArgs> {
     .example('$0 measure experiments/balance/runs/0123456789abcdef', 'do one run again, as its run.json says');
 }
 
-/** What of the benchmarks is called: they stand on top of this folder and are compiled by themselves. */
+/** What of the benchmarks is called. */
 export interface Measuring {
   readonly runMeasure: (
     run: PlannedRun,
@@ -46,10 +47,6 @@ export interface Measuring {
   ) => Promise<Omit<RunResult, 'measureMs' | 'environment'>>;
 }
 
-const BENCHES = '../../../bench/index.js';
-
-const loadBenches = async (): Promise<Measuring> => (await import(BENCHES)) as Measuring;
-
 /**
  * Does the run, writes `result.json`, or `error.json` for whoever started it, and prints what was measured.
  *
@@ -58,7 +55,7 @@ const loadBenches = async (): Promise<Measuring> => (await import(BENCHES)) as M
 export async function measure(
   { folder: given }: MeasureArgs,
   context: CommandContext,
-  load = loadBenches,
+  load: () => Promise<Measuring> = loadBenches,
 ): Promise<void> {
   const folder = resolve(given);
   const run = await readRun(folder);
