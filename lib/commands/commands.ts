@@ -140,6 +140,20 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'experiment <file>',
+    describe: 'Sweep what a file says, measure each point in turns, and write a table and a report.',
+    load: async () => {
+      const [{ experiment }, { experimentOptions }] = await Promise.all([
+        import('./experiment/experiment.js'),
+        import('./experiment/experiment_options.js'),
+      ]);
+      return loaded(
+        (yargs) => experimentOptions(yargs),
+        (args, context) => experiment(args, context),
+      );
+    },
+  },
+  {
     name: 'measure <folder>',
     describe: 'Do one run of an experiment, in its folder.',
     load: async () => {

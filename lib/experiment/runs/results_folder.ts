@@ -99,7 +99,8 @@ async function begin(path: string, experiment: Experiment, rows: readonly Result
   return GrowingFile.open(file);
 }
 
-const keeping = <T>(path: string, work: () => Promise<T>): Promise<T> =>
+/** What `work` gives, which writes. @throws ExperimentError NOT_KEPT for whatever it throws */
+export const keeping = <T>(path: string, work: () => Promise<T>): Promise<T> =>
   work().catch((cause: unknown) => {
     throw notKept(path, causeText(cause), cause);
   });
