@@ -7,6 +7,7 @@ const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   generate: async () => (await import('./generate.js')).measureGenerate,
   score: async () => (await import('./score.js')).measureScore,
   serve: async () => (await import('./serving/measure_serve.js')).measureServe,
+  simulation: async () => (await import('./simulation.js')).measureSimulation,
 };
 
 /** Measures a run, of which it is the only one in its process. @throws ExperimentError MEASURE_FAILED; whatever the measure's parts throw */
