@@ -1,6 +1,7 @@
 /** From a Vega-Lite specification to a picture, without a browser. The libraries are loaded here alone: they take a fifth of a second. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import type { LoggerInterface } from 'vega';
 import type { TopLevelSpec } from 'vega-lite';
 import type { PlotSpec } from './spec.js';
 import { textWidth } from './text_width.js';
@@ -23,7 +24,7 @@ export async function renderSvg(spec: PlotSpec): Promise<string> {
   const { textMetrics } = vega as unknown as { readonly textMetrics: TextMetrics };
   textMetrics.width = ({ fontSize = 11, fontWeight }, text) =>
     textWidth(String(text), fontSize, fontWeight === 'bold' || Number(fontWeight) >= 600);
-  const { spec: compiled } = compile(spec as unknown as TopLevelSpec);
+  const { spec: compiled } = compile(spec as unknown as TopLevelSpec, { logger: SILENT });
   const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Error });
   try {
     return await view.toSVG();
@@ -31,6 +32,15 @@ export async function renderSvg(spec: PlotSpec): Promise<string> {
     view.finalize();
   }
 }
+
+/** Advice on specifications is for who writes them, and tests see what they draw. */
+const SILENT: LoggerInterface = {
+  level: () => SILENT,
+  error: () => SILENT,
+  warn: () => SILENT,
+  info: () => SILENT,
+  debug: () => SILENT,
+};
 
 /** Of {@link renderSvg}'s documents: a PNG of 300 pixels to the inch, with a font that comes along. */
 export async function renderPng(svg: string): Promise<Uint8Array> {

@@ -58,7 +58,16 @@ const CONFIG: PlotSpec = {
       labelLimit: 220,
       titleLimit: 260,
     },
-    ...{ labelColor: INK, titleColor: INK, symbolStrokeWidth: 1.5, gradientThickness: 10, rowPadding: 2 },
+    ...{
+      labelColor: INK,
+      titleColor: INK,
+      symbolStrokeWidth: 1.5,
+      symbolOpacity: 1,
+      symbolSize: 50,
+      offset: 8,
+      gradientThickness: 10,
+      rowPadding: 2,
+    },
   },
   header: {
     ...{
@@ -74,6 +83,7 @@ const CONFIG: PlotSpec = {
     ...{ anchor: 'start', fontSize: 11, fontWeight: 'bold', color: INK, offset: 8 },
     ...{ subtitleFontSize: CAPTION_SIZE, subtitleColor: '#555555', subtitlePadding: 3, subtitleLineHeight: 12 },
   },
+  mark: { color: CATEGORIES[0] },
   range: { category: CATEGORIES, symbol: SHAPES },
   view: { stroke: null },
   line: { strokeWidth: 1.5 },
