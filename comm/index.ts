@@ -61,7 +61,7 @@ export { DegradedTokens } from './all_to_all/contract/degraded.js';
 export type { OnPeerLoss } from './all_to_all/exchange/exchange.js';
 export type { PhaseTraffic } from './all_to_all/exchange/exchange_stats.js';
 export { sumOverLayers, trafficMatrices, type TrafficMatrices } from './all_to_all/exchange/traffic_matrix.js';
-export type { OnSpan, Span } from './all_to_all/exchange/span.js';
+export type { ArrivedFrame, FrameSpan, OnSpan, Span } from './all_to_all/exchange/span.js';
 export {
   WIRE_DTYPES,
   decodeRows,

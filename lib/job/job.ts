@@ -43,7 +43,12 @@ import type {
 } from '../protocol/step_plan.js';
 
 /** What a rank did when, in a step that ran with this version of the placement. */
-export type OnTimeline = (rank: number, events: readonly TimelineEvent[], placementVersion: number) => void;
+export type OnTimeline = (
+  rank: number,
+  events: readonly TimelineEvent[],
+  placementVersion: number,
+  rankLoad: StepResult['rankLoad'],
+) => void;
 
 /** Whichever rank computes the same tokens next would fail alike: masking would give up one rank after another. */
 const FAILS_ALIKE: ReadonlySet<string> = new Set(['NOT_FINITE', 'PLUGIN_FAILED', 'CODEC_FAILED']);
@@ -501,7 +506,8 @@ export class Job implements StepRunner, HandoverRunner, StoreRunner {
     if (running === null) return; // of a step that was abandoned
     const { timeline, moved } = result;
     if (timeline !== undefined) {
-      this.parts.onTimeline?.(rank, [...timeline, ...(moved?.timeline ?? [])], running.placementVersion);
+      const events = [...timeline, ...(moved?.timeline ?? [])];
+      this.parts.onTimeline?.(rank, events, running.placementVersion, result.rankLoad);
     }
     if (running.missing.size > 0) return;
     // Every rank sends its results in order: this is the first step.

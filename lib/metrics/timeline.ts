@@ -1,15 +1,15 @@
-/** What one rank did when: laps of compute and flights of bytes, collected per step and written as a Chrome trace. Pure but for the clock. */
-import type { Span } from '../../comm/all_to_all/exchange/span.js';
+/** What one rank did when: laps of compute and flights of bytes, collected per step and for a trace. Pure but for the clock. */
+import type { FrameSpan, Span } from '../../comm/all_to_all/exchange/span.js';
 import type { LapPlace, StepPhase } from '../../compute/base/stopwatch.js';
 
 /** One stretch of time on one rank. */
 export interface TimelineEvent {
   readonly name: string;
   /**
-   * compute: the rank's one thread; bytes: between the last frame sent and the last one arrived; sent, received: rows of experts that move, beside
-   * the step.
+   * compute: the rank's one thread; rows: frames made and read, which is part of that too; bytes: between the last frame sent and the last one arrived; sent,
+   * received: rows of experts that move, beside the step.
    */
-  readonly track: 'compute' | 'bytes' | 'sent' | 'received';
+  readonly track: 'compute' | 'rows' | 'bytes' | 'sent' | 'received';
   /** Microseconds since 1970, on this machine's clock. */
   readonly startUs: number;
   readonly durationUs: number;
@@ -19,20 +19,23 @@ export interface TimelineEvent {
   /** Of rows of experts. */
   readonly numFrames?: number;
   readonly bytes?: number;
+  /** Frames that left in it, and those that came. */
+  readonly sent?: readonly SentFrame[];
+  readonly received?: readonly ReceivedFrame[];
 }
 
-/** An event of the Trace Event Format, which chrome://tracing and Perfetto read; times in microseconds. */
-export interface ChromeEvent {
-  readonly name: string;
-  /** A stretch of time, a name, a moment. */
-  readonly ph: 'X' | 'M' | 'i';
-  readonly pid: number;
-  readonly tid: number;
-  readonly ts?: number;
-  readonly dur?: number;
-  /** A moment of a whole process. */
-  readonly s?: 'p';
-  readonly args: Readonly<Record<string, unknown>>;
+/** A frame to a rank, or from one. */
+export interface SentFrame {
+  readonly rank: number;
+  readonly rows: number;
+  /** On the wire, header included. */
+  readonly bytes: number;
+}
+
+/** A frame from a rank. */
+export interface ReceivedFrame extends SentFrame {
+  /** When it came: microseconds since 1970, on the clock of the rank that it came to. */
+  readonly atUs: number;
 }
 
 /** Collects what happens on one rank. */
@@ -47,10 +50,16 @@ export class Timeline {
   };
 
   /** For an all-to-all. */
-  readonly onSpan = ({ phase, part, tag, startMs, endMs }: Span): void => {
+  readonly onSpan = ({ phase, part, tag, startMs, endMs, sent, received }: Span): void => {
     const { step, layer, microBatch } = tag;
-    const track = part === 'flight' ? 'bytes' : 'compute';
-    this.add(`${phase} ${part}`, track, startMs, endMs, { step, layer, microBatch });
+    const track = part === 'flight' ? 'bytes' : 'rows';
+    this.add(`${phase} ${part}`, track, startMs, endMs, {
+      ...{ step, layer, microBatch },
+      ...(sent !== undefined && { sent: sent.map(sentFrame) }),
+      ...(received !== undefined && {
+        received: received.map((frame) => ({ ...sentFrame(frame), atUs: sinceEpochUs(frame.arrivedMs) })),
+      }),
+    });
   };
 
   /** The events since the last call; forgets them. */
@@ -65,7 +74,7 @@ export class Timeline {
     track: TimelineEvent['track'],
     startMs: number,
     endMs: number,
-    place: LapPlace & { readonly step: number },
+    place: Omit<TimelineEvent, 'name' | 'track' | 'startUs' | 'durationUs'>,
   ): void {
     this.events.push(timelineEvent(name, track, startMs, endMs, place));
   }
@@ -79,50 +88,14 @@ export function timelineEvent(
   endMs: number,
   rest: Omit<TimelineEvent, 'name' | 'track' | 'startUs' | 'durationUs'>,
 ): TimelineEvent {
-  const startUs = 1000 * (performance.timeOrigin + startMs);
-  return { name, track, startUs, durationUs: 1000 * Math.max(0, endMs - startMs), ...rest };
+  const startUs = sinceEpochUs(startMs);
+  // Of two stretches of which one begins where the other ends, both say the same moment, to the last digit.
+  return { name, track, startUs, durationUs: Math.max(0, sinceEpochUs(endMs) - startUs), ...rest };
 }
 
-/** Names a rank and its tracks: first in a trace. */
-export function chromeHead(rank: number, numMicroBatches: number): ChromeEvent[] {
-  const tracks = Array.from({ length: numMicroBatches }, (_, i) => trackName(rank, 1 + i, `bytes, micro-batch ${i}`));
-  const process: ChromeEvent = { name: 'process_name', ph: 'M', pid: rank, tid: 0, args: { name: `rank ${rank}` } };
-  return [process, trackName(rank, 0, 'compute'), ...tracks];
-}
+const sinceEpochUs = (ms: number): number => 1000 * (performance.timeOrigin + ms);
 
-/** Names the tracks of experts that move: before the first event of one, since most jobs have none. */
-export const chromeMoveHead = (rank: number): ChromeEvent[] => [
-  trackName(rank, MOVE_TIDS.sent, 'rows of experts sent'),
-  trackName(rank, MOVE_TIDS.received, 'rows of experts received'),
-];
-
-const trackName = (rank: number, tid: number, name: string): ChromeEvent => ({
-  ...{ name: 'thread_name', ph: 'M', pid: rank, tid },
-  args: { name },
-});
-
-/** Below the tracks of any number of micro-batches. */
-const MOVE_TIDS = { sent: 1001, received: 1002 } as const;
-
-/** One event of a rank; micro-batches in flight at the same time have tracks of their own. */
-export function chromeEvent(rank: number, event: TimelineEvent): ChromeEvent {
-  const { name, track, startUs, durationUs, ...args } = event;
-  return { name, ph: 'X', pid: rank, tid: tidOf(track, event.microBatch), ts: startUs, dur: durationUs, args };
-}
-
-/** The moment from which a rank runs with another version of the placement. */
-export const chromeSwitch = (rank: number, version: number, { startUs, step }: TimelineEvent): ChromeEvent => ({
-  ...{ name: `placement version ${version}`, ph: 'i', s: 'p', pid: rank, tid: 0, ts: startUs },
-  args: { step, version },
-});
-
-/** Whether an event is rows of experts that went or came, and not part of the step itself. */
-export const isMove = ({ track }: TimelineEvent): boolean => track === 'sent' || track === 'received';
-
-function tidOf(track: TimelineEvent['track'], microBatch = 0): number {
-  if (track === 'compute') return 0;
-  return track === 'bytes' ? 1 + microBatch : MOVE_TIDS[track];
-}
+const sentFrame = ({ peer, numRows, bytes }: FrameSpan): SentFrame => ({ rank: peer, rows: numRows, bytes });
 
 /** How long bytes flew, and how much of that time the rank also computed, in microseconds. */
 export interface Overlap {

@@ -11,7 +11,7 @@ import type { Rank } from '../../../base/ids.js';
 import { peersOf, type Frame, type GatherEvents, type Mesh } from '../../mesh/mesh.js';
 import { RankMask } from './rank_mask.js';
 import type { FramePayload, Gathered, Round, RoundFrames, RoundRows, RowCounts } from './round.js';
-import type { OnSpan, Span } from './span.js';
+import type { ArrivedFrame, OnSpan, Span } from './span.js';
 
 /** What a lost or silent peer does to a call. */
 export type OnPeerLoss = 'fail' | 'mask';
@@ -100,11 +100,14 @@ export class Exchange {
     const own = round.keep();
     this.count(round, this.mesh.rank, countsOf(this.mesh.rank), 0);
     const sentMs = performance.now();
-    this.span(phase, 'pack', tag, round.startMs, sentMs);
+    this.packed(round, sentMs);
     return async () => {
       const frames = await this.gatherFinally(round, streams);
       const arrivedMs = lastArrival(frames, sentMs);
-      this.span(phase, 'flight', tag, sentMs, arrivedMs);
+      this.parts.onSpan?.({
+        ...{ phase, part: 'flight', tag, startMs: sentMs, endMs: arrivedMs },
+        received: frames.map(arrivedFrame),
+      });
       return { own, frames, arrivedMs };
     };
   }
@@ -131,6 +134,16 @@ export class Exchange {
   /** Tells the timeline, if there is one. */
   span(phase: Phase, part: Span['part'], tag: StepTag, startMs: number, endMs?: number): void {
     this.parts.onSpan?.({ phase, part, tag, startMs, endMs: endMs ?? performance.now() });
+  }
+
+  /** Tells the timeline, if there is one, what left to whom. */
+  private packed({ phase, tag, startMs, peers, form, countsOf }: Round<unknown>, endMs: number): void {
+    if (this.parts.onSpan === undefined) return;
+    const sent = peers.map((peer) => {
+      const { numRows } = countsOf(peer);
+      return { peer, numRows, bytes: form.frameBytes(numRows) };
+    });
+    this.parts.onSpan({ phase, part: 'pack', tag, startMs, endMs, sent });
   }
 
   /** With 'mask', a peer whose link is lost is masked instead of an error. Of a payload that is made while it leaves, returns what makes the rest. */
@@ -226,6 +239,11 @@ export class Exchange {
     return true;
   }
 }
+
+const arrivedFrame = ({ header, arrivedMs }: Frame): ArrivedFrame => ({
+  ...{ peer: header.source, numRows: header.numRows },
+  ...{ bytes: FRAME_HEADER_BYTES + header.payloadBytes, arrivedMs },
+});
 
 function bytesOf(sent: FramePayload): number {
   if ('stream' in sent) return sent.stream.numBytes;

@@ -89,7 +89,7 @@ export function engineOptions<T>(yargs: Argv<T>): Argv<T & EngineArgs> {
     .option('trace', {
       type: 'string',
       describe:
-        'Chrome trace of every rank: compute, dispatch, combine, experts that move (chrome://tracing, Perfetto)',
+        'trace of every rank: compute, rows that travel and to whom, loads, experts that move (ui.perfetto.dev)',
       group: 'Job:',
     })
     .option('routing', {

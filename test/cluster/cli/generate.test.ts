@@ -8,6 +8,7 @@ import { copyModel, keepExperts } from '../../kit/model/model_copy.js';
 import { moe7m, tinyModel } from '../../kit/paths.js';
 import { Processes, until } from '../../kit/processes/processes.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
+import { traceComplaints, type FileEvent } from '../../kit/trace_rules.js';
 import { commandLine, expectSuccess, json, ids } from '../../kit/processes/command_line.js';
 
 const processes = new Processes();
@@ -243,18 +244,20 @@ describe('expertwire generate --trace', function () {
   it('writes what every rank computed and sent, of each layer and micro-batch', async () => {
     await withTempFolder(async (dir) => {
       const path = join(dir, 'trace.json');
-      const options = ['--ranks', '2', '--set', 'comm.micro_batches=2', '--trace', path];
+      const options = ['--ranks', '2', '--set', 'comm.micro_batches=2', '--trace', path, '--json'];
       const { code, stdout, stderr } = await expertwire([
         ...['generate', '--model', moe7m(), '--prompt', MELVILLE!.prompt, '--max-new-tokens', '3', ...options],
       ]);
-      expect([code, MELVILLE!.text.startsWith(stdout.trimEnd())]).to.deep.equal([0, true]);
-      expect(stderr).to.match(/^trace: .*trace\.json; ranks computed during \d+ % of the time/);
-      const events = JSON.parse(await readFile(path, 'utf8')) as {
-        name: string;
-        pid: number;
-        tid: number;
-        args: { step?: number; layer?: number; microBatch?: number };
-      }[];
+      const [{ text }, { stats }] = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown) as [
+        { text: string },
+        { stats: { bytes_dispatched: number[][]; bytes_combined: number[][]; rank_load: number[][] } },
+      ];
+      expect([code, MELVILLE!.text.startsWith(text)]).to.deep.equal([0, true]);
+      expect(stderr).to.match(/^trace: .*trace\.json; ranks computed during \d+ % of the time/m);
+      const events = JSON.parse(await readFile(path, 'utf8')) as FileEvent[];
       for (const name of ['dispatch flight', 'combine flight', 'experts']) {
         const places = events
           .filter((event) => event.name === name && event.args.microBatch !== undefined)
@@ -262,6 +265,15 @@ describe('expertwire generate --trace', function () {
         // 2 ranks × 3 steps × 3 MoE layers × 2 micro-batches, each once.
         expect([new Set(places).size, places.length], name).to.deep.equal([36, 36]);
       }
+      expect(traceComplaints(events)).to.deep.equal([]);
+      const arrows = events.filter(({ ph }) => ph === 's');
+      expect(arrows.length, 'rows between two ranks, in most layers and steps').to.be.above(12);
+      const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
+      const figures = (name: string, of: string): number[] =>
+        events.filter((event) => event.ph === 'C' && event.name === name).map(({ args }) => args[of] as number);
+      expect(sum(figures('bytes sent in a step', 'dispatch'))).to.equal(sum(stats.bytes_dispatched.flat()));
+      expect(sum(figures('bytes sent in a step', 'combine'))).to.equal(sum(stats.bytes_combined.flat()));
+      expect(sum(figures('choices computed in a step', 'choices'))).to.equal(sum(stats.rank_load.flat()));
     });
   });
 });

@@ -21,11 +21,21 @@ describe('a trace file', () => {
         `trace: ${path}; ranks computed during 0 % of the time in which bytes were on their way`,
       );
       await writer.close();
-      const events = JSON.parse(await readFile(path, 'utf8')) as { name: string; ph: string; pid: number }[];
+      const events = JSON.parse(await readFile(path, 'utf8')) as {
+        name: string;
+        ph: string;
+        pid: number;
+        ts: number;
+      }[];
       expect(events.map(({ name, pid }) => `${pid} ${name}`)).to.deep.equal([
-        ...['1 process_name', '1 thread_name', '1 thread_name', '1 experts'],
-        ...['0 process_name', '0 thread_name', '0 thread_name', '1 dispatch flight'],
+        '1 the trace begins',
+        ...['2 process_name', '2 process_sort_index', '2 thread_name', '2 thread_name', '2 experts'],
+        '2 bytes sent in a step',
+        ...['1 process_name', '1 process_sort_index', '1 thread_name', '1 thread_name'],
+        ...['2 dispatch flight', '2 bytes sent in a step'],
       ]);
+      const times = events.filter(({ ph }) => ph === 'X').map(({ ts }) => ts);
+      expect(times, 'since the first event').to.deep.equal([0, 2]);
     });
   });
 
@@ -42,14 +52,14 @@ describe('a trace file', () => {
       writer.add(1, [compute], 5);
       await writer.close();
       const events = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>[];
-      const marks = events.filter(({ ph }) => ph === 'i');
+      const marks = events.filter(({ ph, s }) => ph === 'i' && s === 'p');
       expect(marks).to.deep.equal([
-        { name: 'placement version 5', ph: 'i', s: 'p', pid: 0, tid: 0, ts: 9, args: { step: 1, version: 5 } },
-        { name: 'placement version 5', ph: 'i', s: 'p', pid: 1, tid: 0, ts: 10, args: { step: 1, version: 5 } },
+        { name: 'placement version 5', ph: 'i', s: 'p', pid: 1, tid: 1, ts: 0, args: { step: 1, version: 5 } },
+        { name: 'placement version 5', ph: 'i', s: 'p', pid: 2, tid: 1, ts: 1, args: { step: 1, version: 5 } },
       ]);
-      const named = events.filter(({ ph, pid }) => ph === 'M' && pid === 0).map(({ args }) => args);
+      const named = events.filter(({ name, pid }) => String(name).endsWith("_name") && pid === 1).map(({ args }) => args);
       expect(named).to.deep.equal([
-        ...[{ name: 'rank 0' }, { name: 'compute' }, { name: 'bytes, micro-batch 0' }],
+        ...[{ name: 'rank 0' }, { name: 'compute' }, { name: 'exchange, micro-batch 0' }],
         ...[{ name: 'rows of experts sent' }, { name: 'rows of experts received' }],
       ]);
     });
