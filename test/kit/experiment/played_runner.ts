@@ -3,7 +3,7 @@ import type { RunEnd, Runner } from '../../../lib/experiment/base/run.js';
 import { readRun } from '../../../lib/experiment/runs/run_folder.js';
 import { ENVIRONMENT, RESULT } from './runs.js';
 
-/** What becomes of a run, by the value at its point's `value`. */
+/** What becomes of a run, by its point's value of a key. */
 export type Ends = (value: number) => RunEnd | Promise<RunEnd>;
 
 /** One that went well. */
@@ -24,18 +24,19 @@ export class PlayedRunner implements Runner {
   constructor(
     private readonly ends: Ends,
     readonly width = 1,
+    private readonly key = 'value',
   ) {}
 
   async run(folder: string, _timeoutMs: number, signal: AbortSignal): Promise<RunEnd> {
     const { point } = await readRun(folder);
     signal.throwIfAborted();
-    this.values.push(point.value as number);
+    this.values.push(point[this.key] as number);
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.atOnce);
     const stopped = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason as Error));
     });
     try {
-      return await Promise.race([this.ends(point.value as number), stopped]);
+      return await Promise.race([this.ends(point[this.key] as number), stopped]);
     } finally {
       this.atOnce--;
     }
