@@ -173,6 +173,14 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'report <folder>',
+    describe: "The report of an experiment's results, made again: HTML, Markdown, CSV and pictures.",
+    load: async () => {
+      const { report, reportOptions } = await import('./experiment/report.js');
+      return loaded((yargs) => reportOptions(yargs), report);
+    },
+  },
+  {
     name: 'plan',
     describe: 'From the load of experts to a placement, with the balance before and after.',
     load: async () => {

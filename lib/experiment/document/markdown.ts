@@ -31,10 +31,8 @@ function blockText(block: Block, pathOf: (name: string) => string, numbers: Numb
       return fenced(block.language, block.text);
     case 'table':
       return `${tableText(block)}\n\n${wrapped(`*Table ${++numbers.table}. ${inline(block.caption)}*`)}`;
-    case 'figure': {
-      const alt = inline(`${block.title}. ${block.caption}`.trim());
-      return `![${alt}](${pathOf(block.name)})\n\n${wrapped(`*Figure ${++numbers.figure}. ${inline(block.title)}.*`)}`;
-    }
+    case 'figure': // says the rest itself
+      return `![${inline(block.title)}](${pathOf(block.name)})\n\n${wrapped(`*Figure ${++numbers.figure}. ${inline(block.title)}.*`)}`;
     case 'more':
       return [`## ${inline(block.title)}`, ...block.blocks.map((each) => blockText(each, pathOf, numbers))].join(
         '\n\n',

@@ -2,6 +2,7 @@
 import type { Block, Document } from '../document/document.js';
 import { findingsOf } from '../summary/findings.js';
 import { configuration, environment, failedRuns, whatWasRun } from './conditions.js';
+import { plotFigures } from './plots.js';
 import { mainMetrics, measuredMetrics, type NamedMetric, type Results } from './results.js';
 import { fullTables, meanTables, ratioTables, textBlocks } from './tables.js';
 
@@ -19,6 +20,7 @@ export function reportOf(results: Results): Document {
       { kind: 'heading', text: 'Results' },
       ...meanTables(results, main),
       ...ratioTables(results, main),
+      ...plotFigures(results),
       ...(main.length === 0 ? [] : [{ kind: 'terms', items: main.map(meaningOf) } as const]),
       ...textBlocks(results),
       ...failedRuns(results),

@@ -48,7 +48,7 @@ describe('a report as a document', () => {
   });
 
   it('Markdown names the file of a figure', () => {
-    expect(md(FIGURE)).to.include('![Speed. By ranks.](plots/speed.svg)\n\n*Figure 1. Speed.*');
+    expect(md(FIGURE)).to.include('![Speed](plots/speed.svg)\n\n*Figure 1. Speed.*');
   });
 
   it('signs that Markdown or HTML would obey are text', () => {

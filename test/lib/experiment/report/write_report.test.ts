@@ -12,7 +12,10 @@ describe('the files of a report', () => {
       const names = await writeReport(folder, resultsOf(SAMPLE, sampleRows()));
       const found = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('.'));
       expect(found.sort()).to.deep.equal([...names].sort());
-      expect(names).to.include.members(['report.html', 'report.md', 'results.csv', 'summary.csv']);
+      expect(names).to.include.members([
+        ...['report.html', 'report.md', 'results.csv', 'summary.csv'],
+        ...['plots/balance-by-redundancy.svg', 'plots/balance-by-redundancy.vl.json'],
+      ]);
       expect(readFileSync(join(folder, 'report.html'), 'utf8')).to.match(/^<!doctype html>[\s\S]*<\/html>\n$/);
     });
   });
