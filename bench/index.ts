@@ -3,10 +3,10 @@ import type { Bench, BenchName } from '../lib/commands/bench.js';
 import { nearestName } from '../lib/commands/advice/near_names.js';
 import { UsageError, type CommandContext } from '../lib/commands/base/context.js';
 import { helpWidth } from '../lib/commands/help/layout.js';
+import type { PlannedRun } from '../lib/experiment/base/run.js';
 import { modelFolder } from '../lib/config/model_folder.js';
 import { parseModelName } from '../lib/hub/cache/model_name.js';
-
-export { runMeasure } from './experiment/run_measure.js';
+import type { MeasureContext, MeasureResult } from './experiment/base/measure.js';
 
 /** Each is loaded only when it runs: a benchmark of bytes needs no TensorFlow.js. */
 const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
@@ -43,6 +43,17 @@ export const runBench: Bench = async ([name = '', ...args], context) => {
 async function tellHelp({ stdout }: CommandContext): Promise<void> {
   const { benchesHelp } = await import('./help/benches_help.js');
   stdout.write(benchesHelp(Object.keys(BENCHES), helpWidth(stdout)));
+}
+
+/** Measures a run of an experiment, of which it is the only one in its process. Errors as those of its measure. */
+export async function runMeasure(run: PlannedRun, context: MeasureContext): Promise<MeasureResult> {
+  if (run.measure.kind === 'bench') return (await import('./experiment/bench.js')).measureBench(run, context, runBench);
+  return (await import('./experiment/run_measure.js')).runMeasure(run, context);
+}
+
+/** What only benchmarks know of a run, before any runs: the options of theirs. @throws UsageError */
+export async function checkMeasure(run: PlannedRun): Promise<void> {
+  if (run.measure.kind === 'bench') await (await import('./experiment/bench.js')).lookAtBench(run, runBench);
 }
 
 const isBench = (name: string): name is BenchName => Object.hasOwn(BENCHES, name);

@@ -1,4 +1,5 @@
 /** What the options of all benchmarks have in common. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import yargs, { type Argv } from 'yargs';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { adviceOn } from '../../lib/commands/advice/usage_advice.js';
@@ -16,5 +17,34 @@ export function benchParser(name: string, args: readonly string[], describe: str
       if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
       throw new UsageError(adviceOn({ message, args, own: { name: `bench ${name}`, options: optionNames(cli) } }));
     });
+  return withLook(cli);
+}
+
+/** Whoever only looks at arguments. */
+const looking = new AsyncLocalStorage<true>();
+
+/** Thrown where a benchmark would begin. */
+class ArgumentsAccepted extends Error {}
+
+/**
+ * Finds what a benchmark's parser refuses, without running it: options that there aren't, and what is no number. What their values may be is found when it runs.
+ * @throws UsageError
+ */
+export async function lookAtArguments(run: () => Promise<void>): Promise<void> {
+  await looking.run(true, run).catch((error: unknown) => {
+    if (!(error instanceof ArgumentsAccepted)) throw error;
+  });
+}
+
+/** The parser, which ends in {@link ArgumentsAccepted} for those who only look. */
+function withLook(cli: Argv): Argv {
+  const parse = cli.parseSync.bind(cli);
+  cli.parseSync = () => {
+    const parsed = parse();
+    if (looking.getStore() === undefined) return parsed;
+    const wrong = Object.keys(parsed).find((name) => Number.isNaN(parsed[name]));
+    if (wrong !== undefined) throw new UsageError(`--${wrong} is not a number; give one`);
+    throw new ArgumentsAccepted();
+  };
   return cli;
 }
