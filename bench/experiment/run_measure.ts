@@ -8,6 +8,7 @@ const MEASURES: Readonly<Record<string, () => Promise<Measure>>> = {
   score: async () => (await import('./score.js')).measureScore,
   serve: async () => (await import('./serving/measure_serve.js')).measureServe,
   simulation: async () => (await import('./simulation.js')).measureSimulation,
+  scorecard: async () => (await import('./scorecard.js')).measureScorecard,
 };
 
 /** Measures a run, of which it is the only one in its process. @throws ExperimentError MEASURE_FAILED; whatever the measure's parts throw */

@@ -1,5 +1,4 @@
 /** A load of a run on a server: `bench serve` without its command line. */
-import type { ExpertwireConfig } from '../../../lib/config/schema.js';
 import { loadArgs, type LoadDefaults, type LoadSettings } from '../../../lib/experiment/measures/load.js';
 import type { ServeSettings } from '../../../lib/experiment/measures/serve.js';
 import { OpenAiClient } from '../../serve/client/openai_client.js';
@@ -44,9 +43,3 @@ export async function playedLoad(
     client.close();
   }
 }
-
-/** Tokens of a whole block of the server's prefix cache. */
-export const withBlockSize = (options: ServeOptions, { engine }: ExpertwireConfig): ServeOptions => ({
-  ...options,
-  blockSize: engine.block_size,
-});

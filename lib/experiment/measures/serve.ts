@@ -42,6 +42,14 @@ export interface ServeWorkload {
   readonly kills: Kills;
 }
 
+/** Of a run whose settings have {@link serveSettings}. */
+export const serveSettingsOf = ({ measure }: Pick<PlannedRun, 'measure'>): ServeSettings =>
+  measure as unknown as ServeSettings;
+
+/** Of a run whose workload has {@link serveWorkload}. */
+export const serveWorkloadOf = ({ workload }: Pick<PlannedRun, 'workload'>): ServeWorkload =>
+  workload as unknown as ServeWorkload;
+
 const PERFORMANCE: Readonly<Record<string, MetricInfo>> = {
   tokens_per_s: time('tokens/s', 'higher', 'tokens of whole answers / duration, from the start to the last end'),
   total_tokens_per_s: time('tokens/s', 'higher', 'tokens of their prompts and of whole answers / duration'),
@@ -99,7 +107,7 @@ export const SERVE_METRICS: Readonly<Record<string, MetricInfo>> = { ...PERFORMA
 
 /** @throws ConfigError */
 export function checkServe({ config, workload }: Pick<PlannedRun, 'config' | 'workload'>, model: OpenedModel): void {
-  const { load, link, kills } = workload as unknown as ServeWorkload;
+  const { load, link, kills } = serveWorkloadOf({ workload });
   checkLoad(load, model.limits.maxModelLen);
   checkLink(config, link);
   checkKills(config, kills);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { killPlan, type KillOptions, type PlannedFault } from '../../../../bench/experiment/serving/kill_plan.js';
 
 describe('a plan of kills', () => {
-  const options: KillOptions = { perMinute: 6, returnMs: 1000, seed: 7 };
+  const options = { kind: 'rate', perMinute: 6, returnMs: 1000, seed: 7 } as const;
   function first(count: number, of: KillOptions): PlannedFault[] {
     const plan: PlannedFault[] = [];
     for (const fault of killPlan(of)) {
@@ -31,6 +31,15 @@ describe('a plan of kills', () => {
     const [kills, joins] = [plan.filter(({ kind }) => kind === 'kill'), plan.filter(({ kind }) => kind === 'join')];
     expect(joins.map(({ atMs }) => atMs)).to.deep.equal(kills.slice(0, joins.length).map(({ atMs }) => atMs + 25_000));
     expect(first(40, { ...options, returnMs: null }).every(({ kind }) => kind === 'kill')).to.equal(true);
+  });
+
+  it('of one kill has that and the rank that joins', () => {
+    const once = { kind: 'once', atMs: 500, returnMs: 100, seed: 7 } as const;
+    expect(first(5, once).map(({ kind, atMs }) => [kind, atMs])).to.deep.equal([
+      ['kill', 500],
+      ['join', 600],
+    ]);
+    expect(first(5, { ...once, returnMs: null })).to.have.length(1);
   });
 
   it('without kills is none', () => {
