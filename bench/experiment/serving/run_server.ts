@@ -5,6 +5,8 @@ import { serveSettingsOf, serveWorkloadOf } from '../../../lib/experiment/measur
 import { openModel } from '../../../lib/head/opened_model.js';
 import { isBitwise } from '../../../lib/head/scheduling/blocks/prefix_sharing.js';
 import type { ModelSpec } from '../../../lib/model/spec/spec.js';
+import { makeDataset } from '../../serve/datasets/make_dataset.js';
+import { tokenPrompts } from '../../serve/load/prompt_maker.js';
 import type { ServeOptions } from '../../serve/options.js';
 import type { MeasureContext, MeasureResult } from '../base/measure.js';
 import type { KillOptions } from './kill_plan.js';
@@ -19,9 +21,6 @@ export interface StartedServer {
   /** Answers don't depend on which requests run beside them. */
   readonly areBitwise: boolean;
 }
-
-/** The smallest that `bench serve` draws from: any will do where nothing is asked. */
-const MIN_VOCAB = 1024;
 
 /** Runs `work` with a server of the run's configuration, over its links, and ends it. @throws ExperimentError */
 export async function withRunServer<T>(
@@ -42,9 +41,17 @@ export async function withRunServer<T>(
 const hasForms = ({ config }: PlannedRun, { attention }: ModelSpec): boolean =>
   attention.kind === 'mla' && config.engine.mla === 'auto';
 
-/** What neither schema nor configuration says of a load. @throws UsageError */
-export function checkServeLoad(run: PlannedRun): void {
-  optionsOf(run, MIN_VOCAB);
+/** What neither schema nor configuration says of a load: its options together, and what is in its file. @throws UsageError, ServeBenchError */
+export async function checkServeLoad(run: PlannedRun): Promise<void> {
+  const { spec, limits } = await openModel(run.config);
+  const { dataset, numPrompts, seed, vocabSize } = optionsOf(run, spec.vocabSize);
+  if (!('file' in dataset)) return;
+  await makeDataset(dataset, {
+    numPrompts,
+    seed,
+    make: tokenPrompts(seed, vocabSize),
+    maxModelLen: limits.maxModelLen,
+  });
 }
 
 /** So many loads that don't count; then no prompt begins with what they computed. */

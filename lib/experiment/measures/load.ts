@@ -8,7 +8,7 @@ const MAX_TIMEOUT_S = 2_147_483; // what timers count up to
 
 const atLeast = (min: number, allowed: string) => key(z.number().min(min), allowed, 'number');
 const over0 = key(z.number().gt(0), 'a number over 0', 'number');
-const rate = key(z.union([z.number().gt(0), z.literal('inf')]), 'a number over 0, or inf', 'number', 'string');
+const rate = z.union([z.number().gt(0), z.literal('inf')]);
 const count = integer(1, MAX_TOKENS);
 const wholeOrNull = (min: number, max = MAX_TOKENS) =>
   key(z.int().min(min).max(max).nullable(), `a whole number from ${min}, or null`, 'number', 'null').default(null);
@@ -16,8 +16,8 @@ const wholeOrNull = (min: number, max = MAX_TOKENS) =>
 const load = z.strictObject({
   dataset: choice('random', 'prefix', 'turns', 'file', 'trace').default('random'),
   num_prompts: count.default(100),
-  request_rate: rate.default('inf'),
-  burstiness: rate.default(1),
+  request_rate: key(rate.nullable(), 'a number over 0, inf, or null', 'number', 'string', 'null').default(null),
+  burstiness: key(rate, 'a number over 0, or inf', 'number', 'string').default(1),
   max_concurrency: wholeOrNull(1),
   num_warmups: integer(0, MAX_TOKENS).default(1),
   input_len: count.default(64),
