@@ -1,4 +1,7 @@
-/** `measure: scorecard`: texts beside a reference, a load on a server, and the load again while a rank is killed. */
+/**
+ * `measure: scorecard`: texts beside a reference, a load on a server, and the load again while a rank is killed.
+ * Why: docs/decisions/experiments.md#a-kill-has-a-load-of-its-own
+ */
 import type { Metrics } from '../../lib/experiment/base/metric.js';
 import type { PlannedRun } from '../../lib/experiment/base/run.js';
 import { canLoseRank, SCORECARD, scorecardSettingsOf } from '../../lib/experiment/measures/scorecard.js';

@@ -1,4 +1,7 @@
-/** An engine whose ranks reach each other over links that can be limited, cut and silenced. */
+/**
+ * An engine whose ranks reach each other over links that can be limited, cut and silenced.
+ * Why: docs/decisions/experiments.md#ranks-meet-through-a-process-that-slows-their-links
+ */
 import { randomBytes } from 'node:crypto';
 import type { Address } from '../../comm/ws/door/dial.js';
 import { Engine, type EngineOptions } from '../../lib/head/engine.js';
