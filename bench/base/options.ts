@@ -4,15 +4,34 @@ import yargs, { type Argv } from 'yargs';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { adviceOn } from '../../lib/commands/advice/usage_advice.js';
 import { keepLast } from '../../lib/commands/base/repeated_options.js';
-import { optionNames } from '../../lib/commands/base/yargs_internals.js';
+import {
+  ASK_OPTIONS,
+  endHelpWith,
+  optionNames,
+  OptionsAsked,
+  toldOptions,
+} from '../../lib/commands/base/yargs_internals.js';
+import { aboveOptions, belowOptions } from '../../lib/commands/help/help_text.js';
+import { helpWidth } from '../../lib/commands/help/layout.js';
+import { BENCH_HELPS } from '../help/bench_helps.js';
 
 /** A parser of a benchmark's own options, which refuses what it doesn't know. */
 export function benchParser(name: string, args: readonly string[], describe: string): Argv {
-  const cli: Argv = yargs([...args])
+  const help = BENCH_HELPS[name];
+  const cli: Argv = yargs([...args]);
+  const width = helpWidth({ columns: cli.terminalWidth() });
+  endHelpWith(cli, belowOptions(help ?? {}, width));
+  cli
     .scriptName(`expertwire bench ${name}`)
-    .usage(`$0\n\n${describe}`)
+    .usage(aboveOptions('$0', describe, help?.when, width))
+    .wrap(width)
     .strict()
-    .middleware((parsed) => keepLast(parsed, cli), true)
+    .alias('help', 'h')
+    .hide('version')
+    .middleware((parsed) => {
+      if (args.includes(ASK_OPTIONS)) throw new OptionsAsked(toldOptions(cli));
+      keepLast(parsed, cli);
+    }, true)
     .fail((message, error) => {
       if (error instanceof Error) throw error; // the types promise an error, yargs passes undefined for its own checks
       throw new UsageError(adviceOn({ message, args, own: { name: `bench ${name}`, options: optionNames(cli) } }));

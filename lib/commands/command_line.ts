@@ -3,8 +3,10 @@ import yargs, { type Argv } from 'yargs';
 import { VERSION } from '../config/package_files.js';
 import { UsageError, type CommandContext } from './base/context.js';
 import { keepLast } from './base/repeated_options.js';
-import { layNoHelpOut, optionsOf } from './base/yargs_internals.js';
+import { endHelpWith, layNoHelpOut, optionsOf } from './base/yargs_internals.js';
 import type { Command } from './commands.js';
+import { aboveOptions, belowOptions } from './help/help_text.js';
+import { COMMAND_HELPS } from './help/helps.js';
 import { helpWidth } from './help/layout.js';
 
 /** Runs the command that a line begins with. @throws UsageError for what it doesn't understand; otherwise whatever the command throws */
@@ -22,11 +24,15 @@ export async function parseLine(
   }
 }
 
-function register(cli: Argv, context: CommandContext, { name, describe, load }: Command): void {
+function register(cli: Argv, width: number, { name, describe, load }: Command, context: CommandContext): void {
+  const help = COMMAND_HELPS[name.split(' ', 1)[0]!];
   cli.command(
     name,
     describe,
-    async (own: Argv) => (await load()).options(own.usage(`$0 ${name}\n\n${describe}`)),
+    async (own: Argv) => {
+      endHelpWith(own, belowOptions(help ?? {}, width));
+      return (await load()).options(own.usage(aboveOptions(`$0 ${name}`, describe, help?.when, width)));
+    },
     async (args) => (await load()).run(args, context),
   );
 }
@@ -47,6 +53,7 @@ const withJoinedInput = (args: readonly string[]): string[] =>
 const isLongOption = (arg: string | undefined): boolean => /^--[a-z][a-z-]*$/.test(arg ?? '');
 
 function createParser(args: readonly string[], context: CommandContext, commands: readonly Command[]): Argv {
+  const width = helpWidth(context.stdout);
   const cli: Argv = yargs(withJoinedInput(args))
     .scriptName('expertwire')
     .version(VERSION)
@@ -60,13 +67,13 @@ function createParser(args: readonly string[], context: CommandContext, commands
       keepLast(args, cli);
       checkNumbers(args, optionsOf(cli).number);
     }, true)
-    .wrap(helpWidth(context.stdout))
+    .wrap(width)
     .fail((message, error) => {
       // The types promise an error; yargs passes undefined for its own checks.
       throw error instanceof Error ? error : Object.assign(new Error(message), { name: 'YError' });
     });
   layNoHelpOut(cli);
 
-  for (const command of commands) register(cli, context, command);
+  for (const command of commands) register(cli, width, command, context);
   return cli;
 }

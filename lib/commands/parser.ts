@@ -28,20 +28,20 @@ export async function runCommand(args: readonly string[], context: CommandContex
   }
   if (first === 'bench') return bench(rest, context);
   const { parseLine } = await import('./command_line.js');
-  await parseLine(args, commandsOf(context), context);
+  await parseLine(args, allCommands(context), context);
 }
 
 /** `help`, and what may follow it: the words of a command. */
 async function helpOn(words: readonly string[], context: CommandContext): Promise<void> {
   if (words.length > 0 && !isOption(words[0])) return runCommand([...words, '--help'], context);
   const [{ topHelp }, { helpWidth }] = await Promise.all([import('./help/top_help.js'), import('./help/layout.js')]);
-  tell(topHelp([...commandsOf(context), BENCH], helpWidth(context.stdout)), context);
+  tell(topHelp([...allCommands(context), BENCH], helpWidth(context.stdout)), context);
 }
 
 const tell = (text: string, { stdout }: CommandContext): void => void stdout.write(text);
 
-/** All but `bench`, whose options are each benchmark's own. `launch` is here, since it runs one of the others. */
-function commandsOf(context: CommandContext): readonly Command[] {
+/** All commands but `bench`, whose options are each benchmark's own. `launch` is here, since it runs one of the others. */
+export function allCommands(context: CommandContext): readonly Command[] {
   return [
     ...COMMANDS,
     {

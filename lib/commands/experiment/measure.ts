@@ -30,8 +30,7 @@ export interface MeasureArgs {
 export function measureOptions<T>(yargs: Argv<T>): Argv<T & MeasureArgs> {
   return yargs
     .positional('folder', { type: 'string', demandOption: true, describe: 'of a run: runs/ID in the results' })
-    .option('spawned', { type: 'boolean', hidden: true })
-    .example('$0 measure experiments/balance/runs/0123456789abcdef', 'do one run again, as its run.json says');
+    .option('spawned', { type: 'boolean', hidden: true });
 }
 
 /** What of the benchmarks is called. */

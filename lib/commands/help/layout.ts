@@ -27,4 +27,5 @@ export function entryLines(entries: readonly Entry[], nameWidth: number, width: 
 }
 
 /** Columns for help on a terminal, or where it is piped: lines of more are hard to read. */
-export const helpWidth = ({ columns = 100 }: { readonly columns?: number }): number => Math.min(120, columns);
+export const helpWidth = ({ columns }: { readonly columns?: number | null | undefined }): number =>
+  Math.min(120, columns ?? 100);

@@ -57,7 +57,9 @@ describe('a trace file', () => {
         { name: 'placement version 5', ph: 'i', s: 'p', pid: 1, tid: 1, ts: 0, args: { step: 1, version: 5 } },
         { name: 'placement version 5', ph: 'i', s: 'p', pid: 2, tid: 1, ts: 1, args: { step: 1, version: 5 } },
       ]);
-      const named = events.filter(({ name, pid }) => String(name).endsWith("_name") && pid === 1).map(({ args }) => args);
+      const named = events
+        .filter(({ name, pid }) => String(name).endsWith('_name') && pid === 1)
+        .map(({ args }) => args);
       expect(named).to.deep.equal([
         ...[{ name: 'rank 0' }, { name: 'compute' }, { name: 'exchange, micro-batch 0' }],
         ...[{ name: 'rows of experts sent' }, { name: 'rows of experts received' }],

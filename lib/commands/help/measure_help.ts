@@ -1,0 +1,50 @@
+/** Help on commands that measure, compare and plan. */
+import type { CommandHelp } from './command_help.js';
+
+/** By their names. */
+export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
+  experiment: {
+    when: 'To compare configurations: one YAML file says what is varied and what is measured. The whole file is checked before the first run; runs come in turns, so that drift of the machine cancels; a folder keeps every run, and the same command goes on where it was ended.',
+    examples: [
+      { says: 'What would be run, and how long it takes', line: 'expertwire experiment balance.yaml --dry-run' },
+      { says: 'Run it, or go on with it', line: 'expertwire experiment balance.yaml --output results/balance' },
+      { says: 'Runs that failed once more', line: 'expertwire experiment balance.yaml --retry-failed' },
+    ],
+    see: ['docs/decisions/experiments.md'],
+  },
+  report: {
+    when: 'To make tables and pictures of the results of an experiment anew: after more runs, or in other formats. Nothing is measured.',
+    examples: [
+      { says: 'report.html, report.md, tables as CSV and the plots', line: 'expertwire report results/balance' },
+      { says: 'Plots for a paper and for slides', line: 'expertwire report results/balance --formats svg,png' },
+    ],
+    see: ['docs/decisions/experiments.md'],
+  },
+  measure: {
+    when: 'To do one run of an experiment again by hand: the folder of a run has all that decides what is computed (run.json). The command experiment starts one such process per run.',
+    examples: [{ says: 'One run again', line: 'expertwire measure experiments/balance/runs/0123456789abcdef' }],
+    see: ['docs/decisions/experiments.md'],
+  },
+  plan: {
+    when: 'To place experts by a load that was recorded, without running anything: which rank holds which replicas, and how balanced the load would have been before and after. The file that --output writes is a value of experts.placement. Live rebalancing (load_balance) plans by itself.',
+    examples: [
+      {
+        says: 'Record a load',
+        line: 'expertwire generate --config configs/demo.yaml --record load.jsonl.gz --record-mode per_pass',
+      },
+      {
+        says: 'Forty slots on four ranks for it, drawn',
+        line: 'expertwire plan --load load.jsonl.gz --ranks 4 --slots 40 --plot plan.html --chart',
+      },
+      {
+        says: 'A plan that moves little, and a run with it',
+        line: 'expertwire plan --load load.jsonl.gz --ranks 4 --slots 40 --planner eplb_stable --output placement.json',
+      },
+      {
+        says: 'That run',
+        line: 'expertwire generate --config configs/demo.yaml --ranks 4 --placement placement.json',
+      },
+    ],
+    see: ['docs/configuration.md', 'docs/benchmarks.md'],
+  },
+};

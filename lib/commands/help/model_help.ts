@@ -1,0 +1,41 @@
+/** Help on commands about model folders. */
+import type { CommandHelp } from './command_help.js';
+
+/** By their names. */
+export const MODEL_HELP: Readonly<Record<string, CommandHelp>> = {
+  pull: {
+    when: "To have a model of Hugging Face's hub on this machine: files go into the cache that the hub's own tools use (HF_HOME), each byte checked, and what was fetched before a break is kept. A model behind a licence needs HF_TOKEN.",
+    examples: [
+      { says: 'What would be fetched', line: 'expertwire pull Qwen/Qwen3-30B-A3B --dry-run' },
+      {
+        says: 'A commit, so that it stays what it is',
+        line: 'expertwire pull allenai/OLMoE-1B-7B-0924 --revision main',
+      },
+      { says: 'Its description alone', line: "expertwire pull Qwen/Qwen3-30B-A3B --include '*.json'" },
+    ],
+    see: ['docs/hub.md'],
+  },
+  inspect: {
+    when: 'Before a checkpoint is run: whether its family and formats are known, what each rank would hold, and what would be refused, and why. config.json alone is enough for most of it.',
+    examples: [
+      { says: 'The small model of this package', line: 'expertwire inspect models/moe-7m' },
+      { says: 'One that was pulled, on eight ranks', line: 'expertwire inspect Qwen/Qwen3-30B-A3B --ranks 8' },
+      { says: 'For a program', line: 'expertwire inspect models/moe-7m --json' },
+    ],
+    see: ['docs/hub.md', 'docs/conformance.md'],
+  },
+  'make-checkpoint': {
+    when: 'For experiments on shapes that nobody trained: random weights that give finite numbers, and a tokenizer of bytes. Speed, bytes and balance of a shape are those of a trained model of it; its texts are noise.',
+    examples: [
+      {
+        says: "Qwen3's architecture with 64 experts",
+        line: 'expertwire make-checkpoint big --family qwen3_moe --layers 8 --hidden 1024 --experts 64 --topk 8',
+      },
+      {
+        says: "DeepSeek's, small, with experts stored as FP8",
+        line: 'expertwire make-checkpoint small --family deepseek_v3 --layers 3 --dense-layers 1 --hidden 256 --codes FP8',
+      },
+    ],
+    see: ['docs/conformance.md'],
+  },
+};
