@@ -10,7 +10,7 @@ export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
       { says: 'Run it, or go on with it', line: 'expertwire experiment balance.yaml --output results/balance' },
       { says: 'Runs that failed once more', line: 'expertwire experiment balance.yaml --retry-failed' },
     ],
-    see: ['docs/decisions/experiments.md'],
+    see: ['docs/experiments.md'],
   },
   report: {
     when: 'To make tables and pictures of the results of an experiment anew: after more runs, or in other formats. Nothing is measured.',
@@ -18,12 +18,12 @@ export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
       { says: 'report.html, report.md, tables as CSV and the plots', line: 'expertwire report results/balance' },
       { says: 'Plots for a paper and for slides', line: 'expertwire report results/balance --formats svg,png' },
     ],
-    see: ['docs/decisions/experiments.md'],
+    see: ['docs/experiments.md'],
   },
   measure: {
     when: 'To do one run of an experiment again by hand: the folder of a run has all that decides what is computed (run.json). The command experiment starts one such process per run.',
     examples: [{ says: 'One run again', line: 'expertwire measure experiments/balance/runs/0123456789abcdef' }],
-    see: ['docs/decisions/experiments.md'],
+    see: ['docs/experiments.md'],
   },
   plan: {
     when: 'To place experts by a load that was recorded, without running anything: which rank holds which replicas, and how balanced the load would have been before and after. The file that --output writes is a value of experts.placement. Live rebalancing (load_balance) plans by itself.',
