@@ -14,7 +14,7 @@ export type Point = Readonly<Record<string, Json>>;
 /** `run.json`: all that decides what is computed. */
 export interface PlannedRun {
   /**
-   * 16 hexadecimal digits of a SHA-256 of all the rest but `index` and `round`: the same run has the same one, whatever else the file says.
+   * 16 hexadecimal digits of a SHA-256 of all the rest but `index` and `round`, and of what is in the files that it names: the same run has the same one, whatever else the file says.
    * Why: docs/decisions/experiments.md#the-id-of-a-run-is-a-hash-of-what-it-computes
    */
   readonly id: string;

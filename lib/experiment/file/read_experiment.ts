@@ -14,10 +14,12 @@ import { EngineError } from '../../protocol/errors.js';
 import type { Experiment, ExperimentPlan } from '../base/experiment.js';
 import type { MetricInfo } from '../base/metric.js';
 import type { PlannedRun } from '../base/run.js';
+import { MEASURES, type MeasureName } from '../measures/measures.js';
 import { axesOf, checkBaseline, checkedPlots } from './axes.js';
 import { baseLayer } from './base_layer.js';
 import { checkedPart, errorAt, type OriginOf } from './checked_part.js';
 import { fileSchema, MAX_RUNS, type ExperimentFile } from './file_schema.js';
+import { Inputs } from './inputs.js';
 import { placeIn } from './point_layers.js';
 import { checkedPoint, filledPoint, pointRun, type CheckedPoint, type PointSource } from './point_run.js';
 import { turnsOf } from './rounds.js';
@@ -67,7 +69,7 @@ export async function readExperiment(
   };
   const runs = plannedRuns(points, source);
   await checkRuns(runs, points, source, checkMore);
-  return { experiment, runs };
+  return { experiment, runs: await withIds(runs) };
 }
 
 const nobody: CheckRun = () => Promise.resolve();
@@ -94,14 +96,26 @@ function planPoints(source: PointSource): Points {
   return { checked, values, keys };
 }
 
-/** In their order, with their names. */
-function plannedRuns({ checked, values }: Points, source: PointSource): readonly PlannedRun[] {
+/** In their order, without their names. */
+function plannedRuns({ checked, values }: Points, source: PointSource): readonly UnnamedRun[] {
   const { seeds, repeats, warmup } = source.file;
   const ofSeeds = new Map(seeds.map((seed) => [seed, checked.map((point) => pointRun(point, seed, source))]));
-  return turnsOf(checked.length, seeds, repeats).map(({ point, round, seed, repeat }, index) => {
-    const run = { point: values[point]!, seed, repeat, ...ofSeeds.get(seed)![point]!, warmup };
-    return { id: runId(run), index, round, ...run };
+  return turnsOf(checked.length, seeds, repeats).map(({ point, round, seed, repeat }, index) => ({
+    ...{ index, round, point: values[point]!, seed, repeat, warmup },
+    ...ofSeeds.get(seed)![point]!,
+  }));
+}
+
+type UnnamedRun = Omit<PlannedRun, 'id'>;
+
+/** A run's name says what is in the files that it reads, too: they are there, since the run was checked. */
+async function withIds(runs: readonly UnnamedRun[]): Promise<readonly PlannedRun[]> {
+  const inputs = new Inputs();
+  const named = runs.map(async (run) => {
+    const info = MEASURES[run.measure.kind as MeasureName];
+    return { id: runId(run, await inputs.digestsOf(run, info)), ...run };
   });
+  return Promise.all(named);
 }
 
 /** All that any of the measures gives. */
@@ -112,7 +126,7 @@ function metricsOf(points: readonly CheckedPoint[]): Readonly<Record<string, Met
 
 /** One run of each point, where nothing was looked at that is the same but for the seed. */
 async function checkRuns(
-  runs: readonly PlannedRun[],
+  runs: readonly UnnamedRun[],
   { checked }: Points,
   source: PointSource,
   checkMore: CheckRun,
@@ -123,7 +137,7 @@ async function checkRuns(
     const what = canonicalJson([run.config, run.workload, run.measure]);
     if (seen.has(what)) continue;
     seen.add(what);
-    await checkRun(run, point.info, checkMore).catch((cause: unknown) => {
+    await checkRun({ id: '', ...run }, point.info, checkMore).catch((cause: unknown) => {
       throw cause instanceof InternalError ? cause : refusalOf(cause, point, source);
     });
   }

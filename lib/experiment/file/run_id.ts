@@ -4,17 +4,12 @@ import type { PlannedRun } from '../base/run.js';
 
 const ID_DIGITS = 16;
 
-/** 16 hexadecimal digits of the SHA-256 of all but its place in the order, as canonical JSON. */
-export function runId({
-  point,
-  seed,
-  repeat,
-  config,
-  workload,
-  measure,
-  warmup,
-}: Omit<PlannedRun, 'id' | 'index' | 'round'>): string {
-  const computed = { point, seed, repeat, config, workload, measure, warmup };
+/** 16 hexadecimal digits of the SHA-256 of all but its place in the order, as canonical JSON. `inputs`: digests of what it reads. */
+export function runId(
+  { point, seed, repeat, config, workload, measure, warmup }: Omit<PlannedRun, 'id' | 'index' | 'round'>,
+  inputs: readonly string[],
+): string {
+  const computed = { point, seed, repeat, config, workload, measure, warmup, inputs };
   return createHash('sha256').update(canonicalJson(computed)).digest('hex').slice(0, ID_DIGITS);
 }
 

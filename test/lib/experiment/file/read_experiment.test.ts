@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ConfigError } from '../../../../lib/config/errors.js';
 import type { ExperimentPlan } from '../../../../lib/experiment/base/experiment.js';
@@ -118,6 +118,23 @@ sweep:
     const ids = many.runs.map(({ id }) => id);
     expect(ids).to.include(few.runs[0]!.id);
     expect(new Set(ids).size).to.equal(4);
+  });
+
+  it('gives it another where a file that it reads has other bytes', async () => {
+    await withTempFolder(async (cwd) => {
+      const model = join(cwd, 'model');
+      await cp(tinyModel('tiny-mixtral'), model, { recursive: true });
+      await writeFile(join(cwd, 'own.yaml'), `base: { model: ${model}, plugins: [plugin.mjs] }\n${PROMPTS}`);
+      const plugin = join(cwd, 'plugin.mjs');
+      await writeFile(plugin, 'export default () => {};');
+      const idNow = async () => (await readExperiment('own.yaml', { cwd })).runs[0]!.id;
+      const ids = [await idNow(), await idNow()];
+      await appendFile(plugin, '\n');
+      ids.push(await idNow());
+      await appendFile(join(model, 'config.json'), '\n');
+      ids.push(await idNow());
+      expect(ids.map((id) => ids.indexOf(id))).to.deep.equal([0, 0, 2, 3]);
+    });
   });
 
   it('has one run of each point looked at by who else wants to, and only once where nothing but the seed differs', async () => {

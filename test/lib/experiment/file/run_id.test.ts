@@ -24,13 +24,13 @@ const RUN = {
   measure: { kind: 'generate' },
   warmup: 0,
 };
-const idOf = (run: unknown): string => runId(run as Parameters<typeof runId>[0]);
+const idOf = (run: unknown): string => runId(run as Parameters<typeof runId>[0], ['ab']);
 
 describe('the id of a run', () => {
   it('is 16 digits of the SHA-256 of its JSON with sorted keys', () => {
     const json =
-      '{"config":{"engine":{"seed":1},"model":"/m"},"measure":{"kind":"generate"},"point":{"parallel.ranks":2},"repeat":0,"seed":1,"warmup":0,"workload":{"prompts":["a"]}}';
-    expect(canonicalJson(RUN)).to.equal(json);
+      '{"config":{"engine":{"seed":1},"model":"/m"},"inputs":["ab"],"measure":{"kind":"generate"},"point":{"parallel.ranks":2},"repeat":0,"seed":1,"warmup":0,"workload":{"prompts":["a"]}}';
+    expect(canonicalJson({ ...RUN, inputs: ['ab'] })).to.equal(json);
     expect(idOf(RUN)).to.equal(createHash('sha256').update(json).digest('hex').slice(0, 16));
   });
 
@@ -44,6 +44,7 @@ describe('the id of a run', () => {
       { measure: { kind: 'generate', routing: false } },
       { warmup: 1 },
     ].map((change) => idOf({ ...RUN, ...change }));
+    others.push(runId(RUN as never, ['ac']));
     expect(new Set([idOf(RUN), ...others]).size).to.equal(others.length + 1);
   });
 
