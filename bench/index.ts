@@ -18,6 +18,7 @@ const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
   dispatch: async () => (await import('./dispatch/bench_dispatch.js')).benchDispatch,
   engine: async () => (await import('./engine/bench_engine.js')).benchEngine,
   eplb: async () => (await import('./eplb/bench_eplb.js')).benchEplb,
+  experiment: async () => (await import('./runner/bench_experiment.js')).benchExperiment,
   formats: async () => (await import('./formats/bench_formats.js')).benchFormats,
   generate: async () => (await import('./generate.js')).benchGenerate,
   hooks: async () => (await import('./hooks.js')).benchHooks,

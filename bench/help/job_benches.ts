@@ -28,8 +28,11 @@ export const JOB_BENCHES: Readonly<Record<string, BenchHelp>> = {
   },
   experiment: {
     title: 'What the runner of experiments adds to a run, against the same command by hand.',
-    when: 'Run it after a change to how runs are started and recorded.',
-    examples: [],
+    when: 'Run it after a change to how runs are started and recorded, or to know how short a run may be before its process costs more than what it measures.',
+    examples: [
+      { says: 'One rank, nine rounds', line: 'expertwire bench experiment --ranks 1 --rounds 9' },
+      { says: 'A model of your own', line: 'expertwire bench experiment --model models/moe-7m --new-tokens 64' },
+    ],
   },
   resume: {
     title: 'A server that is killed while it streams: how long until the next one goes on.',

@@ -8,10 +8,9 @@ import { readExperiment } from '../../experiment/file/read_experiment.js';
 import type { CheckRun } from '../../experiment/file/run_check.js';
 import { thisEnvironment } from '../../experiment/runs/environment.js';
 import { LocalRunner } from '../../experiment/runs/local_runner.js';
-import { readDetails } from '../../experiment/runs/read_results.js';
 import { runFolderOf } from '../../experiment/runs/result_files.js';
 import { keeping, readRows, ResultsFolder } from '../../experiment/runs/results_folder.js';
-import { resultsOf } from '../../experiment/report/results.js';
+import { readResults } from '../../experiment/report/read_results.js';
 import { REPORT_FILES, writeReport } from '../../experiment/report/write_report.js';
 import { runExperiment } from '../../experiment/runs/run_experiment.js';
 import { loadBenches } from '../base/benches.js';
@@ -76,18 +75,14 @@ async function runAll(
       onRow: (row) => progress.done(row),
     }),
   );
-  await report(plan, results);
+  const found = await readResults(results.path);
+  await keeping(results.path, () => writeReport(results.path, found));
   stdout.write(`${join(results.path, REPORT_FILES.html)}\n`);
   tellFailures(plan, results, context);
 }
 
 const restText = ({ runs }: ExperimentPlan, results: ResultsFolder): string =>
   `${runs.filter((run) => results.has(run)).length} of ${runs.length} runs are done; the same command goes on there`;
-
-async function report({ experiment: what }: ExperimentPlan, { path, rows }: ResultsFolder): Promise<void> {
-  const details = await readDetails(path, rows);
-  await keeping(path, () => writeReport(path, resultsOf(what, rows, details)));
-}
 
 /** @throws ToldError where any did */
 function tellFailures({ runs }: ExperimentPlan, results: ResultsFolder, { stderr }: CommandContext): void {

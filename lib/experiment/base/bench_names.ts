@@ -10,6 +10,7 @@ export const BENCH_NAMES = [
   'dispatch',
   'engine',
   'eplb',
+  'experiment',
   'formats',
   'generate',
   'hooks',
