@@ -52,9 +52,13 @@ export async function runMeasure(run: PlannedRun, context: MeasureContext): Prom
   return (await import('./experiment/run_measure.js')).runMeasure(run, context);
 }
 
-/** What only benchmarks know of a run, before any runs: the options of theirs. @throws UsageError */
+/** What only benchmarks know of a run, before any runs: options of theirs, and of loads. @throws UsageError, what reading a load throws */
 export async function checkMeasure(run: PlannedRun): Promise<void> {
-  if (run.measure.kind === 'bench') await (await import('./experiment/bench.js')).lookAtBench(run, runBench);
+  const { kind } = run.measure;
+  if (kind === 'bench') await (await import('./experiment/bench.js')).lookAtBench(run, runBench);
+  if (kind === 'serve' || kind === 'scorecard') {
+    await (await import('./experiment/serving/run_server.js')).checkServeLoad(run);
+  }
 }
 
 const isBench = (name: string): name is BenchName => Object.hasOwn(BENCHES, name);
