@@ -1,13 +1,14 @@
 /** `expertwire report`: the report of an experiment's results, made again. */
 import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { readResults } from '../../experiment/report/read_results.js';
+import { resultsOf } from '../../experiment/report/results.js';
 import {
   PICTURE_FORMATS,
   REPORT_FILES,
   writeReport,
   type PictureFormat,
 } from '../../experiment/report/write_report.js';
+import { readResults } from '../../experiment/runs/read_results.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { OutputError } from '../base/output_file.js';
 
@@ -42,15 +43,16 @@ export function reportOptions<T>(yargs: Argv<T>): Argv<T & ReportArgs> {
 export async function report({ folder, formats }: ReportArgs, { stdout }: CommandContext): Promise<void> {
   const wanted = formatsOf(formats);
   const path = resolve(folder);
-  const results = await readResults(path);
+  const { experiment, rows, details } = await readResults(path);
+  const results = resultsOf(experiment, rows, details);
   const names = await writeReport(path, results, wanted).catch((cause: unknown) => {
     throw new OutputError(`the report in ${folder}`, cause);
   });
-  const numFailed = results.rows.filter(({ status }) => status !== 'ok').length;
+  const numFailed = rows.filter(({ status }) => status !== 'ok').length;
   const failed = numFailed === 0 ? '' : `, ${numFailed} failed`;
   const pictures = names.filter((name) => name.startsWith(REPORT_FILES.plots)).length;
   stdout.write(
-    `${join(folder, REPORT_FILES.html)}: ${results.points.length} points, ${results.rows.length} runs${failed}\n` +
+    `${join(folder, REPORT_FILES.html)}: ${results.points.length} points, ${rows.length} runs${failed}\n` +
       `also ${[REPORT_FILES.markdown, REPORT_FILES.rows, REPORT_FILES.summary].join(', ')}` +
       `${pictures === 0 ? '' : ` and ${pictures} files of pictures in ${REPORT_FILES.plots}/`}\n`,
   );

@@ -51,7 +51,7 @@ describe('the command report', () => {
         errorOf(ExperimentError, () => report({ folder, formats: 'svg' }, commandContext()));
       const noFile = await failure();
       expect(noFile.code).to.equal('NO_RESULTS');
-      expect(noFile.message).to.match(/experiment\.json.*; give the folder of an experiment's results/);
+      expect(noFile.message).to.match(/no experiment\.json; give the folder/);
       await write(folder, []);
       expect(await failure()).to.have.property('code', 'NO_RESULTS');
       await writeFile(join(folder, 'experiment.json'), '{"name": 1}');
