@@ -1,6 +1,7 @@
 /** Reports of a folder of results, and tables and pictures for other tools, beside the results. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HOVER_SCRIPT, HOVER_STYLE } from '../../pictures/hover.js';
 import { renderPng, renderSvg } from '../../pictures/render.js';
 import type { PlotSpec } from '../../pictures/spec.js';
 import { figuresOf, type Document, type FigureBlock } from '../document/document.js';
@@ -79,4 +80,4 @@ async function pictureFiles(
 }
 
 const page = (report: Document, svgs: ReadonlyMap<string, string>): string =>
-  html(report, { pictureOf: ({ name }) => withOwnIds(svgs.get(name)!, name), head: '', tail: '' });
+  html(report, { pictureOf: ({ name }) => withOwnIds(svgs.get(name)!, name), head: HOVER_STYLE, tail: HOVER_SCRIPT });
