@@ -236,4 +236,12 @@ export const COMMANDS: readonly Command[] = [
       );
     },
   },
+  {
+    name: 'completion <shell>',
+    describe: 'Print what bash, zsh or fish needs to complete commands, options, values and keys of --set.',
+    load: async () => {
+      const { completion, completionOptions } = await import('./completion/completion.js');
+      return loaded((yargs) => completionOptions(yargs), completion);
+    },
+  },
 ];

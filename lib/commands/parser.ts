@@ -3,6 +3,7 @@ import { VERSION } from '../config/package_files.js';
 import { bench, BENCH_NAMES } from './bench.js';
 import { UsageError, type CommandContext } from './base/context.js';
 import { COMMANDS, loaded, type Command } from './commands.js';
+import { ASK_CANDIDATES } from './completion/scripts.js';
 import type { LaunchOptions } from './launch.js';
 
 const isOption = (arg: string | undefined): boolean => arg?.startsWith('-') ?? false;
@@ -20,6 +21,10 @@ export async function runCommand(args: readonly string[], context: CommandContex
   if (first === '--version') {
     tell(`${VERSION}\n`, context);
     return;
+  }
+  if (first === ASK_CANDIDATES) {
+    const { answerCandidates } = await import('./line_candidates.js');
+    return answerCandidates(rest, allCommands(context), [BENCH], context);
   }
   if (first === undefined) throw new UsageError('give a command; see expertwire --help');
   if (!isOption(first) && !COMMAND_NAMES.includes(first)) {

@@ -48,9 +48,9 @@ export const MACHINE_HELP: Readonly<Record<string, CommandHelp>> = {
   completion: {
     when: 'Once per shell: the script that it prints has the shell ask expertwire what may come next, so commands, options, their values, benchmarks and keys of --set are those of the version that is installed.',
     examples: [
-      { says: 'bash, from the next one on', line: 'expertwire completion bash >> ~/.bashrc' },
-      { says: 'zsh', line: 'expertwire completion zsh >> ~/.zshrc' },
-      { says: 'fish', line: 'expertwire completion fish > ~/.config/fish/completions/expertwire.fish' },
+      { says: 'In bash, from the next one on', line: 'expertwire completion bash >> ~/.bashrc' },
+      { says: 'In zsh', line: 'expertwire completion zsh >> ~/.zshrc' },
+      { says: 'In fish', line: 'expertwire completion fish > ~/.config/fish/completions/expertwire.fish' },
     ],
   },
 };

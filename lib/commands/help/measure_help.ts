@@ -15,7 +15,7 @@ export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
   report: {
     when: 'To make tables and pictures of the results of an experiment anew: after more runs, or in other formats. Nothing is measured.',
     examples: [
-      { says: 'report.html, report.md, tables as CSV and the plots', line: 'expertwire report results/balance' },
+      { says: 'Write report.html, report.md, tables as CSV and the plots', line: 'expertwire report results/balance' },
       { says: 'Plots for a paper and for slides', line: 'expertwire report results/balance --formats svg,png' },
     ],
     see: ['docs/experiments.md'],
