@@ -10,7 +10,8 @@ import { thisEnvironment } from '../../experiment/runs/environment.js';
 import { LocalRunner } from '../../experiment/runs/local_runner.js';
 import { runFolderOf } from '../../experiment/runs/result_files.js';
 import { keeping, readRows, ResultsFolder } from '../../experiment/runs/results_folder.js';
-import { readResults } from '../../experiment/report/read_results.js';
+import { resultsOf } from '../../experiment/report/results.js';
+import { readResults } from '../../experiment/runs/read_results.js';
 import { REPORT_FILES, writeReport } from '../../experiment/report/write_report.js';
 import { runExperiment } from '../../experiment/runs/run_experiment.js';
 import { loadBenches } from '../base/benches.js';
@@ -75,8 +76,8 @@ async function runAll(
       onRow: (row) => progress.done(row),
     }),
   );
-  const found = await readResults(results.path);
-  await keeping(results.path, () => writeReport(results.path, found));
+  const { experiment, rows, details } = await readResults(results.path);
+  await keeping(results.path, () => writeReport(results.path, resultsOf(experiment, rows, details)));
   stdout.write(`${join(results.path, REPORT_FILES.html)}\n`);
   tellFailures(plan, results, context);
 }
