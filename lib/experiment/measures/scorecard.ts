@@ -5,7 +5,7 @@ import { isLoose } from '../../config/loss_policy.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import type { MeasureInfo } from '../base/measure_info.js';
-import type { MetricInfo } from '../base/metric.js';
+import type { Corner, MetricInfo } from '../base/metric.js';
 import type { PlannedRun } from '../base/run.js';
 import { configKeys } from './keys.js';
 import { linkSchema } from './link.js';
@@ -82,26 +82,25 @@ const MONEY: Readonly<Record<string, MetricInfo>> = {
   cost_per_mtoken: time('1/Mtoken', 'lower', 'cost_per_hour × duration / 10⁶ tokens of prompts and whole answers'),
 };
 
-/** The three sides of the triangle, each with its metrics in the order of a page. */
-export const SCORECARD = {
-  effect: { ...QUALITY, ...AGREEMENT },
-  performance: {
-    ...ofServe('ttft_p50_ms', 'ttft_p99_ms', 'itl_p50_ms', 'itl_p99_ms', 'tokens_per_s', 'goodput_per_s', 'good_share'),
+/** Metrics of one corner, in the order of a page. */
+const corner = (name: Corner, metrics: Readonly<Record<string, MetricInfo>>): Readonly<Record<string, MetricInfo>> =>
+  Object.fromEntries(Object.entries(metrics).map(([key, info]) => [key, { ...info, corner: name }]));
+
+const { kl_nats: kl, ...agreement } = AGREEMENT;
+
+/** The three corners of the triangle. The first metric of each decides who is on the Pareto front. */
+export const SCORECARD: Readonly<Record<Corner, Readonly<Record<string, MetricInfo>>>> = {
+  effect: corner('effect', { kl_nats: kl!, ...QUALITY, ...agreement }),
+  performance: corner('performance', {
+    ...ofServe('goodput_per_s', 'good_share', 'tokens_per_s', 'ttft_p50_ms', 'ttft_p99_ms', 'itl_p50_ms', 'itl_p99_ms'),
     ...ofServe('failed'),
     ...KILL,
-  },
-  cost: {
-    ...ofServe('bytes_per_token', 'bytes_per_token_and_pair', 'resident_bytes', 'peak_rss_bytes'),
+  }),
+  cost: corner('cost', {
     ...PER_TOKEN,
     ...MONEY,
-  },
-} as const satisfies Readonly<Record<string, Readonly<Record<string, MetricInfo>>>>;
-
-/** One metric of each side: a configuration that no other one beats in all of them is on the front. */
-export const SCORECARD_SIDES: Readonly<Record<keyof typeof SCORECARD, string>> = {
-  effect: 'kl_nats',
-  performance: 'goodput_per_s',
-  cost: 'core_s_per_mtoken',
+    ...ofServe('bytes_per_token', 'bytes_per_token_and_pair', 'resident_bytes', 'peak_rss_bytes'),
+  }),
 };
 
 /** Whether a rank can be lost, and the rest goes on: otherwise nobody is killed. */

@@ -7,7 +7,6 @@ import { readExperiment } from '../../../../lib/experiment/file/read_experiment.
 import {
   canLoseRank,
   SCORECARD,
-  SCORECARD_SIDES,
   scorecardMeasure,
   scorecardSettingsOf,
 } from '../../../../lib/experiment/measures/scorecard.js';
@@ -61,11 +60,13 @@ describe('measure: scorecard', () => {
       .and.not.include('kill_stall_ms');
   });
 
-  it('has a metric for each side, which says what is better', () => {
-    for (const [side, name] of Object.entries(SCORECARD_SIDES)) {
-      const metrics = SCORECARD[side as keyof typeof SCORECARD] as Record<string, { readonly better: unknown }>;
-      expect(metrics[name]?.better, name).to.be.oneOf(['higher', 'lower']);
-    }
+  it('has a first metric in each corner, which says what is better', () => {
+    const firsts = Object.values(SCORECARD).map((metrics) => Object.entries(metrics)[0]!);
+    expect(firsts.map(([name, { corner, better }]) => [corner, name, better])).to.deep.equal([
+      ['effect', 'kl_nats', 'lower'],
+      ['performance', 'goodput_per_s', 'higher'],
+      ['cost', 'core_s_per_mtoken', 'lower'],
+    ]);
   });
 
   it('kills nobody where nobody is left, or where ranks end together', async () => {
