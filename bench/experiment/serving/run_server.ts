@@ -1,4 +1,6 @@
 /** The server of a run, and loads on it. */
+import { causeText } from '../../../base/foreign_text.js';
+import { ConfigError } from '../../../lib/config/errors.js';
 import type { PlannedRun } from '../../../lib/experiment/base/run.js';
 import { limitsOf } from '../../../lib/experiment/measures/link.js';
 import { serveSettingsOf, serveWorkloadOf } from '../../../lib/experiment/measures/serve.js';
@@ -41,17 +43,17 @@ export async function withRunServer<T>(
 const hasForms = ({ config }: PlannedRun, { attention }: ModelSpec): boolean =>
   attention.kind === 'mla' && config.engine.mla === 'auto';
 
-/** What neither schema nor configuration says of a load: its options together, and what is in its file. @throws UsageError, ServeBenchError */
+/** What neither schema nor configuration says of a load: its options together, and what is in its file. @throws UsageError, ConfigError */
 export async function checkServeLoad(run: PlannedRun): Promise<void> {
   const { spec, limits } = await openModel(run.config);
   const { dataset, numPrompts, seed, vocabSize } = optionsOf(run, spec.vocabSize);
   if (!('file' in dataset)) return;
-  await makeDataset(dataset, {
-    numPrompts,
-    seed,
-    make: tokenPrompts(seed, vocabSize),
-    maxModelLen: limits.maxModelLen,
-  });
+  const make = tokenPrompts(seed, vocabSize);
+  try {
+    await makeDataset(dataset, { numPrompts, seed, make, maxModelLen: limits.maxModelLen });
+  } catch (cause) {
+    throw new ConfigError('INVALID_VALUE', causeText(cause), { key: 'workload.load.file', cause });
+  }
 }
 
 /** So many loads that don't count; then no prompt begins with what they computed. */
