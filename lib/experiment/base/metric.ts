@@ -16,7 +16,12 @@ export interface MetricInfo {
   readonly kind: 'count' | 'time' | 'text';
   /** One line, with its formula. */
   readonly what: string;
+  /** Of a scorecard: the corner of the triangle that it stands in; the first one of each corner that was measured decides who is on the Pareto front. */
+  readonly corner?: Corner | undefined;
 }
+
+/** What of inference can't all be had at once: how good answers are, how soon they come, what they take. */
+export type Corner = 'effect' | 'performance' | 'cost';
 
 /** By name, in snake_case; null: nothing was measured. */
 export type Metrics = Readonly<Record<string, number | string | null>>;
