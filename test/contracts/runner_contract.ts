@@ -100,11 +100,14 @@ export function describeRunner(name: string, makeRunner: MakeRunner, processes: 
         SHORT_MS,
       ));
 
-    it('leaves nothing of what a run started', () =>
-      played('leaves a child', async (runner, folder) => {
-        expect((await runner.run(folder, LONG_MS, never)).status).to.equal('ok');
-        processes.expectNone();
-      }));
+    it('leaves nothing of what a run started, also in a group of its own', async () => {
+      for (const play of ['leaves a child', 'leaves a group'] as const) {
+        await played(play, async (runner, folder) => {
+          expect((await runner.run(folder, LONG_MS, never)).status).to.equal('ok');
+          processes.expectNone();
+        });
+      }
+    });
 
     it('ends a run where the signal says so, and rejects with its reason', () =>
       played('hang', async (runner, folder) => {

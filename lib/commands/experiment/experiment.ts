@@ -37,8 +37,8 @@ export async function experiment(
   makeRunner = here,
 ): Promise<void> {
   const { env, stdout } = context;
-  const { checkMeasure } = await loadBenches<{ readonly checkMeasure?: CheckRun }>();
-  const plan = await readExperiment(file, { env, ...(checkMeasure !== undefined && { checkRun: checkMeasure }) });
+  const { checkMeasure } = await loadBenches<{ readonly checkMeasure: CheckRun }>();
+  const plan = await readExperiment(file, { env, checkRun: checkMeasure });
   const folder = resolve(output ?? join('experiments', plan.experiment.name));
   const isWanted = onlyRuns(only, plan.runs);
   if (isDryRun) {

@@ -1,9 +1,11 @@
 /** The process of one run, with all that it starts: one process group. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { causeText } from '../../../base/foreign_text.js';
+import { markedProcesses, RUN_VARIABLE } from './marked_processes.js';
 import { RUN_FILES } from './run_folder.js';
 
 /** How a process ended. */
@@ -31,20 +33,23 @@ export class RunProcess {
   private constructor(
     private readonly child: ChildProcess | null,
     private readonly exit: Promise<ProcessExit>,
+    /** Of all that it starts. */
+    private readonly mark: string,
   ) {}
 
   /** Starts it. What can't be started has ended. @throws what the file system throws where the log can't be written */
   static async start({ program, env, folder }: RunProcessOptions): Promise<RunProcess> {
+    const mark = randomUUID();
     const log = await open(join(folder, RUN_FILES.log), 'w');
     try {
       const child = spawn(process.execPath, ['--no-warnings', ...program], {
-        env,
+        env: { ...env, [RUN_VARIABLE]: mark },
         detached: true,
         stdio: ['ignore', log.fd, log.fd, 'ipc'],
       });
-      return new RunProcess(child, exitOf(child));
+      return new RunProcess(child, exitOf(child), mark);
     } catch (error) {
-      return new RunProcess(null, Promise.resolve(failed(error)));
+      return new RunProcess(null, Promise.resolve(failed(error)), mark);
     } finally {
       await log.close();
     }
@@ -61,23 +66,33 @@ export class RunProcess {
   async ended(): Promise<ProcessExit> {
     const exit = await this.exit;
     if (this.killing !== null) clearTimeout(this.killing);
-    await this.endGroup();
+    await this.endAll();
     return exit;
   }
 
   /** Children that outlive it would disturb the next run. */
-  private async endGroup(): Promise<void> {
-    for (let tries = 0; tries < MAX_TRIES && this.signalGroup('SIGKILL'); tries++) await delay(EACH_MS);
+  private async endAll(): Promise<void> {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const isGroupThere = this.signalGroup('SIGKILL');
+      const others = await markedProcesses(this.mark);
+      for (const pid of others) signalTo(pid, 'SIGKILL');
+      if (!isGroupThere && others.length === 0) return;
+      await delay(EACH_MS);
+    }
   }
 
   /** False: nothing is left of it. */
   private signalGroup(signal: NodeJS.Signals): boolean {
-    if (this.child?.pid === undefined) return false;
-    try {
-      return process.kill(-this.child.pid, signal);
-    } catch {
-      return false;
-    }
+    return this.child?.pid !== undefined && signalTo(-this.child.pid, signal);
+  }
+}
+
+/** False: there is nobody. */
+function signalTo(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
   }
 }
 

@@ -8,7 +8,8 @@ import { ExperimentError } from '../../../lib/experiment/base/errors.js';
 import { RESULT } from './runs.js';
 
 /** What a run may do. */
-export type Play = 'result' | 'error' | 'exit' | 'killed' | 'hang' | 'stubborn' | 'leaves a child' | 'late';
+export type Play =
+  'result' | 'error' | 'exit' | 'killed' | 'hang' | 'stubborn' | 'leaves a child' | 'leaves a group' | 'late';
 
 const folder = process.argv.at(-1)!;
 const over = new AbortController();
@@ -40,8 +41,11 @@ async function play({ workload }: PlannedRun): Promise<typeof RESULT> {
       process.removeAllListeners('SIGTERM').on('SIGTERM', () => undefined);
       return forever();
     case 'leaves a child':
-      spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], { stdio: 'ignore' }).unref();
+    case 'leaves a group': {
+      const detached = workload.play === 'leaves a group';
+      spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], { stdio: 'ignore', detached }).unref();
       return RESULT;
+    }
     case 'late':
       process.removeAllListeners('SIGTERM');
       await new Promise<void>((done) => {
