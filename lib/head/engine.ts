@@ -98,6 +98,11 @@ export interface EngineOptions extends Omit<
   readonly onExperts?: OnExperts | undefined;
   /** A rank fell behind or caught up (`parallel.slow_factor`), or rows come late over one link. */
   readonly onSpeed?: OnSpeed | undefined;
+  /**
+   * Steps wait for a plan that is being made (`load_balance`), so that experts move beside the same ones each time: for experiments. Default false: it is in force as
+   * soon as it is there.
+   */
+  readonly awaitsPlans?: boolean | undefined;
 }
 
 /** What an engine runs on. */
@@ -106,7 +111,7 @@ export interface EngineParts
     OpenedModel,
     Pick<
       EngineOptions,
-      'onLoss' | 'onNotice' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks'
+      'onLoss' | 'onNotice' | 'observer' | 'onRebalance' | 'onExperts' | 'onScale' | 'onSpeed' | 'hooks' | 'awaitsPlans'
     > {
   readonly config: SettledConfig;
   readonly placement: Placement;

@@ -36,6 +36,7 @@ export async function withStartedEngine<T>(
   const options = {
     config: { ...asked, engine: engineKeys, parallel },
     model,
+    awaitsPlans: true, // a seed has the same counts each time
     onNotice,
     ...logged(onNotice, signal),
   };

@@ -73,6 +73,7 @@ export function pointRun(checked: CheckedPoint, seed: number, source: PointSourc
   const { originOf, cwd, env } = source;
   const layers: readonly Layer[] = [
     ...(info.hasEngine ? [] : [{ values: { model: DEMO_MODEL }, originOf: () => ({ where: 'defaults' }) }]),
+    { values: ALIKE, originOf: () => ({ where: 'defaults of experiments' }) },
     { values: seedValues(seed), originOf: () => originOf(['seeds']) },
     source.base,
     sweepLayer(point, originOf),
@@ -104,6 +105,9 @@ export function filledPoint(
   };
   return Object.fromEntries(keys.map((key) => [key, valueOf(key)]));
 }
+
+/** Ranks get work by its measured speed otherwise, and a busy machine's counts would be others each time. Why: docs/decisions/experiments.md#counts-and-times-are-told-apart */
+const ALIKE: unknown = { parallel: { on_slow: 'ignore' } };
 
 const seedValues = (seed: number): unknown => ({
   engine: { seed },

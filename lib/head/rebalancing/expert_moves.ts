@@ -31,6 +31,8 @@ export interface ExpertMovesOptions {
   readonly window: Pick<LoadWindow, 'load_LE'>;
   /** Who plans while steps run. Default: a thread with the planner of the configuration. */
   readonly planning?: Planning | undefined;
+  /** The next step waits for a plan. Default false. */
+  readonly awaitsPlans?: boolean | undefined;
   /** By rank, what each computes in the same time; undefined: all alike. */
   readonly capacities: () => readonly number[] | undefined;
   /** Ranks that fell behind, and are to get less work. */
@@ -85,10 +87,11 @@ export class ExpertMoves implements StepObserver {
   }
 
   /** Hears of a step. */
-  observe(step: ObservedStep): void {
-    this.rebalancer?.observe(step);
+  observe(step: ObservedStep): Promise<void> | undefined {
+    const planned = this.rebalancer?.observe(step);
     this.mover?.observe(step);
     if (this.rebalancer === null) this.spreader?.observe();
+    return this.options.awaitsPlans === true ? planned : undefined;
   }
 
   /** A new epoch, which the placement has entered. */

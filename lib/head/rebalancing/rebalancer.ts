@@ -88,13 +88,13 @@ export class Rebalancer implements StepObserver {
     this.nextPlan = this.config.step_interval;
   }
 
-  /** Counts a step. */
-  observe({ load_LE }: Pick<ObservedStep, 'load_LE'>): void {
+  /** Counts a step. Resolves when the plan that is made behind it, if any, is there or isn't to be. */
+  observe({ load_LE }: Pick<ObservedStep, 'load_LE'>): Promise<void> {
     this.since?.load.push(load_LE);
     this.numSteps++;
     if (this.options.capacities() !== this.capacities) this.nextPlan = Math.min(this.nextPlan, this.restUntil);
     const isIdle = this.state.kind === 'waiting' && !this.options.mover.isMoving;
-    if (isIdle && this.numSteps >= this.nextPlan) void this.plan();
+    return isIdle && this.numSteps >= this.nextPlan ? this.plan() : Promise.resolve();
   }
 
   /**

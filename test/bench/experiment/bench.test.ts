@@ -69,10 +69,10 @@ describe('measure: bench', () => {
   it('knows of each benchmark whether --json names a file, and whether it has a seed', () => {
     for (const bench of BENCH_NAMES) {
       const source = sourceOf(bench);
-      const isFile = !source.includes('option(\'json\', { type: \'boolean\'');
+      const isFile = !source.includes("option('json', { type: 'boolean'");
       const args = benchArguments({ bench, args: {}, metrics: {} }, 1, 'figures.json');
       expect(args.includes('--json=figures.json'), bench).to.equal(isFile);
-      expect(args.includes('--seed=1'), bench).to.equal(source.includes('\'seed\''));
+      expect(args.includes('--seed=1'), bench).to.equal(source.includes("'seed'"));
     }
   });
 

@@ -40,6 +40,18 @@ describe('measure: generate', function () {
     expect(load.reduce((a, b) => a + b)).to.equal(routed.reduce((a, b) => a + b));
   });
 
+  it('experts move beside the same steps in two runs of a seed', async () => {
+    const balanced = ['step_interval=4', 'window_size=8', 'cool_down=2', 'min_gain=0', 'enabled=true'].map(
+      (each) => `load_balance.${each}`,
+    );
+    const set = [...TWO_RANKS.set!, ...balanced, 'parallel.on_slow=ignore', 'generate.max_new_tokens=20'];
+    const run = await plannedRun('generate', { ...TWO_RANKS, set: [...set, 'experts.num_redundant_experts=2'] });
+    const [first, second] = [(await measured(run)).result, (await measured(run)).result];
+    expect(first.metrics.rebalances).to.be.above(0);
+    expect(countsOf(run, second)).to.deep.equal(countsOf(run, first));
+    expect(second.metrics.moved_experts).to.equal(first.metrics.moved_experts);
+  });
+
   it('prompts that say two things, nothing, or too much are found before a rank starts', async () => {
     const wrong: readonly [RunOptions, string][] = [
       [{ workload: { prompts: ['one'], random: { prompts: 1, tokens: 1 } } }, 'workload has prompts and random'],
