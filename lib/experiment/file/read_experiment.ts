@@ -145,7 +145,7 @@ async function checkRuns(
 
 /** With the line that is to blame, as far as it is known, and the point. */
 function refusalOf(cause: unknown, { point }: CheckedPoint, source: PointSource): ConfigError {
-  const isOurs = cause instanceof ConfigError;
+  const isOurs = isConfigError(cause);
   const { where, file, line } = originOfKey(isOurs ? cause.key : ofWorkload(cause, source.file), point, source);
   const hasPlace = isOurs && cause.line !== undefined;
   const values = Object.entries(point.values).map(([key, value]) => `${key} ${shown(value)}`);
@@ -154,6 +154,9 @@ function refusalOf(cause: unknown, { point }: CheckedPoint, source: PointSource)
   const code = isOurs ? cause.code : 'INVALID_VALUE';
   return new ConfigError(code, text, { key: isOurs ? cause.key : undefined, file, line, cause });
 }
+
+/** By its name: classes of the bundle aren't those of the benchmarks, which look at runs too. */
+const isConfigError = (cause: unknown): cause is ConfigError => cause instanceof Error && cause.name === 'ConfigError';
 
 /** A request that the model can't answer comes from there, unless the base has the prompts. */
 const ofWorkload = (cause: unknown, { workload }: ExperimentFile): string | undefined =>
