@@ -114,8 +114,8 @@ function tableHtml({ caption, columns, rows }: TableBlock, number: number): stri
       `<th scope="col"${side[i]!}>${inline(title)}${unit === '' ? '' : `<small>${escaped(unit)}</small>`}</th>`,
   );
   const lines = rows.map((row) => `<tr>${row.map((cell, i) => cellHtml(cell, i, side[i]!)).join('')}</tr>`);
-  return `<div class="table" tabindex="0"><table>
-<caption><b>Table ${number}.</b> ${inline(caption)}</caption>
+  return `<p class="caption" id="table-${number}"><b>Table ${number}.</b> ${inline(caption)}</p>
+<div class="table" tabindex="0"><table aria-describedby="table-${number}">
 <thead><tr>${heads.join('')}</tr></thead>
 <tbody>
 ${lines.join('\n')}

@@ -16,9 +16,10 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; fo
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 aside { margin: 1rem 0; padding: .25rem 1rem; border-left: 4px solid var(--red); background: #fdf4ee; }
 aside p::before { content: "Note. "; font-weight: 700; color: var(--red); }
-.table { overflow-x: auto; margin: 1.25rem 0; }
+.caption { margin: 1.25rem 0 0; }
+.table { overflow-x: auto; margin: 0 0 1.25rem; }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.35; font-variant-numeric: tabular-nums; border-top: 2px solid var(--ink); border-bottom: 2px solid var(--ink); }
-caption, figcaption { caption-side: top; text-align: left; font-size: .875rem; color: #333; padding-bottom: .4rem; max-width: 46rem; line-height: 1.4; }
+.caption, figcaption { font-size: .875rem; color: #333; padding-bottom: .4rem; max-width: 46rem; line-height: 1.4; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; vertical-align: baseline; font-weight: normal; white-space: nowrap; }
 th.figure, td.figure { text-align: right; }
 th:last-child, td:last-child { padding-right: 0; }
@@ -36,7 +37,7 @@ summary { cursor: pointer; margin-top: 1rem; } summary h2 { display: inline; }
 @media print {
   @page { margin: 18mm 16mm; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; } nav { display: none; }
-  figure, tr, aside { break-inside: avoid; } h2, caption { break-after: avoid; }
+  figure, tr, aside { break-inside: avoid; } h2, .caption { break-after: avoid; }
   .table { overflow: visible; } pre { white-space: pre-wrap; } a { color: inherit; text-decoration: none; }
 }
 `;

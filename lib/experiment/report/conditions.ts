@@ -1,5 +1,6 @@
 /** What was run, and under which conditions: the same for all rows, or told apart. Pure. */
 import { stringify } from 'yaml';
+import { bytes } from '../../metrics/charts.js';
 import type { Block } from '../document/document.js';
 import type { Json, ResultRow } from '../base/run.js';
 import { pointText } from '../summary/findings.js';
@@ -83,7 +84,9 @@ export function environment({ rows }: Results): readonly Block[] {
 
 const recordText = (record: Readonly<Record<string, string | number>>): string =>
   Object.entries(record)
-    .map(([key, value]) => `${key} ${value}`)
+    .map(([key, value]) =>
+      key.endsWith('_bytes') && typeof value === 'number' ? `${key.slice(0, -6)} ${bytes(value)}` : `${key} ${value}`,
+    )
     .join(', ') || 'unknown';
 
 /** What all runs share, as YAML; keys in which runs differ are named. */

@@ -7,6 +7,9 @@ export interface ShownUnit {
   readonly divisor: number;
 }
 
+/** A spread that is smaller, to the mean, is of sums in another order. */
+const NOISE = 1e-6;
+
 const BINARY = ['', 'Ki', 'Mi', 'Gi', 'Ti'];
 
 /** One for all figures of a column: bytes as KiB, MiB, so that the largest is below 1024. */
@@ -21,7 +24,7 @@ export function shownUnit(unit: string, values: readonly number[]): ShownUnit {
 export function meanText({ mean, ci, n }: Spread, divisor = 1): string {
   const half = ci === null ? 0 : (ci[1] - ci[0]) / 2 / divisor;
   const value = mean / divisor;
-  if (n === 1 || half === 0) return numberText(value);
+  if (n === 1 || half <= NOISE * Math.abs(value)) return numberText(value);
   if (isExtreme(Math.max(Math.abs(value), half))) return scientific(value, half);
   const decimals = decimalsOf(half);
   return `${fixed(value, decimals)} ± ${fixed(half, decimals)}`;
@@ -39,7 +42,8 @@ export function numberText(value: number): string {
 export function ratioText({ mean, ci }: Spread): string {
   if (isExtreme(mean) || mean >= 1000) return `${numberText(mean)}×`;
   const half = ci === null ? 0 : (ci[1] - ci[0]) / 2;
-  if (ci === null || half === 0) return `${mean === 1 ? '1' : fixed(mean, Math.max(2, 2 - magnitudeOf(mean)))}×`;
+  if (ci === null || half <= NOISE * mean)
+    return `${mean === 1 ? '1' : fixed(mean, Math.max(2, 2 - magnitudeOf(mean)))}×`;
   const decimals = Math.min(3, Math.max(2, decimalsOf(half)));
   return `${fixed(mean, decimals)}× [${fixed(ci[0], decimals)}, ${fixed(ci[1], decimals)}]`;
 }

@@ -4,6 +4,7 @@ import { findingsOf } from '../summary/findings.js';
 import { configuration, environment, failedRuns, whatWasRun } from './conditions.js';
 import { plotFigures } from './plots.js';
 import { mainMetrics, measuredMetrics, type NamedMetric, type Results } from './results.js';
+import { isScorecard, scorecard } from './scorecard.js';
 import { fullTables, meanTables, ratioTables, textBlocks } from './tables.js';
 
 /** Says what was measured, how sure it is, and all that it takes to do it again. */
@@ -17,6 +18,7 @@ export function reportOf(results: Results): Document {
       ...paragraphs(experiment.description),
       ...warnings(results),
       ...whatWasRun(results),
+      ...(isScorecard(results) ? scorecard(results) : []),
       { kind: 'heading', text: 'Results' },
       ...meanTables(results, main),
       ...ratioTables(results, main),
