@@ -1,5 +1,5 @@
 /** Effect, performance and cost of configurations side by side. Pure. Why: docs/decisions/experiments.md#a-front-not-a-score */
-import { SCORECARD, SCORECARD_SIDES } from '../measures/scorecard.js';
+import type { Corner } from '../base/metric.js';
 import type { Block, Cell, Column, TableBlock } from '../document/document.js';
 import { metricTitle } from '../summary/names.js';
 import { meanText, shownUnit } from './figures_text.js';
@@ -9,52 +9,42 @@ import { pointCells, pointColumns } from './point_columns.js';
 import { measuredMetrics, type NamedMetric, type Results } from './results.js';
 import { meanTables } from './tables.js';
 
-type Side = keyof typeof SCORECARD;
-const SIDES: readonly Side[] = ['effect', 'performance', 'cost'];
+const CORNERS: readonly Corner[] = ['effect', 'performance', 'cost'];
 
-/** Whether results are of this measure. */
-export const isScorecard = ({ rows }: Results): boolean => rows[0]?.measure.kind === 'scorecard';
+/** Whether metrics say which corner they stand in. */
+export const isScorecard = ({ experiment }: Results): boolean =>
+  Object.values(experiment.metrics).some(({ corner }) => corner !== undefined);
 
-/** The page: who is on the front, a picture of all sides, and a table for each. */
+/** The page: who is on the front, a picture of all corners, and a table for each. */
 export function scorecard(results: Results): readonly Block[] {
   const measured = measuredMetrics(results);
-  const sides = SIDES.map((side) => ({
-    side,
-    metrics: measured.filter(([name]) => Object.hasOwn(SCORECARD[side], name)),
-  }));
-  const deciding = sides.flatMap(({ side, metrics }) => decidingOf(side, metrics));
+  const corners = CORNERS.map((corner) => ({ corner, metrics: measured.filter(([, info]) => info.corner === corner) }));
+  const deciding = corners.flatMap(({ metrics }) => metrics.filter(([, { better }]) => better !== null).slice(0, 1));
   const isOnFront = frontOf(results, deciding);
-  const shown = sides.flatMap(({ side, metrics }) => metrics.filter(([name]) => PICTURED[side].includes(name)));
+  const shown = corners.flatMap(({ corner, metrics }) => metrics.filter(([name]) => PICTURED[corner].includes(name)));
   const figure = parallelFigure(results, shown, isOnFront);
   return [
     { kind: 'heading', text: 'Scorecard' },
     frontTable(results, deciding, isOnFront),
     ...(figure === null ? [] : [figure]),
-    ...sides.flatMap(({ side, metrics }) =>
-      meanTables(results, metrics).map((table) => ({ ...table, caption: `${TITLES[side]}. ${table.caption}` })),
+    ...corners.flatMap(({ corner, metrics }) =>
+      meanTables(results, metrics).map((table) => ({ ...table, caption: `${TITLES[corner]}. ${table.caption}` })),
     ),
   ];
 }
 
-const TITLES: Readonly<Record<Side, string>> = {
+const TITLES: Readonly<Record<Corner, string>> = {
   effect: 'Effect: how good answers are',
   performance: 'Performance: how soon they come',
   cost: 'Cost: what they take',
 };
 
-/** What stands in the picture, of each side. */
-const PICTURED: Readonly<Record<Side, readonly string[]>> = {
+/** What stands in the picture, of each corner. */
+const PICTURED: Readonly<Record<Corner, readonly string[]>> = {
   effect: ['perplexity', 'kl_nats', 'top1_agreement'],
   performance: ['ttft_p50_ms', 'itl_p99_ms', 'goodput_per_s', 'kill_stall_ms'],
   cost: ['bytes_per_token', 'resident_bytes', 'core_s_per_mtoken', 'cost_per_mtoken'],
 };
-
-/** The metric of a side that the front goes by: its first one where that wasn't measured; none where nothing was. */
-function decidingOf(side: Side, metrics: readonly NamedMetric[]): readonly NamedMetric[] {
-  const named = metrics.find(([name]) => name === SCORECARD_SIDES[side]);
-  const found = named ?? metrics.find(([, { better }]) => better !== null);
-  return found === undefined ? [] : [found];
-}
 
 function frontOf({ points }: Results, metrics: readonly NamedMetric[]): readonly boolean[] {
   const values = points.map((point) => metrics.map(([name]) => point.metrics[name]?.mean ?? null));

@@ -68,10 +68,10 @@ describe('a scorecard', () => {
   const tables = blocks.filter((block): block is TableBlock => block.kind === 'table');
 
   it('is made of results of that measure alone', () => {
-    expect([isScorecard(results), isScorecard({ ...results, rows: [rowOf({}, {})] })]).to.deep.equal([true, false]);
+    expect([isScorecard(results), isScorecard(resultsOf(SAMPLE, [rowOf({}, {})]))]).to.deep.equal([true, false]);
   });
 
-  it('marks who is on the front, by a metric of each side', () => {
+  it('marks who is on the front, by the first metric of each corner', () => {
     const [front] = tables;
     expect(front!.columns.map(({ title }) => title)).to.deep.equal([
       ...['label', 'kl ↓', 'goodput per s ↑', 'core s per mtoken ↓', 'Pareto front'],
@@ -86,7 +86,7 @@ describe('a scorecard', () => {
     ]);
   });
 
-  it('has a table for each side, and a picture with an axis for each metric that differs', () => {
+  it('has a table for each corner, and a picture with an axis for each metric that differs', () => {
     expect(tables.slice(1).map(({ caption }) => caption.split(':')[0])).to.deep.equal([
       'Effect',
       'Performance',
