@@ -9,6 +9,8 @@ export interface BalancePoint extends BalanceSums {
   /** The first of its steps. */
   readonly step: number;
   readonly numSteps: number;
+  /** Of prompts, computed in its steps; absent: none. */
+  readonly numPromptTokens?: number;
 }
 
 /** The balance of a whole run: each point sums up as many steps as needed to stay within the capacity. */
@@ -25,8 +27,8 @@ export class BalanceSeries {
   }
 
   /** Adds one step, of a higher number than the last. */
-  push(step: number, { meanLoad, maxLoad }: BalanceSums): void {
-    const point = { step, numSteps: 1, meanLoad, maxLoad };
+  push(step: number, { meanLoad, maxLoad }: BalanceSums, numPromptTokens = 0): void {
+    const point = { step, numSteps: 1, meanLoad, maxLoad, ...promptTokens(numPromptTokens) };
     const last = this.all.at(-1);
     if (last !== undefined && last.numSteps < this.stepsPerPoint) {
       this.all[this.all.length - 1] = joined(last, point);
@@ -48,4 +50,8 @@ const joined = (a: BalancePoint, b: BalancePoint): BalancePoint => ({
   numSteps: a.numSteps + b.numSteps,
   meanLoad: a.meanLoad + b.meanLoad,
   maxLoad: a.maxLoad + b.maxLoad,
+  ...promptTokens((a.numPromptTokens ?? 0) + (b.numPromptTokens ?? 0)),
 });
+
+const promptTokens = (numPromptTokens: number): Pick<BalancePoint, 'numPromptTokens'> =>
+  numPromptTokens === 0 ? {} : { numPromptTokens };

@@ -9,6 +9,7 @@ export const HOVER_STYLE = `<style>
   border: 1px solid #999; border-radius: 4px; box-shadow: 0 1px 4px #0003; font: 13px/1.4 Arial, "Liberation Sans", sans-serif; }
 #mark-says table { border: 0; border-collapse: collapse; } #mark-says th, #mark-says td { border: 0; padding: 0 .6rem 0 0; background: none; text-align: left; font-size: 13px; white-space: normal; }
 #mark-says th { font-weight: normal; color: #666; } #mark-says td { padding: 0; font-variant-numeric: tabular-nums; }
+svg text, svg [aria-hidden=true] { pointer-events: none; }
 .pointed-at { stroke: #000 !important; stroke-width: 1.5px !important; }
 @media print { #mark-says { display: none !important; } }
 </style>`;

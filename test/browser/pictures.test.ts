@@ -27,7 +27,7 @@ describe(`pictures as pages in Chromium${NOTICE}`, function () {
       ...{ load_LE: [[4, 10, 6, 0]], ranks, rebalances: [] },
       balanceOverTime: [1, 2, 3].map((step) => ({ step, numSteps: 1, meanLoad: step, maxLoad: 4 })),
     });
-    const page = await browser.newPage();
+    const page = await browser.newPage({ viewport: { width: 1000, height: 1600 } });
     const asked: string[] = [];
     page.on('request', (request) => asked.push(request.url()));
     page.on('pageerror', (error) => asked.push(error.message));

@@ -19,6 +19,18 @@ export interface Completion {
   readonly firstTokenAtMs: number;
 }
 
+/** How often the tokens of a prompt chose each expert: [layer][expert], from its `routedExperts`. */
+export const choicesOf = (
+  routedExperts: readonly (readonly (readonly number[])[])[],
+  numLayers: number,
+  numExperts: number,
+): Float64Array[] =>
+  Array.from({ length: numLayers }, (_, moeLayer) => {
+    const counts = new Float64Array(numExperts);
+    for (const layers of routedExperts) for (const expert of layers[moeLayer]!) counts[expert]!++;
+    return counts;
+  });
+
 /** How fast a run was. */
 export interface Timing {
   readonly elapsedMs: number;

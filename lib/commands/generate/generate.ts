@@ -17,7 +17,8 @@ import { readPrompts, type Prompt } from '../engine/prompts.js';
 import type { SharedTerminal } from '../base/shared_terminal.js';
 import { requestOf } from '../../head/config_request.js';
 import { statsJson } from './stats_json.js';
-import { picturesOf, summary } from './summary.js';
+import { picturesOf } from './pictures.js';
+import { summary } from './summary.js';
 
 /**
  * Continues all prompts at once, and prints them in order while they come.
@@ -43,7 +44,7 @@ export async function generate(
     const show = args.json === true ? null : new TextView(prompts, terminal);
     const startMs = performance.now();
     const returnRoutedExperts = (prompt: Prompt): boolean =>
-      args.returnRoutedExperts === true || (isSummary && prompt.label !== null);
+      args.returnRoutedExperts === true || ((isSummary || args.plot !== undefined) && prompt.label !== null);
     const run = (prompt: Prompt, i: number): Promise<Completion> =>
       complete(engine, prompt, {
         request: requestOf(config, prompt, i, {
@@ -59,7 +60,7 @@ export async function generate(
     const firstTokenMs = Math.min(...completions.map((completion) => completion.firstTokenAtMs)) - startMs;
     const timing = { elapsedMs, firstTokenMs };
     if (args.json === true) writeJson(completions, args, engine, timing, context);
-    if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model));
+    if (args.plot !== undefined) await writePlot(args.plot, picturesOf(engine, config.model, completions));
     if (isSummary) context.stderr.write(summary(engine, completions, timing));
   };
   const files = {

@@ -1,14 +1,11 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
-import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
-import { modelNameOf } from '../../hub/cache/model_name.js';
 import { widerText } from '../../kernels/newer_node.js';
 import { isThere } from '../../head/observing/rank_states.js';
 import { balanceLine } from '../../metrics/balance_charts.js';
-import type { BalancePictures } from '../../pictures/balance/balance_plots.js';
 import { bar, bytes, sparkline, table } from '../../metrics/charts.js';
-import type { Completion, Timing } from './completion.js';
+import { choicesOf, type Completion, type Timing } from './completion.js';
 import { ranksText } from './ranks_text.js';
 
 const BAR_WIDTH = 32;
@@ -119,16 +116,6 @@ function balanceChart(engine: Engine): string {
   return `${heading}\n  ${balanceLine(balanceOverTime, rebalancing?.rebalancedAt ?? [], BALANCE_WIDTH)}`;
 }
 
-/** For `--plot`. A rank that isn't there isn't drawn: others carry its load. */
-export function picturesOf(engine: Engine, model: string): BalancePictures {
-  const stats = engine.stats();
-  const { expertLoad: load_LE, rankLoad, balanceOverTime, rankStates, numRanks, backend, numSteps } = stats;
-  const load_LR = rankLoad.map((load_R) => load_R.filter((_, rank) => isThere(rankStates[rank])));
-  const ranks = [{ name: 'of the run', load_LR, balancedness: balancednessOfSums(balanceSums(load_LR)) }];
-  const title = `${modelNameOf(model)}: ${numSteps} steps on ${numRanks} ranks, ${backend}`;
-  return { title, load_LE, ranks, balanceOverTime, rebalances: stats.rebalancing?.rebalancedAt ?? [] };
-}
-
 function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E: ArrayLike<number>): string {
   const { phy2log, slotsPerRank } = placement;
   const own = phy2log[moeLayer]!.subarray(rank * slotsPerRank, (rank + 1) * slotsPerRank);
@@ -148,8 +135,7 @@ function kindsChart(engine: Engine, completions: readonly Completion[]): string 
   const numMoeLayers = engine.placement.phy2log.length;
   const blocks = Array.from({ length: numMoeLayers }, (_, moeLayer) => {
     const rows = labelled.map(({ prompt, routedExperts }) => {
-      const counts = new Float64Array(numExperts);
-      for (const layers of routedExperts!) for (const expert of layers[moeLayer]!) counts[expert]!++;
+      const counts = choicesOf(routedExperts!, numMoeLayers, numExperts)[moeLayer]!;
       const hottest = counts.indexOf(Math.max(...counts));
       return `  ${prompt.label!.padEnd(width)} ${sparkline(counts)}  hottest: expert ${hottest}`;
     });

@@ -117,7 +117,7 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   const { placement } = planned;
   if (args.output !== undefined) await write(args.output, placement);
   const after = rankLoadBySplit(load_LE, placement);
-  if (args.plot !== undefined) await writePlot(args.plot, picturesOf(args, load_LE, before, after));
+  if (args.plot !== undefined) await writePlot(args.plot, picturesOf(args, load_LE, { before, after, placement }));
   stdout.write(args.json === true ? json(after.even, placement) : report(args, before, after, planned));
   if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, before, after));
   if (args.output !== undefined) stderr.write(`placement written; use it with generate --placement ${args.output}\n`);
@@ -194,7 +194,11 @@ function report(args: PlanArgs, before: Before, after: LoadBySplit, { placement,
   ].join('\n')}\n`;
 }
 
-function picturesOf(args: PlanArgs, load_LE: ExpertLoad, before: Before, after: LoadBySplit): BalancePictures {
+function picturesOf(
+  args: PlanArgs,
+  load_LE: ExpertLoad,
+  { before, after, placement }: { readonly before: Before; readonly after: LoadBySplit; readonly placement: Placement },
+): BalancePictures {
   const of = (name: string, { even }: LoadBySplit): RankLoads => ({
     name,
     load_LR: even,
@@ -202,7 +206,8 @@ function picturesOf(args: PlanArgs, load_LE: ExpertLoad, before: Before, after: 
   });
   const ranks = [of(`before (${before.name})`, before.rankLoad), of(`after (${args.planner})`, after)];
   const title = `${args.planner} on ${args.ranks} ranks`;
-  return { title, load_LE, ranks, balanceOverTime: [], rebalances: [] };
+  const slots = { numRanks: placement.numRanks, before: before.placement.phy2log, after: placement.phy2log };
+  return { title, load_LE, replicas_LE: placement.logcnt, ranks, slots, balanceOverTime: [], rebalances: [] };
 }
 
 function chart(load_LE: ExpertLoad, before: Before, after: LoadBySplit): string {

@@ -104,9 +104,8 @@ export class StatsCollector implements StepObserver {
     this.dispatchBytes.add(results.map((result) => result?.stats.dispatchBytes));
     this.combineBytes.add(results.map((result) => result?.stats.combineBytes));
     this.waitMs.add(results.map((result) => result?.stats.waitMs));
-    for (const { parts } of plans) {
-      for (const part of parts) if (part.isPrompt && !part.isReplay) sums.numPromptTokens += part.tokenIds.length;
-    }
+    const promptParts = plans.flatMap(({ parts }) => parts.filter(({ isPrompt }) => isPrompt));
+    for (const part of promptParts) if (!part.isReplay) sums.numPromptTokens += part.tokenIds.length;
     this.makespan = this.makespan.map((sum, moeLayer) => sum + Math.max(...rankLoad_LR[moeLayer]!));
     const present = results.filter((result) => result !== null);
     for (const { outputs, phasesMs } of present) {
@@ -119,7 +118,8 @@ export class StatsCollector implements StepObserver {
     }
     this.load.merge(load_LE);
     this.rankLoad.merge(rankLoad_LR);
-    this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseThere(load_R))));
+    const numPromptTokens = promptParts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    this.series.push(step, balanceSums(rankLoad_LR.map((load_R) => this.ofThoseThere(load_R))), numPromptTokens);
   }
 
   /** Balance is counted anew, of the ranks that are there. */

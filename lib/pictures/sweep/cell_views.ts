@@ -1,8 +1,8 @@
 /** Boxes and maps: the marks of one picture, without its frame. Pure. */
+import { figure } from '../figure.js';
 import type { PlotSpec } from '../spec.js';
 import { aroundOne, SEQUENTIAL } from '../theme.js';
 import { fieldOf, numberIn } from './fields.js';
-import { figure } from './labels.js';
 import { facetText } from './marks_of_points.js';
 import { valueTitle, type PlotView } from './point_view.js';
 import { colorChannel, scaleOf, ticksOf, xChannel } from './scales.js';

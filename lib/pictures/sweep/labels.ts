@@ -28,9 +28,3 @@ export function metricLabel(name: string, { unit }: Pick<MetricInfo, 'unit'>): s
 /** A value as an axis says it: texts as they are, the rest as JSON. */
 export const valueText = (value: Json | undefined): string =>
   typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value);
-
-/** Four digits that count, and thousands apart: '12,340', '0.8462'. */
-export function figure(value: number): string {
-  const rounded = Number(value.toPrecision(4));
-  return Math.abs(rounded) >= 10_000 ? rounded.toLocaleString('en-US') : String(rounded);
-}

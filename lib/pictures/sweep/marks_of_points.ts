@@ -3,8 +3,9 @@ import type { PlotSettings } from '../../experiment/base/experiment.js';
 import { ratioSpreadOf, spreadOf } from '../../experiment/summary/spread.js';
 import type { ComparedRow } from '../../experiment/summary/summarize.js';
 import type { Spread } from '../../experiment/summary/summary.js';
+import { figure } from '../figure.js';
 import { fieldOf, numberIn, type Field, type Sweep } from './fields.js';
-import { axisLabel, figure, valueText } from './labels.js';
+import { axisLabel, valueText } from './labels.js';
 
 /** The fields of a picture, looked up. */
 export interface PlotFields {

@@ -1,11 +1,11 @@
 /** A picture of an experiment's results as a Vega-Lite specification. Pure. Why: docs/decisions/pictures.md#a-mark-says-what-it-stands-for */
 import type { PlotSettings } from '../../experiment/base/experiment.js';
+import { figure } from '../figure.js';
 import type { PlotSpec } from '../spec.js';
 import { COLUMN_WIDTH, PAGE_WIDTH, themed, titled } from '../theme.js';
 import { textWidth } from '../text_width.js';
 import { captionOf } from './caption.js';
 import type { Sweep } from './fields.js';
-import { figure } from './labels.js';
 import { boxView, heatView } from './cell_views.js';
 import { pointView, type PlotView } from './point_view.js';
 import { facetText, plotFields, plotMarks, type PlotFields, type PlotMark } from './marks_of_points.js';

@@ -3,7 +3,8 @@ import type { PlotSettings } from '../../../lib/experiment/base/experiment.js';
 import { comparedRows, type ComparedRow } from '../../../lib/experiment/summary/summarize.js';
 import type { ResultRow } from '../../../lib/experiment/base/run.js';
 import { renderSvg } from '../../../lib/pictures/render.js';
-import { axisLabel, figure, metricLabel } from '../../../lib/pictures/sweep/labels.js';
+import { figure } from '../../../lib/pictures/figure.js';
+import { axisLabel, metricLabel } from '../../../lib/pictures/sweep/labels.js';
 import { sweepPlot } from '../../../lib/pictures/sweep/sweep_plot.js';
 import type { Sweep } from '../../../lib/pictures/sweep/fields.js';
 

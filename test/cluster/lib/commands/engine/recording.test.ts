@@ -106,12 +106,13 @@ describe('recording from the command line', function () {
       await expertwire(...GENERATE, '--plot', svg);
       const run = await readFile(svg, 'utf8');
       expect(run).to.match(/^<svg [\s\S]*<\/svg>\n$/);
-      expect(run).to.contain('tiny-qwen3-moe: 5 steps on 2 ranks').and.contain('balancedness over time');
+      expect(run).to.contain('tiny-qwen3-moe: 5 steps on 2 ranks').and.contain('Balancedness of each step');
       await writeFile(load, JSON.stringify({ weight: [[9, 1, 1, 1]] }));
       const text = await expertwire('plan', '--load', load, '--ranks', '2', '--plot', html, '--chart');
       const page = await readFile(html, 'utf8');
       expect(page).to.contain('<title>eplb on 2 ranks</title>');
-      expect(page).to.contain('rank load before (linear): balancedness 0.600').and.contain('rank load after (eplb)');
+      expect(page).to.contain('in total, before (linear)').and.contain('in total, after (eplb)');
+      expect(page).to.contain('balancedness of the sums 0.600').and.contain('slots hold an expert that their rank');
       expect(text).to.contain('load of each expert\nlayer 0  █▁▁▁  max 3.00 × mean');
       expect(text).to.contain('load of each rank before\nlayer 0  █▂  max 1.67 × mean');
     });
