@@ -6,9 +6,22 @@ export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
   experiment: {
     when: 'To compare configurations: one YAML file says what is varied and what is measured. The whole file is checked before the first run; runs come in turns, so that drift of the machine cancels; a folder keeps every run, and the same command goes on where it was ended.',
     examples: [
-      { says: 'What would be run, and how long it takes', line: 'expertwire experiment balance.yaml --dry-run' },
-      { says: 'Run it, or go on with it', line: 'expertwire experiment balance.yaml --output results/balance' },
-      { says: 'Runs that failed once more', line: 'expertwire experiment balance.yaml --retry-failed' },
+      {
+        says: 'What would be run, and how long it takes',
+        line: 'expertwire experiment configs/experiments/balance.yaml --dry-run',
+      },
+      {
+        says: 'Run it, or go on with it',
+        line: 'expertwire experiment configs/experiments/balance.yaml --output results/balance',
+      },
+      {
+        says: 'Some of its runs alone',
+        line: 'expertwire experiment configs/experiments/balance.yaml --only load_balance.planner=eplb',
+      },
+      {
+        says: 'Runs that failed once more',
+        line: 'expertwire experiment configs/experiments/balance.yaml --output results/balance --retry-failed',
+      },
     ],
     see: ['docs/experiments.md'],
   },
