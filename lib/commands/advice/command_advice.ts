@@ -3,7 +3,7 @@ import { nearestName } from './near_names.js';
 
 /** What others call what these do. */
 const CALLED: Readonly<Record<string, readonly string[]>> = {
-  generate: ['run', 'complete', 'completion', 'infer', 'inference', 'predict', 'prompt'],
+  generate: ['run', 'complete', 'infer', 'inference', 'predict', 'prompt'],
   chat: ['talk', 'repl', 'cli', 'interactive', 'ask'],
   score: ['eval', 'evaluate', 'perplexity', 'ppl', 'logprobs'],
   serve: ['server', 'start', 'api', 'http', 'listen'],
@@ -14,7 +14,10 @@ const CALLED: Readonly<Record<string, readonly string[]>> = {
   rank: ['join', 'worker', 'node'],
   doctor: ['check', 'status', 'diagnose', 'env', 'version'],
   native: ['install', 'tensorflow'],
-  bench: ['benchmark', 'perf', 'measure'],
+  experiment: ['sweep', 'study', 'grid', 'compare'],
+  report: ['plot', 'picture', 'table', 'results'],
+  completion: ['autocomplete', 'completions'],
+  bench: ['benchmark', 'perf'],
 };
 
 /** @param name what was given; `commands`: their names */
