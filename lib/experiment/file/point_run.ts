@@ -71,6 +71,11 @@ export function checkedPoint(point: SweptPoint, source: PointSource): CheckedPoi
 export function pointRun(checked: CheckedPoint, seed: number, source: PointSource): PointRun {
   const { point, kind, info, workload } = checked;
   const { originOf, cwd, env } = source;
+  const isGiven = valueAt(source.base.values, ['model']) !== undefined || point.values.model !== undefined;
+  if (info.hasEngine && !isGiven) {
+    const text = `"base.model" is missing, and ${kind} runs an engine; give the path of a model folder, or ORG/NAME of a model in the hub's cache`;
+    throw errorAt(originOf, ['base'], 'MISSING_KEY', text);
+  }
   const layers: readonly Layer[] = [
     ...(info.hasEngine ? [] : [{ values: { model: DEMO_MODEL }, originOf: () => ({ where: 'defaults' }) }]),
     { values: ALIKE, originOf: () => ({ where: 'defaults of experiments' }) },

@@ -66,6 +66,13 @@ const TYPOS: Readonly<Record<string, readonly Typo[]>> = {
     ['max_model_len', 'max_modl_len', 'UNKNOWN_KEY', /did you mean "engine.max_model_len"\?/],
     ['max_model_len: 64', 'max_model_len: 0', 'INVALID_VALUE', /"engine.max_model_len" is 0/],
     ['threads: 1', 'threads: one', 'INVALID_VALUE', /"parallel.threads" is "one"; allowed is auto or an integer/],
+    [
+      `  model: ${tinyModel('tiny-mixtral')}\n`,
+      '',
+      'MISSING_KEY',
+      /"base.model" is missing, and generate runs an engine/,
+      'base:',
+    ],
     ['tiny-mixtral', 'tiny-mistral', 'NOT_FOUND', /"model" is ".*tiny-mistral", but there is no such folder/],
     [
       'threads: 1',
