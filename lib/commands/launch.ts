@@ -55,9 +55,6 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
       type: 'string',
       describe: 'backend of the ranks of this machine; on machine 0, of all that choose no other',
     })
-    .example('./launch.sh', 'the demo')
-    .example("./launch.sh -- generate --model DIR --prompt 'Call me'", 'one command on local ranks')
-    .example('./launch.sh my.yaml --nnodes 2 --node-rank 0 --nproc-per-node 2 --head 10.0.0.1:7077', 'two machines')
     .epilogue(
       'Under Slurm, Open MPI and torchrun, start the same line once per rank: numbers come from the environment.',
     );

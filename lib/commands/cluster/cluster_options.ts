@@ -41,10 +41,7 @@ export function clusterOptions<T>(yargs: Argv<T>): Argv<T & ClusterArgs> {
       .positional('file', { type: 'string', demandOption: true, describe: 'YAML configuration with "instances"' })
       .option('model', { type: 'string', describe: 'model folder or ORG/NAME, of all instances', group: 'Instances:' })
       .option('backend', { type: 'string', describe: 'backend of their ranks', group: 'Instances:' }),
-  )
-    .example('$0 cluster configs/cluster_mixed.yaml', 'two instances of the demo model, and a router')
-    .example('$0 cluster configs/cluster_pd.yaml --port 8080', 'one computes prompts, two what comes behind them')
-    .epilogue('Docs: docs/cluster.md. Every key of the file: docs/configuration.md.');
+  ).epilogue('Docs: docs/cluster.md. Every key of the file: docs/configuration.md.');
 }
 
 /** Adds the options of `route` to a command line. */
@@ -69,10 +66,7 @@ export function routeOptions<T>(yargs: Argv<T>): Argv<T & RouteArgs> {
         describe: 'nats://HOST:PORT where instances say that they are there (local)',
         group: 'Instances:',
       }),
-  )
-    .example('$0 route --url http://10.0.0.2:8000 --url http://10.0.0.3:8000', 'two servers that run already')
-    .example('$0 route --bus nats://10.0.0.1:4222', 'whoever is there, comes or goes')
-    .epilogue('Docs: docs/cluster.md.');
+  ).epilogue('Docs: docs/cluster.md.');
 }
 
 /** @throws ConfigError */

@@ -30,9 +30,7 @@ export function reportOptions<T>(yargs: Argv<T>): Argv<T & ReportArgs> {
       type: 'string',
       default: 'svg',
       describe: 'of pictures in plots/: svg, png (300 dpi) or both; report.md refers to the first',
-    })
-    .example('$0 report experiments/balance', 'write report.html, report.md, *.csv and plots/ anew')
-    .example('$0 report experiments/balance --formats png,svg', 'pictures as PNG too, for slides');
+    });
 }
 
 /**

@@ -25,7 +25,10 @@ export const SERVE_HELP: Readonly<Record<string, CommandHelp>> = {
   cluster: {
     when: 'To run several instances of a model, each with ranks of its own, behind one address: the router sends a request to whoever has its beginning cached, and moves it where an instance dies or drains. One file says what there is; Ctrl-C ends all of it.',
     examples: [
-      { says: 'Instances for prompts and instances for answers', line: 'expertwire cluster configs/cluster_pd.yaml' },
+      {
+        says: 'One that computes prompts, and two that go on with what comes behind them',
+        line: 'expertwire cluster configs/cluster_pd.yaml',
+      },
       {
         says: 'The same file with another policy',
         line: 'expertwire cluster configs/cluster_mixed.yaml --policy least_load',
