@@ -97,7 +97,10 @@ export const latenciesOf = (completed: readonly CompletedRecord[]): Readonly<Rec
 });
 
 /** Whether a request meets all targets; as vLLM counts, one token alone has a TPOT of 0. */
-export function isGood(record: CompletedRecord, { ttft = Infinity, tpot = Infinity, e2el = Infinity }: Targets): boolean {
+export function isGood(
+  record: CompletedRecord,
+  { ttft = Infinity, tpot = Infinity, e2el = Infinity }: Targets,
+): boolean {
   return ttftMs(record) <= ttft && (tpotMs(record) ?? 0) <= tpot && e2elMs(record) <= e2el;
 }
 

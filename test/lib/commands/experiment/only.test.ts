@@ -8,7 +8,9 @@ const runs = [1, 2, 4].flatMap((ranks) =>
   ['bf16', '8'].map((wire, seed) => plannedRun({ point: { 'parallel.ranks': ranks, wire, 'a.b': [ranks] }, seed })),
 );
 const asked = (...conditions: readonly string[]): readonly string[] =>
-  runs.filter(onlyRuns(conditions, runs)).map(({ point, seed }) => `${JSON.stringify(point['parallel.ranks'])} ${seed}`);
+  runs
+    .filter(onlyRuns(conditions, runs))
+    .map(({ point, seed }) => `${JSON.stringify(point['parallel.ranks'])} ${seed}`);
 
 describe('the runs that --only asks for', () => {
   it('are all where nothing is asked', () => {
