@@ -66,7 +66,9 @@ const inCell = (text: string): string => inline(text.replaceAll(/\s*\n\s*/g, ' '
 const inline = (text: string): string =>
   codeParts(text)
     .map(({ isCode, text: part }) =>
-      isCode ? `\`${part}\`` : part.replaceAll(/[\\*<`]|\](?=[([:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/g, '\\$&'),
+      isCode
+        ? `\`${part}\``
+        : part.replaceAll(/[\\*`]|<(?=[a-z/!?])|\](?=[([:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/gi, '\\$&'),
     )
     .join('');
 

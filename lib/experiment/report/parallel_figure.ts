@@ -74,6 +74,8 @@ function layersOf(results: Results, axes: readonly ParallelAxis[], isOnFront: re
     axis: {
       labelAngle: 0,
       labelLimit: 90,
+      labelOverlap: false,
+      labelFontSize: 9,
       labelPadding: 18,
       domain: false,
       ticks: false,

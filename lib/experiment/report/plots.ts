@@ -3,15 +3,16 @@ import type { PlotSettings } from '../base/experiment.js';
 import type { FigureBlock } from '../document/document.js';
 import { comparedRows } from '../summary/summarize.js';
 import { sweepPlot } from '../../pictures/sweep/sweep_plot.js';
+import { isScorecard } from './scorecard.js';
 import { mainMetrics, type Results } from './results.js';
 
 /** Pictures where a file asks for none. */
 const NUM_OWN = 2;
 
-/** One for each of the file's; of a sweep without any, of its first metrics over its first axis. Names are of files: no two are alike. */
+/** One for each of the file's; of a sweep without any (a scorecard has its own), of its first metrics over its first axis. Names are of files: no two are alike. */
 export function plotFigures(results: Results): readonly FigureBlock[] {
   const { experiment } = results;
-  const plots = experiment.plots.length > 0 ? experiment.plots : ownPlots(results);
+  const plots = experiment.plots.length > 0 || isScorecard(results) ? experiment.plots : ownPlots(results);
   const rows = comparedRows(experiment, results.rows);
   const names = new Set<string>();
   return plots.map((plot) => {

@@ -12,15 +12,16 @@ export function reportOf(results: Results): Document {
   const { experiment } = results;
   const main = mainMetrics(results);
   const all = measuredMetrics(results);
+  const isCard = isScorecard(results);
   return {
     title: experiment.name,
     blocks: [
       ...paragraphs(experiment.description),
       ...warnings(results),
       ...whatWasRun(results),
-      ...(isScorecard(results) ? scorecard(results) : []),
-      { kind: 'heading', text: 'Results' },
-      ...meanTables(results, main),
+      ...(isCard ? scorecard(results) : []),
+      { kind: 'heading', text: isCard ? 'Compared' : 'Results' },
+      ...(isCard ? [] : meanTables(results, main)),
       ...ratioTables(results, main),
       ...plotFigures(results),
       ...(main.length === 0 ? [] : [{ kind: 'terms', items: main.map(meaningOf) } as const]),

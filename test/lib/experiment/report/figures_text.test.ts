@@ -25,6 +25,11 @@ describe('figures of a report', () => {
     expect([meanText(spreadOf([12.3456])!), meanText(spreadOf([512, 512])!)]).to.deep.equal(['12.35', '512']);
   });
 
+  it('don’t show what sums in another order leave', () => {
+    expect(meanText(spreadOf([0.3, 0.1 + 0.2])!)).to.equal('0.3000');
+    expect(ratioText(ratioSpreadOf([1, 1 - 2 ** -52])!)).to.equal('1.00×');
+  });
+
   it('far from 1 stand with a power of ten', () => {
     expect([numberText(1.234e-6), within(1.234e-6, 4e-8), numberText(3e12)]).to.deep.equal([
       ...['1.23·10⁻⁶', '(1.234 ± 0.040)·10⁻⁶', '3.00·10¹²'],

@@ -65,6 +65,22 @@ describe('a report', () => {
     expect(rowsOf(table).map((row) => row[2])).to.deep.equal(['A', 'A', 'A', 'B', 'B', 'B', 'A', 'A', 'A']);
   });
 
+  it('leaves out what follows from the label of points given by hand', () => {
+    const labels = ['small', 'big'];
+    const axes = [
+      { key: 'label', values: labels },
+      { key: 'model_overrides.hidden', values: [1, 2] },
+      { key: 'parallel.ranks', values: [1, 2] },
+    ];
+    const rows = labels.flatMap((label, i) =>
+      [1, 2].map((ranks) =>
+        rowOf({ label, 'model_overrides.hidden': i + 1, 'parallel.ranks': ranks }, { tokens_per_s: 1 }, { index: i }),
+      ),
+    );
+    const [means] = tablesOf(report(rows, { ...SAMPLE, axes, baseline: null }));
+    expect(means!.columns.map(({ title }) => title)).to.deep.equal(['label', 'ranks', 'tokens per s']);
+  });
+
   it('is there for one run of one point, without intervals and ratios', () => {
     const { metrics } = sampleRows()[0]!;
     const blocks = report([rowOf({}, metrics)], { ...SAMPLE, axes: [], baseline: null, plots: [] });
