@@ -27,7 +27,7 @@ describe('figures of a report', () => {
 
   it('don’t show what sums in another order leave', () => {
     expect(meanText(spreadOf([0.3, 0.1 + 0.2])!)).to.equal('0.3000');
-    expect(ratioText(ratioSpreadOf([1, 1 - 2 ** -52])!)).to.equal('1.00×');
+    expect(ratioText(ratioSpreadOf([1, 1 - 2 ** -52])!)).to.equal('1.000×');
   });
 
   it('far from 1 stand with a power of ten', () => {
