@@ -1,34 +1,45 @@
 /** Pictures of a load as a Vega-Lite specification: how latencies are distributed, and what happened when. Pure. */
 import type { PlotSpec } from '../../lib/pictures/spec.js';
-import { themed } from '../../lib/pictures/theme.js';
+import { CATEGORIES, themed } from '../../lib/pictures/theme.js';
 import { percentile } from './figures/distribution.js';
 import { latenciesOf, METRICS, type Metric } from './figures/figures.js';
 import { overTime } from './figures/over_time.js';
 import { isCompleted, type RequestRecord } from './figures/record.js';
 import type { ServeResult } from './result.js';
 
-const WIDTH = 640;
-const SMALL = 300;
+/** As wide as a page of print in all. */
+const WIDTH = 600;
+const SMALL = 262;
 /** Points of a line, and requests of the timeline: as many as one sees. */
 const MAX_POINTS = 200;
 const MAX_REQUESTS = 400;
+
+const INDEPENDENT = { color: 'independent', strokeDash: 'independent', x: 'independent', y: 'independent' };
 
 /** All pictures, one below the other. */
 export const serveSpec = (title: string, { records, figures }: ServeResult): PlotSpec =>
   themed({
     title,
     vconcat: [
-      { hconcat: [distribution(records, ['ttft', 'e2el']), distribution(records, ['tpot', 'itl'])] },
+      {
+        hconcat: [distribution(records, ['ttft', 'e2el']), distribution(records, ['tpot', 'itl'])],
+        resolve: { scale: INDEPENDENT },
+      },
       timeline(records),
       {
         hconcat: [
-          line(records, figures.durationMs, 'numRunning', 'requests in flight'),
-          line(records, figures.durationMs, 'tokensPerS', 'output tokens/s'),
+          line(records, figures.durationMs, 'numRunning', 'Requests in flight'),
+          line(records, figures.durationMs, 'tokensPerS', 'Output tokens/s, in each hundredth of the time'),
         ],
       },
     ],
-    resolve: { scale: { color: 'independent', x: 'independent', y: 'independent' } },
+    resolve: { scale: INDEPENDENT },
   });
+
+/** Over the left edge of what it stands for. */
+const titleOf = (text: string): PlotSpec => ({ text, frame: 'group', offset: 6 });
+
+const BELOW = { orient: 'bottom' };
 
 function distribution(records: readonly RequestRecord[], metrics: readonly Metric[]): PlotSpec {
   const latencies = latenciesOf(records.filter(isCompleted));
@@ -41,15 +52,16 @@ function distribution(records: readonly RequestRecord[], metrics: readonly Metri
     });
   });
   return {
-    title: `${metrics.join(' and ')}: share of values up to`,
+    title: titleOf(`${metrics.map((metric) => metric.toUpperCase()).join(' and ')}: share of values up to`),
     data: { values },
     width: SMALL,
     height: 180,
-    mark: { type: 'line', clip: true },
+    mark: { type: 'line', clip: true, aria: false },
     encoding: {
       x: { field: 'ms', type: 'quantitative', axis: { title: 'ms' } },
       y: { field: 'share', type: 'quantitative', axis: { title: null, format: '%' } },
-      color: { field: 'metric', type: 'nominal', title: null, sort: [...metrics] },
+      color: { field: 'metric', type: 'nominal', title: null, sort: [...metrics], legend: BELOW },
+      strokeDash: { field: 'metric', type: 'nominal', title: null, sort: [...metrics], legend: BELOW },
     },
   };
 }
@@ -60,21 +72,23 @@ function timeline(records: readonly RequestRecord[]): PlotSpec {
   const values = records.filter((_, i) => i % every === 0).flatMap(barsOf);
   const kinds = ['until the first token', 'decoding', 'failed'];
   return {
-    title: `requests in the order of sending${every === 1 ? '' : `, one of ${every}`}`,
+    title: titleOf(`Requests in the order of sending${every === 1 ? '' : `, one of ${every}`}`),
     data: { values },
-    width: WIDTH + 60,
+    width: WIDTH,
     height: 240,
-    mark: 'rect',
+    mark: { type: 'rect' },
     encoding: {
       x: { field: 'from', type: 'quantitative', axis: { title: 's' } },
       x2: { field: 'to' },
       y: { field: 'request', type: 'quantitative', axis: { title: 'request' }, scale: { reverse: true, nice: false } },
       y2: { field: 'below' },
+      description: { field: 'say' },
       color: {
         field: 'kind',
         type: 'nominal',
         title: null,
-        scale: { domain: kinds, range: ['#f2b134', '#4c78a8', '#c43a31'] },
+        scale: { domain: kinds, range: [CATEGORIES[4], CATEGORIES[0], CATEGORIES[6]] },
+        legend: BELOW,
       },
     },
   };
@@ -83,6 +97,7 @@ function timeline(records: readonly RequestRecord[]): PlotSpec {
 function barsOf({ startMs, endMs, answer }: RequestRecord, request: number): object[] {
   const bar = (kind: string, from: number, to: number): object => ({
     ...{ kind, request, below: request + 0.9, from: from / 1000, to: to / 1000 },
+    say: `request: ${request}; ${kind}: ${(to - from).toFixed(0)} ms; from: ${(from / 1000).toFixed(2)} s`,
   });
   if (answer === null) return [bar('failed', startMs, endMs)];
   const [first, last] = [answer.chunkMs[0]!, answer.chunkMs.at(-1)!];
@@ -101,7 +116,7 @@ function line(
     tokensPerS,
   }));
   return {
-    title,
+    title: titleOf(title),
     data: { values },
     width: SMALL,
     height: 140,

@@ -202,9 +202,9 @@ describe('expertwire bench serve', () => {
         await benchServe(['--url', url, '--num-prompts', '5', '--output-len', '3', '--plot', file], commandContext());
         const page = await readFile(file, 'utf8');
         for (const part of [
-          'ttft and e2el: share of values up to',
-          'requests in the order of sending',
-          'output tokens/s',
+          'TTFT and E2EL: share of values up to',
+          'Requests in the order of sending',
+          'Output tokens/s',
           'vegalite',
         ]) {
           expect(page).to.include(part);
