@@ -41,7 +41,7 @@ async function benchmarkLine(name: string, context: CommandContext): Promise<Kno
     await bench([name, ASK_OPTIONS], context);
   } catch (error) {
     if (error instanceof Error && error.name === 'OptionsAsked')
-      return { positionals: [], options: (error as OptionsAsked).options };
+      return { positionals: [], options: (error as Error & Pick<OptionsAsked, 'options'>).options };
   }
   return null;
 }

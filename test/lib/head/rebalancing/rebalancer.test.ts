@@ -108,7 +108,7 @@ class Head {
     const plans = [{ step: this.numSteps, ...next } as StepPlan];
     const placement = this.placement.left;
     const step = observedStep({ plans, results: [result, result], numTokens: 10, stepMs: 5, placement });
-    this.rebalancer.observe(step);
+    void this.rebalancer.observe(step);
     this.mover.observe(step);
     await new Promise((resolve) => setImmediate(resolve));
     return next;
