@@ -15,7 +15,7 @@ export interface SlotChange {
 /** What became of a slot. */
 const KINDS = [
   'stays on its rank',
-  'further replica, on its rank before',
+  'further replica, weights were there',
   'moves to this rank',
   'further replica, new on this rank',
   'empty',
@@ -40,6 +40,7 @@ export function slotMarks({ numRanks, before, after }: SlotChange): SlotMark[] {
     return slots.map((expert, slot) => {
       const rank = Math.floor((slot * numRanks) / slots.length);
       const isNew = !held[rank]!.has(expert);
+      held[rank]!.add(expert); // its weights come once, for all replicas on the rank
       const isFurther = slots.indexOf(expert) < slot;
       const kind = expert < 0 ? KINDS[4] : KINDS[(isNew ? 2 : 0) + (isFurther ? 1 : 0)]!;
       return { layer, slot, rank, expert, kind, numReplicas: slots.filter((each) => each === expert).length };
@@ -48,7 +49,7 @@ export function slotMarks({ numRanks, before, after }: SlotChange): SlotMark[] {
 }
 
 /** Experts by rank. */
-function heldBy(slots_S: ArrayLike<number>, numRanks: number): ReadonlySet<number>[] {
+function heldBy(slots_S: ArrayLike<number>, numRanks: number): Set<number>[] {
   const held = Array.from({ length: numRanks }, () => new Set<number>());
   Array.from(slots_S, (expert, slot) => held[Math.floor((slot * numRanks) / slots_S.length)]!.add(expert));
   return held;

@@ -111,8 +111,8 @@ describe('balance as pictures', () => {
     expect(kinds).to.deep.equal([
       [0, 0, 'stays on its rank', 2],
       [0, 2, 'moves to this rank', 2],
-      [0, 0, 'further replica, on its rank before', 2],
-      [1, 2, 'further replica, on its rank before', 2],
+      [0, 0, 'further replica, weights were there', 2],
+      [1, 2, 'further replica, weights were there', 2],
       [1, 3, 'stays on its rank', 1],
       [1, -1, 'empty', 1],
     ]);
@@ -128,6 +128,16 @@ describe('balance as pictures', () => {
       }),
     );
     expect(svg).to.contain('1 of 5 slots hold an expert that their rank did not hold before').and.contain('>×2<');
+  });
+
+  it('weights that two replicas on one rank need come once', () => {
+    const slots = { numRanks: 2, before: [[0, 1, 2, 3]], after: [[0, 1, 1, 1]] };
+    expect(slotMarks(slots).map(({ kind }) => kind)).to.deep.equal([
+      'stays on its rank',
+      'stays on its rank',
+      'further replica, new on this rank',
+      'further replica, weights were there',
+    ]);
   });
 
   it('pairs of ranks and texts have maps of their own', async () => {
