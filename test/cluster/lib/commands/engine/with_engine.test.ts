@@ -6,6 +6,7 @@ import { withEngine } from '../../../../../lib/commands/engine/with_engine.js';
 import { loadConfig } from '../../../../../lib/config/load.js';
 import type { Engine } from '../../../../../lib/head/engine.js';
 import { openModel } from '../../../../../lib/head/opened_model.js';
+import { pidOf } from '../../../../../lib/metrics/chrome_trace.js';
 import { commandContext } from '../../../../kit/processes/command_context.js';
 import { generateIds } from '../../../../kit/engine/engines.js';
 import { tinyModel } from '../../../../kit/paths.js';
@@ -42,7 +43,7 @@ describe('a command with an engine', function () {
         const rows = events.filter(({ name, ph }) => ph === 'X' && name === `rows of experts ${direction}`);
         expect(rows.reduce((sum, { args }) => sum + args.bytes, 0)).to.equal(movedBytes);
       }
-      const switches = [0, 1].map((rank) => events.filter(({ ph, pid }) => ph === 'i' && pid === rank));
+      const switches = [0, 1].map((rank) => events.filter(({ name, pid }) => name.startsWith('placement version') && pid === pidOf(rank)));
       const versions = Array.from({ length: version }, (_, i) => i + 1);
       for (const own of switches) expect(own.map(({ args }) => args.version)).to.deep.equal(versions);
       const [stepsOf0, stepsOf1] = switches.map((own) => own.map(({ args }) => args.step));
