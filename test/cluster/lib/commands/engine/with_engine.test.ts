@@ -43,7 +43,9 @@ describe('a command with an engine', function () {
         const rows = events.filter(({ name, ph }) => ph === 'X' && name === `rows of experts ${direction}`);
         expect(rows.reduce((sum, { args }) => sum + args.bytes, 0)).to.equal(movedBytes);
       }
-      const switches = [0, 1].map((rank) => events.filter(({ name, pid }) => name.startsWith('placement version') && pid === pidOf(rank)));
+      const switches = [0, 1].map((rank) =>
+        events.filter(({ name, pid }) => name.startsWith('placement version') && pid === pidOf(rank)),
+      );
       const versions = Array.from({ length: version }, (_, i) => i + 1);
       for (const own of switches) expect(own.map(({ args }) => args.version)).to.deep.equal(versions);
       const [stepsOf0, stepsOf1] = switches.map((own) => own.map(({ args }) => args.step));
