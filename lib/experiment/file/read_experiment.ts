@@ -23,6 +23,7 @@ import { Inputs } from './inputs.js';
 import { placeIn } from './point_layers.js';
 import { checkedPoint, filledPoint, pointRun, type CheckedPoint, type PointSource } from './point_run.js';
 import { turnsOf } from './rounds.js';
+import { checkDifferent } from './same_points.js';
 import { checkRun, type CheckRun } from './run_check.js';
 import { canonicalJson, runId } from './run_id.js';
 import { sweptPoints } from './sweep.js';
@@ -92,8 +93,12 @@ function planPoints(source: PointSource): Points {
   const keys = [...new Set(swept.flatMap(({ values }) => Object.keys(values)))];
   const checked = swept.map((point) => checkedPoint(point, source));
   const [seed] = file.seeds as [number];
-  const values = checked.map((point) => filledPoint(point, pointRun(point, seed, source).config, keys));
-  return { checked, values, keys };
+  const filled = checked.map((each) => {
+    const run = pointRun(each, seed, source);
+    return { point: each.point, run, values: filledPoint(each, run.config, keys) };
+  });
+  checkDifferent(filled, originOf);
+  return { checked, values: filled.map(({ values }) => values), keys };
 }
 
 /** In their order, without their names. */

@@ -92,6 +92,14 @@ describe('an experiment’s file', () => {
     expect(plan.runs.map(({ measure }) => measure.routing)).to.deep.equal([true, false]);
   });
 
+  it('refuses points that come to the same by what nobody sets, with the lines of both', async () => {
+    const text = `${BASE}${PROMPTS}sweep:\n  list:\n    - { comm.reduce: rank }\n    - { measure.routing: true }\n`;
+    const error = await errorOf(ConfigError, () => read(text));
+    expect(error.message).to.match(/own.yaml:7: .*measure.routing.* is the same point as .*comm.reduce.* \(line 6\)/);
+    const { runs } = await read(text.replace('true', 'false'));
+    expect(new Set(runs.map(({ id }) => id)).size).to.equal(2);
+  });
+
   it('sweeps whole sections, parts of the workload and files, whose paths come back absolute', async () => {
     const text = `${BASE}measure: generate
 sweep:
