@@ -1,7 +1,7 @@
 /** Tables of results. Pure. */
 import type { Block, Cell, Column, TableBlock } from '../document/document.js';
 import { metricTitle } from '../summary/names.js';
-import type { PointSummary, Spread } from '../summary/summary.js';
+import type { NoRatio, PointSummary, Spread } from '../summary/summary.js';
 import { meanText, ratioText, shownUnit, type ShownUnit } from './figures_text.js';
 import { baselineText, pointCells, pointColumns, pointTitle } from './point_columns.js';
 import { numRuns, type NamedMetric, type Results } from './results.js';
@@ -70,24 +70,52 @@ export const RATIO_LEGEND =
 
 /** A row per point that isn't its own baseline; none where nothing is compared. */
 export function ratioTables(results: Results, metrics: readonly NamedMetric[]): readonly TableBlock[] {
-  const points = results.points.filter(({ ratios }) => Object.keys(ratios).length > 0);
-  const compared = metrics.filter(([name]) => points.some(({ ratios }) => ratios[name] !== undefined));
+  const points = results.points.filter((point) => metrics.some(([name]) => isCompared(point, name)));
+  const compared = metrics.filter(([name]) => points.some((point) => isCompared(point, name)));
   if (points.length === 0) return [];
   return chunks(compared, MAX_COLUMNS).map((some) => ({
     kind: 'table',
-    caption: RATIO_LEGEND,
+    caption: `${RATIO_LEGEND}${noRatioLegend(points, some)}`,
     columns: [...pointColumns(results), ...some.map(([name, { unit }]) => figureColumn(metricTitle(name, unit), ''))],
-    rows: points.map((point) => [
-      ...pointCells(results, point),
-      ...some.map((metric) => ratioCell(point.ratios[metric[0]], metric)),
-    ]),
+    rows: points.map((point) => [...pointCells(results, point), ...some.map((metric) => ratioCell(point, metric))]),
   }));
 }
 
-function ratioCell(ratio: Spread | undefined, [, { better, kind }]: NamedMetric): Cell {
-  if (ratio === undefined) return MISSING;
-  const text = ratioText(ratio);
-  const [low, high] = ratio.ci ?? (kind === 'count' ? [ratio.mean, ratio.mean] : [-Infinity, Infinity]);
+/** Pairs of 0 and 0, or of nothing, say nothing. */
+const isCompared = ({ ratios, noRatios }: PointSummary, name: string): boolean =>
+  ratios[name] !== undefined || (noRatios[name] !== undefined && noRatioText(noRatios[name]) !== null);
+
+const NO_RATIO_LEGEND =
+  ' ‘0×’ and ‘from 0’: all pairs have 0 at the point, or at the baseline. ' +
+  '‘– (1 of 3 pairs)’: only so many pairs have a ratio, as the others have a 0 or no value on one side; a mean of those alone would be one of the runs that went well.';
+
+const noRatioLegend = (points: readonly PointSummary[], metrics: readonly NamedMetric[]): string =>
+  points.some(({ noRatios }) => metrics.some(([name]) => noRatios[name] !== undefined)) ? NO_RATIO_LEGEND : '';
+
+/** Null: nothing to say. */
+function noRatioText({ kind, numRatios, numPairs }: NoRatio): string | null {
+  if (kind === 'to_zero') return '0×';
+  if (kind === 'from_zero') return 'from 0';
+  return kind === 'both_zero' || numRatios === 0 ? null : `– (${numRatios} of ${numPairs} pairs)`;
+}
+
+function ratioCell({ ratios, noRatios }: PointSummary, [name, info]: NamedMetric): Cell {
+  const [ratio, none] = [ratios[name], noRatios[name]];
+  if (ratio !== undefined) {
+    const exact = info.kind === 'count' ? ([ratio.mean, ratio.mean] as const) : ALL;
+    return markedCell(ratioText(ratio), ratio.ci ?? exact, info);
+  }
+  const text = none === undefined ? null : noRatioText(none);
+  if (none === undefined || text === null) return MISSING;
+  if (none.kind === 'some') return { text, tone: 'quiet' };
+  const end = none.kind === 'to_zero' ? 0 : Infinity;
+  return markedCell(text, none.numPairs > 1 || info.kind === 'count' ? [end, end] : ALL, info);
+}
+
+/** What one time says. */
+const ALL = [-Infinity, Infinity] as const;
+
+function markedCell(text: string, [low, high]: readonly [number, number], { better }: NamedMetric[1]): Cell {
   if (low <= 1 && high >= 1) return text;
   if (better === null) return { text: `${text} ≠`, tone: 'strong' };
   const isBetter = low > 1 === (better === 'higher');

@@ -1,4 +1,5 @@
 /** From measurements of one thing to their mean and how far it can be trusted. Pure. */
+import type { MetricInfo } from '../base/metric.js';
 import { twoSidedT } from './student.js';
 import type { Spread } from './summary.js';
 
@@ -27,4 +28,17 @@ export function ratioSpreadOf(ratios: readonly number[]): Spread | null {
   const ci = logs.ci === null ? null : ([Math.exp(logs.ci[0]), Math.exp(logs.ci[1])] as const);
   const mean = plain.min === plain.max ? plain.min : Math.exp(logs.mean);
   return { ...plain, mean, ci: plain.min === plain.max && ci !== null ? [mean, mean] : ci };
+}
+
+/** The values that count each by themselves: of a count one of each `key` (its seed, or its seed and point), as it is the same run after run; where it differs all the same, their mean. */
+export function drawnAnew(
+  found: readonly { readonly key: string; readonly value: number | null }[],
+  kind: MetricInfo['kind'],
+): readonly number[] {
+  const byKey = new Map<string, number[]>();
+  for (const { key, value } of found) {
+    if (value !== null) byKey.set(key, [...(byKey.get(key) ?? []), value]);
+  }
+  const groups = [...byKey.values()];
+  return kind === 'count' ? groups.map((values) => spreadOf(values)!.mean) : groups.flat();
 }

@@ -3,7 +3,8 @@ import type { Axis, Experiment } from '../base/experiment.js';
 import type { MetricInfo } from '../base/metric.js';
 import type { Point, ResultRow } from '../base/run.js';
 import { baselineOf, comparePoints, pointKey } from './pairs.js';
-import { ratioSpreadOf, spreadOf } from './spread.js';
+import { comparison, numberOf, ratiosOfRow } from './ratios.js';
+import { drawnAnew, spreadOf } from './spread.js';
 import type { PointSummary, Spread } from './summary.js';
 
 type Metric = readonly [name: string, info: MetricInfo];
@@ -43,7 +44,7 @@ export function summarize(
     const other = baselineOf(point, all, baseline);
     const isBaseline = other !== null && pointKey(other) === pointKey(point);
     const others = other === null || isBaseline ? [] : rowsOf.get(pointKey(other))!;
-    return { ...summaryOf(point, own, metrics), ratios: ratiosOf(own, others, metrics), isBaseline };
+    return { ...summaryOf(point, own, metrics), ...comparison(own, others, metrics), isBaseline };
   });
 }
 
@@ -51,7 +52,7 @@ function summaryOf(
   point: Point,
   rows: readonly ResultRow[],
   metrics: Experiment['metrics'],
-): Omit<PointSummary, 'ratios' | 'isBaseline'> {
+): Omit<PointSummary, 'ratios' | 'noRatios' | 'isBaseline'> {
   const ok = rows.filter(({ status }) => status === 'ok');
   const error = rows.find(({ status }) => status !== 'ok')?.error;
   const numbers = Object.entries(metrics).filter(([, { kind }]) => kind !== 'text');
@@ -75,52 +76,11 @@ const spreads = (metrics: readonly Metric[], spread: (metric: Metric) => Spread 
     }),
   );
 
-const valuesOf = (rows: readonly ResultRow[], metric: Metric): number[] =>
+const valuesOf = (rows: readonly ResultRow[], [name, { kind }]: Metric): readonly number[] =>
   drawnAnew(
-    rows.map((row) => ({ row, value: numberOf(row, metric[0]) })),
-    metric,
+    rows.map((row) => ({ key: String(row.seed), value: numberOf(row, name) })),
+    kind,
   );
-
-/** Counts of a seed are the same run after run: they are one value. */
-function drawnAnew(
-  found: readonly { readonly row: ResultRow; readonly value: number | null }[],
-  [, { kind }]: Metric,
-): number[] {
-  const bySeed = new Map<number, number[]>();
-  for (const { row, value } of found) {
-    if (value !== null) bySeed.set(row.seed, [...(bySeed.get(row.seed) ?? []), value]);
-  }
-  const seeds = [...bySeed.values()];
-  return kind === 'count' ? seeds.map((values) => spreadOf(values)!.mean) : seeds.flat();
-}
-
-/** The number that a run measured; null: none. */
-export function numberOf({ status, metrics }: ResultRow, name: string): number | null {
-  const value = status === 'ok' ? metrics[name] : null;
-  return typeof value === 'number' && Number.isFinite(value) ? value : null;
-}
-
-/** Of each metric the ratios of pairs, where both are positive. */
-function ratiosOf(
-  rows: readonly ResultRow[],
-  others: readonly ResultRow[],
-  metrics: Experiment['metrics'],
-): Record<string, Spread> {
-  const partners = new Map(others.map((row) => [`${row.seed} ${row.repeat}`, row]));
-  return spreads(Object.entries(metrics), (metric) => {
-    const found = rows.map((row) => {
-      const partner = partners.get(`${row.seed} ${row.repeat}`);
-      return { row, value: partner === undefined ? null : ratioOf(row, partner, metric[0]) };
-    });
-    return ratioSpreadOf(drawnAnew(found, metric));
-  });
-}
-
-/** Of a metric of two runs; null where one has none, or one isn't positive. */
-export function ratioOf(row: ResultRow, partner: ResultRow, name: string): number | null {
-  const [own, other] = [numberOf(row, name), numberOf(partner, name)];
-  return own !== null && other !== null && own > 0 && other > 0 ? own / other : null;
-}
 
 /** By seed: what all its runs say, or null. */
 function agreedTexts(rows: readonly ResultRow[], name: string): Record<string, string | null> {
@@ -135,8 +95,10 @@ function agreedTexts(rows: readonly ResultRow[], name: string): Record<string, s
 
 /** A row that came to a result, with its ratios to its partner's. */
 export interface ComparedRow extends Pick<ResultRow, 'point' | 'round' | 'seed' | 'repeat' | 'metrics'> {
-  /** By metric; empty where the baseline's own run is missing, and for none. */
+  /** By metric; empty where the baseline's own run is missing, and for none. A metric is absent where a pair of the point has no ratio. */
   readonly ratios: Readonly<Record<string, number>>;
+  /** Those metrics. */
+  readonly noRatios: readonly string[];
 }
 
 /** All rows with a result, in the order of points, seeds and repeats; a baseline's own ratios are 1. */
@@ -149,23 +111,10 @@ export function comparedRows(
   return points.flatMap(({ point, rows: own }) => {
     const other = baselineOf(point, all, baseline);
     const others = points.find((each) => other !== null && pointKey(each.point) === pointKey(other))?.rows ?? [];
+    const { ratios, noRatios } = comparison(own, others, metrics);
+    const [names, none] = [Object.keys(ratios), Object.keys(noRatios)];
     return own
       .filter(({ status }) => status === 'ok')
-      .map((row) => ({ ...row, ratios: ratiosOfRow(row, others, metrics) }));
+      .map((row) => ({ ...row, ratios: ratiosOfRow(row, others, names), noRatios: none }));
   });
-}
-
-function ratiosOfRow(
-  row: ResultRow,
-  others: readonly ResultRow[],
-  metrics: Experiment['metrics'],
-): Record<string, number> {
-  const partner = others.find(({ seed, repeat }) => seed === row.seed && repeat === row.repeat);
-  if (partner === undefined) return {};
-  return Object.fromEntries(
-    Object.keys(metrics).flatMap((name) => {
-      const ratio = ratioOf(row, partner, name);
-      return ratio === null ? [] : [[name, ratio] as const];
-    }),
-  );
 }

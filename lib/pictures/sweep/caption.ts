@@ -10,6 +10,7 @@ export function captionOf(plot: PlotSettings, fields: PlotFields, marks: readonl
     meaning(plot, marks),
     errorText(plot, marks),
     plot.ratio ? 'Compared within a round and seed.' : '',
+    plot.ratio ? leftOutText(fields, sweep) : '',
     mixedText(fields, sweep),
     betterText(plot, fields, sweep),
   ];
@@ -31,6 +32,11 @@ function errorText({ error, mark }: PlotSettings, marks: readonly PlotMark[]): s
   if (error === 'ci') return 'Whiskers: 95 % confidence interval of the mean.';
   return error === 'range' ? 'Whiskers: lowest and highest.' : 'Whiskers: one standard deviation.';
 }
+
+const leftOutText = ({ value }: PlotFields, { rows }: Sweep): string =>
+  rows.some(({ noRatios }) => noRatios.includes(value.name))
+    ? 'Left out: points with a pair that has no ratio, as one side is 0 or has no value.'
+    : '';
 
 /** Points that lie behind one mark: with a metric along x, there are none. */
 function mixedText(fields: PlotFields, { axes, rows }: Sweep): string {

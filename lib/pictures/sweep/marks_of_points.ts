@@ -60,6 +60,7 @@ export function plotMarks(plot: PlotSettings, fields: PlotFields, sweep: Sweep):
 }
 
 function markOf(plot: PlotSettings, fields: PlotFields, sweep: Sweep, rows: readonly ComparedRow[]): PlotMark | null {
+  if (plot.ratio && rows.some(({ noRatios }) => noRatios.includes(fields.value.name))) return null; // the mean of the rest would be another
   const spread = spreadIn(rows, fields.value, sweep, plot.ratio);
   const place = (field: Field | null): number | string | null => {
     if (field === null) return null;

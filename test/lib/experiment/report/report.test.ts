@@ -26,6 +26,17 @@ describe('a report', () => {
     expect(ratios.rows).to.have.length(6);
   });
 
+  it('shows no mean over those pairs alone that have no 0, and marks what went to 0', () => {
+    const rows = sampleRows().map((row): ResultRow => {
+      const planner = row.point['experts.planner'];
+      const isZero = row.point['experts.num_redundant_experts'] === 2 && (planner === 'eplb' || row.repeat > 0);
+      return isZero ? { ...row, metrics: { ...row.metrics, tokens_per_s: 0 } } : row;
+    });
+    const ratios = tablesOf(report(rows))[1]!;
+    expect(rowsOf(ratios).map((row) => row[2])).to.include.members(['0× ▼', '– (2 of 6 pairs)']);
+    expect(ratios.caption).to.include('only so many pairs have a ratio');
+  });
+
   it('says what is better and what is worse, in words', () => {
     const text = textOf(report());
     expect(text).to.match(/\| eplb .*1\.064× \[.*\] ▼/); // memory

@@ -53,6 +53,23 @@ describe('the summary of results', () => {
     expect([two!.ratios, two!.metrics.bytes_per_token]).to.deep.equal([{}, undefined]);
   });
 
+  it('where some pairs have no ratio there is none at all: the rest are the runs that went well', () => {
+    const of = (own: readonly number[], other: readonly number[]): object => {
+      const rows = own.flatMap((value, repeat) => [
+        rowOf(ONE, { tokens_per_s: other[repeat]! }, { repeat }),
+        rowOf(TWO, { tokens_per_s: value }, { repeat }),
+      ]);
+      const { ratios, noRatios } = summarize(EXPERIMENT, rows)[1]!;
+      const [, two] = comparedRows(EXPERIMENT, rows).filter(({ point }) => point === TWO);
+      expect([ratios, two!.ratios, two!.noRatios]).to.deep.equal([{}, {}, ['tokens_per_s']]);
+      return noRatios.tokens_per_s!;
+    };
+    expect(of([5, 0, 0], [5, 5, 5])).to.deep.equal({ kind: 'some', numPairs: 3, numRatios: 1 });
+    expect(of([0, 0], [5, 5])).to.deep.equal({ kind: 'to_zero', numPairs: 2, numRatios: 0 });
+    expect(of([10, 3], [0, 0])).to.deep.equal({ kind: 'from_zero', numPairs: 2, numRatios: 0 });
+    expect(of([0, 0], [0, 0])).to.deep.include({ kind: 'both_zero' });
+  });
+
   it('a run that failed is counted, and is in no figure and no pair', () => {
     const rows = [...DRIFTING.slice(0, 3), failedRow(TWO, { repeat: 1 })];
     const [, two] = summarize(EXPERIMENT, rows);
