@@ -21,11 +21,12 @@ export interface PlotView {
 export const valueTitle = ({ plot, fields }: PlotView): string =>
   fields.value.title + (plot.ratio ? ' / baseline' : '');
 
-/** Lines, bars or points, each with its whiskers. */
+/** Lines, bars or points, each with its whiskers. On a logarithmic scale, and with a metric as colour, bars are points. */
 export function pointView(view: PlotView): PlotSpec {
   const { plot, fields, marks } = view;
   const kind = plot.mark === 'auto' ? (fields.x.isMetric ? 'point' : fields.x.isNumeric ? 'line' : 'bar') : plot.mark;
   const isBar = kind === 'bar';
+  const hasBars = isBar && plot.scale.y === 'linear' && fields.color?.isMetric !== true; // a logarithm has no 0 to begin at
   const xs = marks.flatMap(({ x: each }) => (typeof each === 'number' ? [each] : []));
   const isDrawnToScale = fields.x.isNumeric && !isBar && xs.length === marks.length;
   const x = xChannel(fields.x, plot.scale, { values: xs, isDrawnToScale, width: view.width });
@@ -34,8 +35,8 @@ export function pointView(view: PlotView): PlotSpec {
   const layers = [
     ...(plot.ratio ? [one] : []),
     ...(kind === 'line' ? [lineLayer(view)] : []),
-    isBar ? barLayer(view) : dotLayer(view),
-    ...whiskerLayers(view, isBar),
+    hasBars ? barLayer(view) : dotLayer(view),
+    ...whiskerLayers(view, hasBars),
   ];
   const values = marks.map((mark) => ({ ...mark, dash: dashOf(fields.color, mark.color) }));
   return { data: { values }, encoding: { x, ...xOffset }, layer: layers };
@@ -83,7 +84,7 @@ function dotLayer(view: PlotView): PlotSpec {
 
 const barLayer = (view: PlotView): PlotSpec => ({
   mark: { type: 'bar' },
-  encoding: { y: yChannel(view, 'value', true), ...colors(view), description: { field: 'say' } },
+  encoding: { y: { ...yChannel(view, 'value', true), stack: null }, ...colors(view), description: { field: 'say' } },
 });
 
 function whiskerLayers(view: PlotView, isBar: boolean): PlotSpec[] {

@@ -104,6 +104,9 @@ describe('pictures of sweeps', () => {
       { x: 'workload.link.delay_ms', scale: log, color: 'base.planner', error: 'stdev' },
       { x: 'bytes', color: 'base.planner', scale: log },
       { x: 'round', color: 'tokens_per_s', error: 'none' },
+      { mark: 'bar', x: 'base.planner', color: 'parallel.ranks', scale: log },
+      { mark: 'auto', x: 'base.planner', scale: log },
+      { mark: 'bar', x: 'base.planner', color: 'tokens_per_s' },
     ] satisfies Partial<PlotSettings>[]) {
       const svg = await drawn(plot);
       expect(svg, JSON.stringify(plot)).to.contain('<svg').and.not.contain('NaN');
@@ -111,6 +114,25 @@ describe('pictures of sweeps', () => {
     }
     expect(await drawn({ x: 'workload.link.delay_ms', scale: log })).to.contain('delay (ms), linear below 5');
     expect(labelsOf(await drawn({ x: 'bytes' }))).to.have.length(8); // a point of the sweep each
+  });
+
+  it('bars stand where they can begin at 0, and never upon each other', async () => {
+    const marksOf = (plot: Partial<PlotSettings>): string[] => {
+      const { layer } = sweepPlot({ ...PLOT, mark: 'bar', x: 'base.planner', ...plot }, SWEEP) as {
+        layer: { mark: { type: string }; encoding: { y: { stack?: null } } }[];
+      };
+      return layer.map(({ mark, encoding }) => `${mark.type}${encoding.y.stack === null ? ' alone' : ''}`);
+    };
+    expect(marksOf({ error: 'none' })[0]).to.equal('bar alone');
+    expect(marksOf({ scale: { x: 'linear', y: 'log' } }))
+      .to.include('point')
+      .and.not.include('bar alone');
+    expect(marksOf({ color: 'bytes' }))
+      .to.include('point')
+      .and.not.include('bar alone');
+    expect(await drawn({ mark: 'bar', x: 'base.planner', scale: { x: 'linear', y: 'log' } })).to.match(
+      /aria-label="planner: eplb; tokens\/s: /,
+    );
   });
 
   it('without results a picture says so', async () => {
