@@ -24,6 +24,12 @@ export function keysLayer(values: Mapping, placeOf: (key: string) => Path, origi
   };
 }
 
+/** The same, but for what it says of `model_overrides`: mappings whose keys aren't ours are merged, so that a layer above it can't take anything away. */
+export const withoutOverrides = (layer: Layer): Layer => ({
+  ...layer,
+  values: { ...(layer.values as object | null | undefined), model_overrides: undefined },
+});
+
 /** What of a point is for the configuration. */
 export function sweepLayer({ values, places }: SweptPoint, originOf: OriginOf): Layer {
   const own = Object.entries(values).filter(([key]) => partOf(key) === 'config');

@@ -14,7 +14,7 @@ import type { Json, PlannedRun } from '../base/run.js';
 import { isMeasure, MEASURE_NAMES, MEASURES, type MeasureName } from '../measures/measures.js';
 import { checkedPart, errorAt, nearestOf, type OriginOf } from './checked_part.js';
 import type { ExperimentFile } from './file_schema.js';
-import { keysLayer, PARTS, partOf, placeIn, sweepLayer, withSwept } from './point_layers.js';
+import { keysLayer, PARTS, partOf, placeIn, sweepLayer, withoutOverrides, withSwept } from './point_layers.js';
 import { LABEL, type SweptPoint } from './sweep.js';
 
 /** The file that points come from. */
@@ -89,8 +89,9 @@ export function pointRun(checked: CheckedPoint, seed: number, source: PointSourc
     if (values === undefined || values === null) continue;
     const place = ['measure', ...key.split('.')];
     const placeOf = (name: string): readonly PropertyKey[] => placeIn(point, [...place, name]);
-    const layer = keysLayer(values as Readonly<Record<string, Json>>, placeOf, originOf);
-    settings[key] = plain(configOfLayers([...layers, layer], { cwd, env }));
+    const own = values as Readonly<Record<string, Json>>;
+    const below = own.model_overrides === null ? layers.map(withoutOverrides) : layers;
+    settings[key] = plain(configOfLayers([...below, keysLayer(own, placeOf, originOf)], { cwd, env }));
   }
   return { config: configOfLayers(layers, { cwd, env }), workload, measure: { kind, ...settings } };
 }

@@ -6,7 +6,8 @@ import type { Json } from '../base/run.js';
 const json: z.ZodType<Json> = z.json();
 
 /**
- * Keys of a configuration that is laid over the run's own: nested, or by their whole names, 'comm.reduce'. Beside `MeasureInfo.configs` a plan has the whole
+ * Keys of a configuration that is laid over the run's own: nested, or by their whole names, 'comm.reduce'; `model_overrides: null` is the model as its folder has
+ * it, whatever the run overrides. Beside `MeasureInfo.configs` a plan has the whole
  * configuration in its place.
  */
 export const configKeys = () =>

@@ -15,8 +15,12 @@ import { AGREEMENT, QUALITY, scoreMeasure } from './score.js';
 import { checkServe, SERVE_METRICS, serveSettings } from './serve.js';
 import { textKeys } from './texts.js';
 
-/** Of the configuration where it isn't said otherwise: one rank, which rounds nothing. */
+/**
+ * Of the configuration where it isn't said otherwise: one rank, which rounds nothing, of the model as its folder has it. Plug-ins stay: without their gates and
+ * codecs they bring nothing to it but the model's family.
+ */
 const EXACT = {
+  model_overrides: null,
   'parallel.ranks': 1,
   'parallel.max_ranks': 'auto',
   'parallel.spare_ranks': 0,

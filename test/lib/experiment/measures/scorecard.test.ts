@@ -10,15 +10,17 @@ import {
   scorecardMeasure,
   scorecardSettingsOf,
 } from '../../../../lib/experiment/measures/scorecard.js';
+import { measured } from '../../../kit/experiment/planned_run.js';
 import { tinyModel } from '../../../kit/paths.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 describe('measure: scorecard', () => {
-  const planned = (base: object, workload: object, settings: object = {}) =>
+  const planned = (base: object, workload: object, settings: object = {}, sweep: object = {}) =>
     withTempFolder(async (dir) => {
       const file = join(dir, 'card.yaml');
       const measure = { kind: 'scorecard', ...settings };
-      await writeFile(file, JSON.stringify({ base: { model: tinyModel('tiny-mixtral'), ...base }, workload, measure }));
+      const text = { base: { model: tinyModel('tiny-mixtral'), ...base }, workload, measure, sweep };
+      await writeFile(file, JSON.stringify(text));
       return (await readExperiment(file)).runs[0]!;
     });
   const workload = { texts: [{ token_ids: [1, 2, 3, 4] }], load: { input_len: 4, output_len: 4 } };
@@ -37,6 +39,18 @@ describe('measure: scorecard', () => {
     expect(reference.engine.kv_dtype).to.equal('f32');
     const own = scorecardSettingsOf(await planned(lossy, workload, { reference: { 'parallel.ranks': 2 } }));
     expect(own.reference.comm.wire.dispatch).to.equal('int8');
+  });
+
+  it('takes back what a run overrides of the model, so that fewer experts per token have their loss', async () => {
+    const sweep = { list: [{ 'model_overrides.num_experts_per_tok': 1 }] };
+    const base = { model_overrides: { num_experts_per_tok: 3 } };
+    const run = await planned(base, workload, {}, sweep);
+    expect(run.config.model_overrides).to.deep.equal({ num_experts_per_tok: 1 });
+    expect(scorecardSettingsOf(run).reference.model_overrides).to.deep.equal({});
+    const { result } = await measured({ ...run, measure: { ...run.measure, kind: 'score' } });
+    expect(result.metrics.kl_nats).to.be.above(0);
+    const own = await planned(base, workload, { reference: { 'parallel.ranks': 1 } }, sweep);
+    expect(scorecardSettingsOf(own).reference.model_overrides).to.deep.equal({ num_experts_per_tok: 1 });
   });
 
   it('finds texts and loads that can’t be before anything runs', async () => {
