@@ -16,7 +16,7 @@ import { wireNamed } from '../lib/plugins/codecs.js';
 import type { PluginRegistry } from '../lib/plugins/plugin_registry.js';
 import { pluginsAt, PLUGINS_OPTION } from './base/codecs.js';
 import { median, thisMachine } from './base/machine.js';
-import { benchParser } from './base/options.js';
+import { accepted, benchParser } from './base/options.js';
 
 interface Options {
   readonly hidden: readonly number[];
@@ -50,7 +50,7 @@ export interface CodecRow {
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured, PluginError. */
 export async function benchCodec(args: readonly string[], { stdout }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const registry = await pluginsAt(options.plugins);
   const rows = options.hidden.flatMap((hidden) => measure(options, hidden, formsOf(registry, hidden)));
   const { seed, tokens, repeats } = options;

@@ -9,7 +9,7 @@ import { bytes, table } from '../lib/metrics/charts.js';
 import { DEMO_MODEL } from '../lib/config/package_files.js';
 import { median, thisMachine } from './base/machine.js';
 import { plainMatmulGflops } from './matmul.js';
-import { benchParser } from './base/options.js';
+import { accepted, benchParser } from './base/options.js';
 
 interface Options {
   readonly model: string;
@@ -50,7 +50,7 @@ export interface JobRow {
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchGenerate(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const gflops = await plainMatmulGflops('wasm');
   const rows: GenerateRow[] = [];
   const jobs: JobRow[] = [];

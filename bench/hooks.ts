@@ -8,7 +8,7 @@ import { Engine } from '../lib/head/engine.js';
 import { bytes, table } from '../lib/metrics/charts.js';
 import type { Hook, HookPoint } from '../lib/protocol/hook.js';
 import { median, thisMachine } from './base/machine.js';
-import { benchParser } from './base/options.js';
+import { accepted, benchParser } from './base/options.js';
 
 const POINTS: readonly HookPoint[] = [
   ...(['hiddenBefore', 'hiddenAfter', 'routerLogits', 'routerScores', 'routing', 'expertOutputs'] as const),
@@ -44,7 +44,7 @@ export interface HooksRow {
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchHooks(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const rows: HooksRow[] = [];
   for (const ranks of options.ranks) rows.push(...(await measure(options, ranks, signal)));
   const machine = thisMachine();

@@ -4,7 +4,7 @@ import { UsageError, type CommandContext } from '../../lib/commands/base/context
 import { seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
 import { thisMachine } from '../base/machine.js';
-import { benchParser } from '../base/options.js';
+import { accepted, benchParser } from '../base/options.js';
 import { measureAll, type BalanceOptions } from './measure.js';
 import { report } from './report.js';
 import { SPLIT_SHAPE, splitTimes } from './split_time.js';
@@ -14,7 +14,7 @@ type Options = BalanceOptions & { readonly json: boolean };
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchBalance(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const machine = thisMachine();
   const balance = await measureAll(options, machine.cores, signal);
   const splits = await splitTimes(options.seed);

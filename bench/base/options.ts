@@ -42,12 +42,12 @@ export function benchParser(name: string, args: readonly string[], describe: str
 /** Whoever only looks at arguments. */
 const looking = new AsyncLocalStorage<true>();
 
-/** Thrown where a benchmark would begin. */
+/** Thrown where a benchmark would begin, for those who only look. */
 class ArgumentsAccepted extends Error {}
 
 /**
- * Finds what a benchmark's parser refuses, without running it: options that there aren't, and what is no number. What their values may be is found when it runs.
- * @throws UsageError
+ * Finds what a benchmark refuses of its options, without running it: those that there aren't, and values that can't be. Files are read when it runs.
+ * @throws UsageError; what loading plug-ins throws
  */
 export async function lookAtArguments(run: () => Promise<void>): Promise<void> {
   await looking.run(true, run).catch((error: unknown) => {
@@ -55,15 +55,21 @@ export async function lookAtArguments(run: () => Promise<void>): Promise<void> {
   });
 }
 
-/** The parser, which ends in {@link ArgumentsAccepted} for those who only look. */
+/** The options of a benchmark, checked: each begins with them. For those who only look, it ends there. */
+export function accepted<Options>(options: Options): Options {
+  if (looking.getStore() !== undefined) throw new ArgumentsAccepted();
+  return options;
+}
+
+/** The parser, which says of what is no number for those who only look: some options are checked only where they are used. */
 function withLook(cli: Argv): Argv {
   const parse = cli.parseSync.bind(cli);
   cli.parseSync = () => {
     const parsed = parse();
-    if (looking.getStore() === undefined) return parsed;
     const wrong = Object.keys(parsed).find((name) => Number.isNaN(parsed[name]));
-    if (wrong !== undefined) throw new UsageError(`--${wrong} is not a number; give one`);
-    throw new ArgumentsAccepted();
+    if (looking.getStore() !== undefined && wrong !== undefined)
+      throw new UsageError(`--${wrong} is not a number; give one`);
+    return parsed;
   };
   return cli;
 }

@@ -3,6 +3,7 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { runChaos } from './run_chaos.js';
 import { parseOptions } from './options.js';
 import { faultTable, header, summary } from './report.js';
@@ -13,7 +14,7 @@ export async function benchChaos(
   args: readonly string[],
   { stdout, stderr, signal, env }: CommandContext,
 ): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const { json, ...settings } = options;
   await checkOutputs({ '--json': json });
   const machine = thisMachine();

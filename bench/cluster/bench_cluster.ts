@@ -1,5 +1,6 @@
 /** `expertwire bench cluster`: what many instances cost and gain, each figure against a baseline of the same run. */
 import type { CommandContext } from '../../lib/commands/base/context.js';
+import { accepted } from '../base/options.js';
 import { writeLongModel } from './long_model.js';
 import { measureHandover } from './measure_handover.js';
 import { measureMigration } from './measure_migration.js';
@@ -20,7 +21,7 @@ const MEASURES: Readonly<Record<MeasurementName, (bench: ClusterBench) => Promis
 
 /** @throws UsageError, OutputError, BenchError; TOKENS_DIFFER in the end */
 export async function benchCluster(args: readonly string[], context: CommandContext): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const results = await runMeasurements(context, options, {
     header: (machine) => header(machine, options),
     section,

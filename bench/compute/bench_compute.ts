@@ -3,6 +3,7 @@ import { selectBackend } from '../../compute/tfjs/tf.js';
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import type { Compute } from '../../lib/model/weights/residence.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { measureDecode } from './measure_decode.js';
 import { measureExperts } from './measure_experts.js';
 import { fitsBackend, measureTensors } from './measure_tensors.js';
@@ -11,7 +12,7 @@ import { report } from './report.js';
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export async function benchCompute(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   await selectBackend(options.backend);
   const hasKernels = options.backend === 'wasm';
   const dtypes = hasKernels ? await measureExperts(options, signal) : [];

@@ -4,6 +4,7 @@ import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { TraceWriter } from '../../lib/commands/engine/trace_writer.js';
 import type { TimelineEvent } from '../../lib/metrics/timeline.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { measureSetting, type DispatchRow } from './all_to_all_bench.js';
 import { BACK_TO_BACK_FORMULAE, measureBackToBack } from './back_to_back_bench.js';
 import { CALL_FORMULAE, FORMULAE, MESSAGE_FORMULAE } from './figures.js';
@@ -41,7 +42,7 @@ export async function benchDispatch(
   args: readonly string[],
   { stdout, stderr, signal }: CommandContext,
 ): Promise<void> {
-  const options = await parseOptions(args);
+  const options = accepted(await parseOptions(args));
   await checkOutputs({ '--trace': options.trace });
   const trace = options.trace === undefined ? undefined : await TraceWriter.create(options.trace, MICRO_BATCHES);
   const observer: Observer = {

@@ -4,6 +4,7 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { makeRandomCheckpoint } from '../../lib/model/random_checkpoint.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
 import { runMeasurements, type Place } from '../base/run_measurements.js';
+import { accepted } from '../base/options.js';
 import { measureAlone } from './measure_alone.js';
 import { measureBatching } from './measure_batching.js';
 import { measureHead } from './measure_head.js';
@@ -29,7 +30,7 @@ const MEASURES: Readonly<Record<MeasurementName, (bench: Bench) => Promise<Measu
 
 /** @throws UsageError, OutputError */
 export async function benchEngine(args: readonly string[], context: CommandContext): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   await runMeasurements(context, options, {
     header: (machine) => header(machine, options),
     section,

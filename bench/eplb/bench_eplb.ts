@@ -5,7 +5,7 @@ import { UsageError, type CommandContext } from '../../lib/commands/base/context
 import { seedNumber, wholeNumber } from '../../lib/commands/base/numbers.js';
 import { table } from '../../lib/metrics/charts.js';
 import { thisMachine } from '../base/machine.js';
-import { benchParser } from '../base/options.js';
+import { accepted, benchParser } from '../base/options.js';
 import { judge, type EplbRow } from './judge.js';
 import { loadCases, type SyntheticShape } from './loads.js';
 
@@ -18,7 +18,7 @@ interface Options extends SyntheticShape {
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured. */
 export function benchEplb(args: readonly string[], { stdout }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const { seed, windows } = options;
   const cases = loadCases(options, windows, seed);
   const rows = cases.flatMap((each) => options.planners.map((planner) => judge(each, planner)));

@@ -2,12 +2,13 @@
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import { bytes, table } from '../../lib/metrics/charts.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { measureFormats, type FormatRow } from './measure.js';
 import { parseOptions, type FormatsOptions } from './options.js';
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured; WeightError WRITE_FAILED */
 export async function benchFormats(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const rows = await measureFormats(options, signal);
   if (!options.json) {
     stdout.write(report(options, rows));

@@ -3,6 +3,7 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { checkTokens, type Measured } from '../base/measured.js';
 import { header, section } from '../base/measured_text.js';
 import { runMeasurements } from '../base/run_measurements.js';
+import { accepted } from '../base/options.js';
 import type { KvBench } from './kv_bench.js';
 import { measureDisk } from './measure_disk.js';
 import { measureHits } from './measure_hits.js';
@@ -20,7 +21,7 @@ const MEASURES: Readonly<Record<MeasurementName, (bench: KvBench) => Promise<Mea
 
 /** @throws UsageError, OutputError, BenchError; TOKENS_DIFFER in the end */
 export async function benchKv(args: readonly string[], context: CommandContext): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const results = await runMeasurements(context, options, {
     header: (machine) => header(machine, options),
     section,

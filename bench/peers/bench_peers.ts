@@ -5,6 +5,7 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { openPin } from './engines/cores.js';
 import { findPeers } from './found_peers.js';
 import { benchExchange, type ExchangeRow } from './exchange_section.js';
@@ -30,7 +31,7 @@ export async function benchPeers(
   args: readonly string[],
   { stdout, stderr, signal, env }: CommandContext,
 ): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const { json, ...settings } = options;
   await checkOutputs({ '--json': json });
   await mkdir(options.dir, { recursive: true });

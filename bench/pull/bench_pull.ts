@@ -14,7 +14,7 @@ import { pullModel } from '../../lib/hub/pull.js';
 import { bytes, table } from '../../lib/metrics/charts.js';
 import { BenchError } from '../base/errors.js';
 import { median, thisMachine } from '../base/machine.js';
-import { benchParser } from '../base/options.js';
+import { accepted, benchParser } from '../base/options.js';
 
 interface Options {
   readonly mb: number;
@@ -38,7 +38,7 @@ type Way = (folder: string) => Promise<unknown>;
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError for options that can't be measured */
 export async function benchPull(args: readonly string[], { stdout, stderr, signal }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const { mb, files, seed, rounds, json } = options;
   stderr.write(`making ${mb} MB …\n`);
   const file = fileURLToPath(new URL('./hub_process.js', import.meta.url));

@@ -3,12 +3,13 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { table } from '../../lib/metrics/charts.js';
 import { BenchError } from '../base/errors.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { parseOptions } from './options.js';
 import { runResume, type ResumeRow } from './run_resume.js';
 
 /** Runs it, and prints a table, or one JSON object. @throws UsageError, BenchError; TOKENS_DIFFER in the end where an answer was changed */
 export async function benchResume(args: readonly string[], { stdout, env, signal }: CommandContext): Promise<void> {
-  const { json, ...options } = parseOptions(args);
+  const { json, ...options } = accepted(parseOptions(args));
   const machine = thisMachine();
   const { model, ranks, rounds, seed, promptTokens, newTokens } = options;
   if (!json) {

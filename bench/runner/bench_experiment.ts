@@ -6,6 +6,7 @@ import type { CommandContext } from '../../lib/commands/base/context.js';
 import { closing } from '../../lib/commands/base/closing.js';
 import { table } from '../../lib/metrics/charts.js';
 import { median, thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { parseOptions, type RunnerOptions } from './options.js';
 import { roundsOf, type RunnerRound } from './rounds.js';
 
@@ -27,7 +28,7 @@ export interface RunnerFigures {
 
 /** Runs it, and prints a table, or one JSON object. @throws UsageError; BenchError PROCESS_DIED */
 export async function benchExperiment(args: readonly string[], { stdout, env, signal }: CommandContext): Promise<void> {
-  const { json, ...options } = parseOptions(args);
+  const { json, ...options } = accepted(parseOptions(args));
   const folder = await mkdtemp(join(tmpdir(), 'expertwire-bench-'));
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
   const rounds = await closing(remove, () => roundsOf({ ...options, json }, folder, env, signal));

@@ -5,6 +5,7 @@ import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { writeFigures } from '../base/figures_file.js';
 import { BenchError } from '../base/errors.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { parseOptions } from './options.js';
 import { changeTable, header, summary } from './report.js';
 import { runScale } from './run_scale.js';
@@ -16,7 +17,7 @@ export async function benchScale(
 ): Promise<void> {
   const signal = AbortSignal.any([given]);
   setMaxListeners(0, signal); // a listener per request
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const { json, ...settings } = options;
   await checkOutputs({ '--json': json });
   const machine = thisMachine();

@@ -5,7 +5,7 @@ import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { SCENARIOS, scenarioConfig } from '../../lib/config/package_files.js';
 import { writeFigures } from '../base/figures_file.js';
 import { thisMachine } from '../base/machine.js';
-import { benchParser } from '../base/options.js';
+import { accepted, benchParser } from '../base/options.js';
 import { measureServe } from '../serve/bench_serve.js';
 import { parseOptions as parseServeOptions, type ServeOptions } from '../serve/options.js';
 import { header, scenarioTable, type ScenarioRow } from './report.js';
@@ -14,7 +14,7 @@ import { withServer } from './served_config.js';
 
 /** Starts a server for each configuration in turn, plays all loads against it, and prints the table. @throws UsageError, ServeBenchError, OutputError */
 export async function benchScenarios(args: readonly string[], context: CommandContext): Promise<void> {
-  const { configs, set, json, numPrompts, seed } = parse(args);
+  const { configs, set, json, numPrompts, seed } = accepted(parse(args));
   await checkOutputs({ '--json': json });
   const scenarios = await Promise.all(configs.map(readScenario));
   const rows: ScenarioRow[] = [];

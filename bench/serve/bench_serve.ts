@@ -4,6 +4,7 @@ import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { writePlotSpec } from '../../lib/commands/base/plot_file.js';
 import { ProgressBar } from '../../lib/commands/base/progress_bar.js';
 import { writeFigures } from '../base/figures_file.js';
+import { accepted } from '../base/options.js';
 import { OpenAiClient } from './client/openai_client.js';
 import { parseOptions, type ServeOptions } from './options.js';
 import { serveSpec } from './plot.js';
@@ -15,7 +16,7 @@ import { runLoad } from './run_load.js';
 
 /** Runs the load, prints the table, and writes the files that were asked for. @throws UsageError, ServeBenchError, OutputError */
 export async function benchServe(args: readonly string[], context: CommandContext): Promise<void> {
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const { json, plot, dataset } = options;
   await checkOutputs({ '--json': json, '--plot': plot }, 'file' in dataset ? { '--file': dataset.file } : {});
   const result = await measureServe(options, context);

@@ -5,6 +5,7 @@ import { checkOutputs } from '../../lib/commands/base/output_file.js';
 import { writeFigures } from '../base/figures_file.js';
 import { BenchError } from '../base/errors.js';
 import { thisMachine } from '../base/machine.js';
+import { accepted } from '../base/options.js';
 import { parseOptions } from './options.js';
 import { header, slowTable, summary } from './report.js';
 import { runSlow } from './run_slow.js';
@@ -16,7 +17,7 @@ export async function benchSlow(
 ): Promise<void> {
   const signal = AbortSignal.any([given]);
   setMaxListeners(0, signal); // a listener per request
-  const options = parseOptions(args);
+  const options = accepted(parseOptions(args));
   const { json, ...settings } = options;
   await checkOutputs({ '--json': json });
   const machine = thisMachine();

@@ -8,7 +8,7 @@ import { DEMO_MODEL, DOCUMENTS } from '../../lib/config/package_files.js';
 import { bytes, table } from '../../lib/metrics/charts.js';
 import { loadTokenizer, type Tokenizer } from '../../lib/tokenizer/tokenizer.js';
 import { median, thisMachine } from '../base/machine.js';
-import { benchParser } from '../base/options.js';
+import { accepted, benchParser } from '../base/options.js';
 import { rustSeconds } from './rust_library.js';
 
 interface Options {
@@ -32,7 +32,7 @@ export interface TokenizerRow {
 
 /** Runs the benchmark and writes a report, or one JSON object with --json, to `stdout`. @throws UsageError, TokenizerError, BenchError */
 export async function benchTokenizer(args: readonly string[], { stdout, signal }: CommandContext): Promise<void> {
-  const options = parse(args);
+  const options = accepted(parse(args));
   const { model, python, repeats } = options;
   const texts = inPieces(await textOf(options.file), options.textChars);
   const numBytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);

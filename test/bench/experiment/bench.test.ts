@@ -47,6 +47,27 @@ describe('measure: bench', () => {
     expect((await errorOf(UsageError, () => looked({ layers: 'many' }))).message).to.include('not a number');
   });
 
+  it('so are values that can’t be, which its own checks find', async () => {
+    for (const [bench, args, says] of [
+      ['dispatch', { dtype: 'bf61' }, /bf61/],
+      ['codec', { hidden: [64, 'abc'] }, /--hidden.*abc/],
+      ['eplb', { planners: ['magic'] }, /magic/],
+      ['engine', { size: 0 }, /--size is 0/],
+      ['chaos', { on_peer_loss: 'cry' }, /cry/],
+    ] as const) {
+      const run = await plannedRun('bench', { settings: { bench, args } });
+      expect((await errorOf(UsageError, () => checkMeasure(run))).message, bench).to.match(says);
+    }
+  });
+
+  it('none begins where it is only looked at', async () => {
+    for (const bench of BENCH_NAMES) {
+      expect(sourceOf(bench), bench).to.match(/= accepted\((await )?parse/);
+      const args = bench === 'serve' ? { url: 'http://127.0.0.1:9' } : {};
+      await checkMeasure(await plannedRun('bench', { settings: { bench, args } }));
+    }
+  });
+
   it('a configuration that nobody sees isn’t swept', async () => {
     const run = { ...(await plannedRun('bench', { settings: EPLB })), point: { 'parallel.ranks': 2 } };
     expect((await errorOf(Error, () => benchMeasure.check!(run, null))).message).to.include('measure.args');
@@ -92,7 +113,7 @@ describe('measure: bench', () => {
 
 /** All of its files in one text. */
 function sourceOf(bench: string): string {
-  const path = join(repoRoot(), 'bench', bench);
+  const path = join(repoRoot(), 'bench', bench === 'experiment' ? 'runner' : bench);
   if (!existsSync(path) || !statSync(path).isDirectory()) return readFileSync(`${path}.ts`, 'utf8');
   const files = readdirSync(path).filter((name) => name.endsWith('.ts'));
   return files.map((name) => readFileSync(join(path, name), 'utf8')).join('\n');
