@@ -1,6 +1,6 @@
 /** From the rows of a sweep to what a picture shows: a mark for each group of runs. Pure. Why: docs/decisions/pictures.md#a-mark-says-what-it-stands-for */
 import type { PlotSettings } from '../../experiment/base/experiment.js';
-import { ratioSpreadOf, spreadOf } from '../../experiment/summary/spread.js';
+import { drawnAnew, ratioSpreadOf, spreadOf } from '../../experiment/summary/spread.js';
 import type { ComparedRow } from '../../experiment/summary/summarize.js';
 import type { Spread } from '../../experiment/summary/summary.js';
 import { figure } from '../figure.js';
@@ -90,13 +90,11 @@ export function spreadIn(
   { metrics }: Sweep,
   isRatio: boolean,
 ): Spread | null {
-  const numbers = rows.flatMap((row) => {
+  const numbers = rows.map((row) => {
     const value = isRatio ? (row.ratios[field.name] ?? null) : numberIn(row.metrics, field.name);
-    return value === null ? [] : [{ key: JSON.stringify([row.seed, row.point]), value }];
+    return { key: JSON.stringify([row.seed, row.point]), value };
   });
-  const isCount = metrics[field.name]?.kind === 'count';
-  const drawn = isCount ? [...new Map(numbers.map(({ key, value }) => [key, value])).values()] : null;
-  const values = drawn ?? numbers.map(({ value }) => value);
+  const values = drawnAnew(numbers, metrics[field.name]?.kind ?? 'time');
   return isRatio ? ratioSpreadOf(values) : spreadOf(values);
 }
 

@@ -80,6 +80,14 @@ describe('pictures of sweeps', () => {
     expect(labelsOf(svg)).to.include('ranks: 1; planner: eplb; delay (ms): 0; bytes (B): 1000; measurements: 1');
   });
 
+  it('a count that differs between runs of a seed is drawn as its mean, as tables have it', async () => {
+    const rows = SWEEP.rows.map((row) => ({ ...row, metrics: { bytes: row.repeat === 0 ? 1 : 3 } }));
+    const labels = labelsOf(
+      await drawn({ y: 'bytes', color: 'base.planner', facet: 'workload.link.delay_ms' }, { ...SWEEP, rows }),
+    );
+    expect(labels).to.include('ranks: 1; planner: eplb; delay (ms): 0; bytes (B): 2; measurements: 1');
+  });
+
   it('a ratio is the geometric mean of pairs', async () => {
     const svg = await drawn({
       mark: 'bar',
