@@ -97,7 +97,7 @@ function blockHtml(block: Block, pictureOf: PageParts['pictureOf'], numbers: Num
     case 'figure': {
       const { name, title, caption, isWide } = block;
       const told = `<figcaption><b>Figure ${++numbers.figure}. ${inline(title)}.</b> ${inline(caption)}</figcaption>`;
-      return `<figure id="${anchorOf(name)}"${isWide ? ' class="wide"' : ''}>${pictureOf(block)}${told}</figure>`;
+      return `<figure id="figure-${anchorOf(name)}"${isWide ? ' class="wide"' : ''}>${pictureOf(block)}${told}</figure>`;
     }
     case 'more': {
       const inner = blocksHtml(block.blocks, pictureOf, numbers);

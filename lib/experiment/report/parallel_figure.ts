@@ -8,6 +8,9 @@ import { numberText, shownUnit } from './figures_text.js';
 import { pointTitle } from './point_columns.js';
 import type { NamedMetric, Results } from './results.js';
 
+/** Of its files; no plot of an experiment has it. */
+export const PARALLEL_NAME = 'scorecard';
+
 const HEIGHT = 210;
 const CAPTION =
   'Each axis goes from the worst mean of all points, at the bottom, to the best. Full lines with large dots: on the Pareto front; broken lines: not on it.';
@@ -22,7 +25,7 @@ export function parallelFigure(
   if (axes.length < 2 || results.points.length < 2) return null;
   const title = 'Effect, performance and cost';
   return {
-    ...{ kind: 'figure', name: 'scorecard', title, caption: CAPTION, isWide: true },
+    ...{ kind: 'figure', name: PARALLEL_NAME, title, caption: CAPTION, isWide: true },
     spec: themed({
       title: titled(title, CAPTION, PAGE_WIDTH - 10),
       width: PAGE_WIDTH - 90,

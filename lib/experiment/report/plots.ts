@@ -3,6 +3,7 @@ import type { PlotSettings } from '../base/experiment.js';
 import type { FigureBlock } from '../document/document.js';
 import { comparedRows } from '../summary/summarize.js';
 import { sweepPlot } from '../../pictures/sweep/sweep_plot.js';
+import { PARALLEL_NAME } from './parallel_figure.js';
 import { isScorecard } from './scorecard.js';
 import { mainMetrics, type Results } from './results.js';
 
@@ -14,7 +15,7 @@ export function plotFigures(results: Results): readonly FigureBlock[] {
   const { experiment } = results;
   const plots = experiment.plots.length > 0 || isScorecard(results) ? experiment.plots : ownPlots(results);
   const rows = comparedRows(experiment, results.rows);
-  const names = new Set<string>();
+  const names = new Set([PARALLEL_NAME]);
   return plots.map((plot) => {
     const spec = sweepPlot(plot, { axes: experiment.axes, metrics: experiment.metrics, rows });
     return { kind: 'figure', name: newName(plot, names), ...headOf(spec), isWide: plot.facet !== null, spec };

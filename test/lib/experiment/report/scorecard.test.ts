@@ -1,8 +1,10 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { PlotSettings } from '../../../../lib/experiment/base/experiment.js';
 import { cellText, type TableBlock } from '../../../../lib/experiment/document/document.js';
 import { SCORECARD } from '../../../../lib/experiment/measures/scorecard.js';
 import { paretoFront } from '../../../../lib/experiment/report/pareto.js';
+import { plotFigures } from '../../../../lib/experiment/report/plots.js';
 import { resultsOf } from '../../../../lib/experiment/report/results.js';
 import { isScorecard, scorecard } from '../../../../lib/experiment/report/scorecard.js';
 import { rowOf } from '../../../kit/experiment/rows.js';
@@ -99,5 +101,14 @@ describe('a scorecard', () => {
     expect(marks.filter(({ axis }) => axis.startsWith('core')).map(({ height }) => height.toFixed(2))).to.deep.equal([
       ...['0.29', '0.57', '1.00', '0.00'],
     ]);
+  });
+
+  it('keeps the name of its picture from those of the file', () => {
+    const plot: PlotSettings = {
+      ...{ title: 'Scorecard', mark: 'auto', x: 'label', y: 'kl_nats', color: null, facet: null },
+      ...{ scale: { x: 'linear', y: 'linear' }, error: 'none', ratio: false },
+    };
+    const figures = plotFigures({ ...results, experiment: { ...results.experiment, plots: [plot] } });
+    expect(figures.map(({ name }) => name)).to.deep.equal(['scorecard-2']);
   });
 });
