@@ -16,7 +16,10 @@ export function whatWasRun(results: Results): readonly Block[] {
   const { experiment, rows } = results;
   const { numPoints, numSeeds, numRepeats } = numRuns(results);
   const first = rows[0]!;
-  const { kind, ...settings } = first.measure;
+  const { kind, ...all } = first.measure;
+  const isShared = (key: string): boolean =>
+    rows.every(({ measure }) => JSON.stringify(measure[key]) === JSON.stringify(all[key]));
+  const settings = Object.fromEntries(Object.entries(all).filter(([key]) => isShared(key))); // the others are axes
   const axes = experiment.axes.map(
     ({ key, values }) =>
       [

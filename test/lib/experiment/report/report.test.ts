@@ -58,6 +58,16 @@ describe('a report', () => {
     expect(text).to.include('    experts.num_redundant_experts: [0, 2, 4]\nrepeats: 3');
   });
 
+  it('says of the measure what all runs share, not what the sweep changes', () => {
+    const rows = sampleRows().map((row, i): ResultRow => ({
+      ...row,
+      measure: { kind: 'generate', top: 5, cost: i % 2 },
+    }));
+    expect(textOf(report(rows)))
+      .to.include('`generate`, top `5`')
+      .and.not.include('cost `');
+  });
+
   it('tells of runs that failed: how many, which, why, and what to do', () => {
     const text = sentences(report());
     expect(text).to.include('> **Note.** 1 of 54 runs failed');
