@@ -2,9 +2,10 @@
 import type { Corner } from '../base/metric.js';
 import type { Block, Cell, Column, TableBlock } from '../document/document.js';
 import { metricTitle } from '../summary/names.js';
+import type { Spread } from '../summary/summary.js';
 import { meanText, shownUnit } from './figures_text.js';
 import { parallelFigure } from './parallel_figure.js';
-import { paretoFront } from './pareto.js';
+import { paretoFront, type Respect } from './pareto.js';
 import { pointCells, pointColumns } from './point_columns.js';
 import { measuredMetrics, type NamedMetric, type Results } from './results.js';
 import { meanTables } from './tables.js';
@@ -46,12 +47,26 @@ const PICTURED: Readonly<Record<Corner, readonly string[]>> = {
   cost: ['bytes_per_token', 'resident_bytes', 'core_s_per_mtoken', 'cost_per_mtoken'],
 };
 
+const noiseText = ({ points }: Results, metrics: readonly NamedMetric[]): string =>
+  metrics.some(([name, { kind }]) => kind === 'time' && points.some((point) => point.metrics[name]?.n === 1))
+    ? ' Of one run each there is no interval: noise alone can decide who is on it.'
+    : '';
+
 function frontOf({ points }: Results, metrics: readonly NamedMetric[]): readonly boolean[] {
-  const values = points.map((point) => metrics.map(([name]) => point.metrics[name]?.mean ?? null));
+  const values = points.map((point) => metrics.map(([name]) => respectOf(name, point.metrics[name])));
   return paretoFront(
     values,
     metrics.map(([, { better }]) => better ?? 'higher'),
   );
+}
+
+/** Below, a divergence is the rounding of f32 alone. */
+const LEAST_KL = 1e-9;
+
+function respectOf(name: string, spread: Spread | undefined): Respect {
+  if (spread === undefined) return null;
+  const [low, high] = spread.ci ?? [spread.mean, spread.mean];
+  return name === 'kl_nats' ? [Math.max(low, LEAST_KL), Math.max(high, LEAST_KL)] : [low, high];
 }
 
 function frontTable(results: Results, metrics: readonly NamedMetric[], isOnFront: readonly boolean[]): TableBlock {
@@ -70,8 +85,8 @@ function frontTable(results: Results, metrics: readonly NamedMetric[], isOnFront
   return {
     kind: 'table',
     caption:
-      'The Pareto front: points that no other one equals or betters in all of these and betters in one. ↑ higher is better, ↓ lower is better; ' +
-      'means are compared, so that points whose intervals overlap may change places.',
+      'The Pareto front: points beside which no other one is better in one of these and worse in none. ↑ higher is better, ↓ lower is better; ' +
+      `intervals that overlap aren't told apart, nor divergences below ${LEAST_KL} nats.${noiseText(results, metrics)}`,
     columns: [...pointColumns(results), ...metrics.map(column), { title: 'Pareto front', unit: '', isFigure: false }],
     rows: results.points.map((point, p) => [
       ...pointCells(results, point),

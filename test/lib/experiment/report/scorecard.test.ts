@@ -44,6 +44,15 @@ describe('the Pareto front', () => {
     expect(paretoFront([[1], [1], [null], [0]], ['higher'])).to.deep.equal([true, true, false, false]);
   });
 
+  it('tells points apart where their intervals do', () => {
+    const wide = [
+      [1, [4, 6]],
+      [2, [5, 7]],
+    ] as const;
+    expect(paretoFront(wide, ['lower', 'higher'])).to.deep.equal([true, false]);
+    expect(paretoFront([[1, [4, 5]] as const, [2, [6, 7]] as const], ['lower', 'higher'])).to.deep.equal([true, true]);
+  });
+
   it('is what comparing all pairs says, and never empty', () => {
     const point = fc.tuple(
       fc.integer({ min: 0, max: 4 }),
@@ -86,6 +95,15 @@ describe('a scorecard', () => {
       ],
       ['worse', ''],
     ]);
+  });
+
+  it('takes what f32 can’t say for equal, and says what one run is worth', () => {
+    const rows = [2.02e-13, 2.06e-13].map((kl, i) =>
+      rowOf({ label: LABELS[i]! }, { kl_nats: kl, goodput_per_s: 5 + i, core_s_per_mtoken: 400 }, { index: i }),
+    );
+    const table = scorecard(resultsOf(results.experiment, rows)).find((block) => block.kind === 'table')!;
+    expect(table.rows.map((row) => cellText(row.at(-1)!))).to.deep.equal(['', '● on the front']);
+    expect(table.caption).to.include('noise alone');
   });
 
   it('has a table for each corner, and a picture with an axis for each metric that differs', () => {
