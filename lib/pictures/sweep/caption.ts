@@ -2,7 +2,7 @@
 import type { PlotSettings } from '../../experiment/base/experiment.js';
 import type { Sweep } from './fields.js';
 import { axisLabel, valueText } from './labels.js';
-import type { PlotFields, PlotMark } from './marks_of_points.js';
+import { rowsOfMarks, type PlotFields, type PlotMark } from './marks_of_points.js';
 
 /** One sentence after the other. */
 export function captionOf(plot: PlotSettings, fields: PlotFields, marks: readonly PlotMark[], sweep: Sweep): string {
@@ -38,14 +38,13 @@ const leftOutText = ({ value }: PlotFields, { rows }: Sweep): string =>
     ? 'Left out: points with a pair that has no ratio, as one side is 0 or has no value.'
     : '';
 
-/** Points that lie behind one mark: with a metric along x, there are none. */
-function mixedText(fields: PlotFields, { axes, rows }: Sweep): string {
-  if (fields.x.isMetric) return '';
-  const shown = new Set([fields.x, fields.row, fields.color, fields.facet].map((field) => field?.name));
-  const mixed = axes.filter(({ key }) => {
-    const values = new Set(rows.map(({ point }) => valueText(point[key])));
-    return !shown.has(key) && values.size > 1;
-  });
+/** Axes of which one mark has several values: none of those that follow from what is shown. */
+function mixedText(fields: PlotFields, sweep: Sweep): string {
+  const { axes } = sweep;
+  const marks = rowsOfMarks(fields, sweep);
+  const mixed = axes.filter(({ key }) =>
+    marks.some((rows) => new Set(rows.map(({ point }) => valueText(point[key]))).size > 1),
+  );
   if (mixed.length === 0) return '';
   return `Over all of ${mixed.map(({ key, values }) => `${axisLabel(key, axes)} (${values.map(valueText).join(', ')})`).join(' and ')} together.`;
 }

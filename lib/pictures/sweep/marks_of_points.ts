@@ -48,7 +48,11 @@ export function plotFields(plot: PlotSettings, sweep: Sweep): PlotFields {
 }
 
 /** A mark for each combination of what the picture shows; with a metric along x, for each point of the sweep. */
-export function plotMarks(plot: PlotSettings, fields: PlotFields, sweep: Sweep): PlotMark[] {
+export const plotMarks = (plot: PlotSettings, fields: PlotFields, sweep: Sweep): PlotMark[] =>
+  rowsOfMarks(fields, sweep).flatMap((rows) => markOf(plot, fields, sweep, rows) ?? []);
+
+/** What lies behind each. */
+export function rowsOfMarks(fields: PlotFields, sweep: Sweep): readonly (readonly ComparedRow[])[] {
   const shown = [fields.x, fields.row, fields.color, fields.facet].filter((field) => field !== null);
   const groups = new Map<string, ComparedRow[]>();
   for (const row of sweep.rows) {
@@ -56,7 +60,7 @@ export function plotMarks(plot: PlotSettings, fields: PlotFields, sweep: Sweep):
     const key = JSON.stringify(places);
     groups.set(key, [...(groups.get(key) ?? []), row]);
   }
-  return [...groups.values()].flatMap((rows) => markOf(plot, fields, sweep, rows) ?? []);
+  return [...groups.values()];
 }
 
 function markOf(plot: PlotSettings, fields: PlotFields, sweep: Sweep, rows: readonly ComparedRow[]): PlotMark | null {

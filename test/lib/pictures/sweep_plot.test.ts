@@ -74,6 +74,17 @@ describe('pictures of sweeps', () => {
     expect(svg).to.contain('Over all of delay (ms) (0, 5) together.').and.to.contain('Mean of 4 measurements.');
   });
 
+  it('a caption doesn’t name axes that follow from what is shown', async () => {
+    const axes = [...AXES, { key: 'label', values: ['1 linear', '1 eplb', '2 linear', '2 eplb'] }];
+    const rows = SWEEP.rows
+      .filter(({ point }) => point['workload.link.delay_ms'] === 0)
+      .map((row) => ({
+        ...row,
+        point: { ...row.point, label: `${String(row.point['parallel.ranks'])} ${String(row.point['base.planner'])}` },
+      }));
+    expect(await drawn({ x: 'label' }, { ...SWEEP, axes, rows })).not.to.contain('Over all of');
+  });
+
   it('what follows from the seed counts once for it, and has no interval', async () => {
     const svg = await drawn({ y: 'bytes', color: 'base.planner', facet: 'workload.link.delay_ms' });
     expect(svg).to.contain('One measurement each.').and.not.contain('Whiskers');
