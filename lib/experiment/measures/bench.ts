@@ -25,6 +25,18 @@ function valueWanted(text: string): readonly [name: string, value: string] {
   return [name, value];
 }
 
+/** What prints something else and ends the process, and what a run gives itself. */
+const NOT_OPTIONS = ['help', 'h', 'version', 'json', 'showhidden', 'askoptions'];
+
+const isOption = (name: string): boolean =>
+  /^[a-z]/iu.test(name) &&
+  !NOT_OPTIONS.includes(
+    name
+      .toLowerCase()
+      .replace(/^no[_-]/u, '')
+      .replaceAll(/[_-]/gu, ''),
+  );
+
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 const metric = z.strictObject({
   path: key(
@@ -41,7 +53,16 @@ const metric = z.strictObject({
 const settings = z.strictObject({
   bench: choice(...BENCH_NAMES),
   args: key(
-    z.record(z.string(), z.union([scalar, z.array(scalar)])).default({}),
+    z
+      .record(z.string(), z.union([scalar, z.array(scalar)]))
+      .superRefine((args, context) => {
+        for (const name of Object.keys(args)) {
+          if (isOption(name)) continue;
+          const message = 'no option of a benchmark in an experiment, which has its figures and no help; remove it';
+          context.addIssue({ code: 'custom', path: [name], message });
+        }
+      })
+      .default({}),
     'a mapping of options of the benchmark to values',
     'mapping',
   ),

@@ -68,6 +68,13 @@ describe('measure: bench', () => {
     }
   });
 
+  it('what ends the process, or is the measure’s own, is no option of a file', () => {
+    const parsed = (args: Record<string, unknown>) => benchMeasure.settings.safeParse({ bench: 'eplb', args });
+    expect(parsed({ layers: 1 }).success).to.equal(true);
+    for (const name of ['help', 'h', 'version', 'json', 'no_help', 'ask_options', 'no-json', 'show_hidden', '_', '--'])
+      expect(parsed({ [name]: true }).success, name).to.equal(false);
+  });
+
   it('a configuration that nobody sees isn’t swept', async () => {
     const run = { ...(await plannedRun('bench', { settings: EPLB })), point: { 'parallel.ranks': 2 } };
     expect((await errorOf(Error, () => benchMeasure.check!(run, null))).message).to.include('measure.args');
