@@ -41,16 +41,17 @@ export async function experiment(
   const plan = await readExperiment(file, { env, checkRun: checkMeasure });
   const folder = resolve(output ?? join('experiments', plan.experiment.name));
   const isWanted = onlyRuns(only, plan.runs);
+  const wantedPlan = { ...plan, runs: plan.runs.filter(isWanted) };
+  const wanted = new Set(wantedPlan.runs.map(({ id }) => id));
+  const isKept = ({ id, status }: ResultRow): boolean => status === 'ok' || !retryFailed || !wanted.has(id);
   if (isDryRun) {
-    stdout.write(planText(plan, await readRows(folder)));
+    stdout.write(planText(wantedPlan, (await readRows(folder)).filter(isKept)));
     return;
   }
-  const wanted = new Set(plan.runs.filter(isWanted).map(({ id }) => id));
-  const isKept = ({ id, status }: ResultRow): boolean => status === 'ok' || !retryFailed || !wanted.has(id);
   const results = await ResultsFolder.open(folder, plan, isKept);
   await closing(
     () => results.close(),
-    () => runAll({ ...plan, runs: plan.runs.filter(isWanted) }, results, makeRunner(plan, env), context),
+    () => runAll(wantedPlan, results, makeRunner(plan, env), context),
   );
 }
 

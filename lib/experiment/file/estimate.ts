@@ -12,8 +12,8 @@ export interface Estimate {
   readonly isBound: boolean;
 }
 
-/** What a run's duration is guessed from: one that came to its end. */
-export type TimedRow = Pick<ResultRow, 'id' | 'point' | 'duration_ms'>;
+/** A run that is done. Its duration says how long others take where it came to its end; one that failed may have ended at once, or at its limit. */
+export type TimedRow = Pick<ResultRow, 'id' | 'point' | 'duration_ms' | 'status'>;
 
 /** `rows`: of runs that are done, whatever became of them; others than the plan's say nothing of what is left, but of how long a point takes. */
 export function estimateOf({ experiment, runs }: ExperimentPlan, rows: readonly TimedRow[]): Estimate {
@@ -34,11 +34,12 @@ export function estimateOf({ experiment, runs }: ExperimentPlan, rows: readonly 
 /** How long a run takes: as those of its point did, else as all did; null: none is known. */
 export function expectedMs(rows: readonly TimedRow[]): (run: Pick<PlannedRun, 'point'>) => number | null {
   const ofPoints = new Map<string, number[]>();
-  for (const { point, duration_ms: ms } of rows) {
+  const whole = rows.filter(({ status }) => status === 'ok');
+  for (const { point, duration_ms: ms } of whole) {
     const name = canonicalJson(point);
     ofPoints.set(name, [...(ofPoints.get(name) ?? []), ms]);
   }
-  const all = rows.length === 0 ? null : mean(rows.map(({ duration_ms: ms }) => ms));
+  const all = whole.length === 0 ? null : mean(whole.map(({ duration_ms: ms }) => ms));
   return ({ point }) => {
     const own = ofPoints.get(canonicalJson(point));
     return own === undefined ? all : mean(own);

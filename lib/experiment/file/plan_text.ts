@@ -115,7 +115,7 @@ function pointsText({ experiment, runs }: ExperimentPlan, rows: readonly TimedRo
     points.set(name, [...(points.get(name) ?? []), run]);
   }
   const lines = [...points.values()].slice(0, MAX_POINTS).map((own, i) => {
-    const ms = rows.length === 0 ? null : expected(own[0]!);
+    const ms = expected(own[0]!);
     const numDone = own.filter(({ id }) => done.has(id)).length;
     const values = keys.map((key) => jsonText(own[0]!.point[key]!));
     return [`${i + 1}`, ...values, `${numDone} of ${own.length}`, ms === null ? '?' : durationText(ms)];
@@ -126,10 +126,18 @@ function pointsText({ experiment, runs }: ExperimentPlan, rows: readonly TimedRo
 
 function timeText(plan: ExperimentPlan, rows: readonly TimedRow[]): string {
   const { numRuns, numLeft, leftMs, isBound } = estimateOf(plan, rows);
-  if (numLeft === 0) return `All ${numRuns} runs are done.`;
-  const what = `${counted(numLeft, 'run')} of ${numRuns} to do`;
+  const failed = failedText(plan, rows);
+  if (numLeft === 0) return `All ${numRuns} runs are done${failed}.`;
+  const what = `${counted(numLeft, 'run')} of ${numRuns} to do${failed}`;
   if (isBound) return `${what}: ${durationText(leftMs)} at most, by the time limit; a first run tells more.`;
   return `${what}: about ${durationText(leftMs)}, as runs took so far.`;
+}
+
+/** Of runs that are kept. */
+function failedText({ runs }: ExperimentPlan, rows: readonly TimedRow[]): string {
+  const ids = new Set(runs.map(({ id }) => id));
+  const numFailed = rows.filter(({ id, status }) => ids.has(id) && status !== 'ok').length;
+  return numFailed === 0 ? '' : `, ${numFailed} failed (--retry-failed does ${numFailed === 1 ? 'it' : 'them'} again)`;
 }
 
 /** `table` aligns all but the first column to the right. */

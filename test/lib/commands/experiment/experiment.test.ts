@@ -73,6 +73,20 @@ describe('the command experiment', () => {
       expect((await readdir(join(output, '..'))).sort()).to.deep.equal(['swept.yaml']);
     }));
 
+  it('its plan is of the runs that are wanted, and tells which failed', () =>
+    withFile(async (run) => {
+      const ends: Ends = (value) => (value === 5 ? failed('MEASURE_FAILED') : measured(value));
+      await errorOf(ToldError, () => run({}, ends));
+      const planned = async (args: Partial<ExperimentArgs>): Promise<string> => {
+        const context = commandContext();
+        await run({ dryRun: true, ...args }, measured, context);
+        return context.printed().trimEnd().split('\n').at(-1)!;
+      };
+      expect(await planned({})).to.equal('All 3 runs are done, 1 failed (--retry-failed does it again).');
+      expect(await planned({ only: ['generate.max_new_tokens=4'] })).to.equal('All 1 runs are done.');
+      expect(await planned({ retryFailed: true })).to.match(/^1 run of 3 to do: about /);
+    }));
+
   it('goes on after a run that failed, fails in the end, and does it again where it is told to', () =>
     withFile(async (run, output) => {
       const context = commandContext();

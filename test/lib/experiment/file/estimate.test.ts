@@ -7,7 +7,7 @@ const planOf = (parallel: number): ExperimentPlan =>
     experiment: { timeoutMs: 60_000, parallel },
     runs: ['a', 'b', 'a', 'b'].map((name, i) => ({ id: `${i}`, point: { name } })),
   }) as unknown as ExperimentPlan;
-const row = (id: string, name: string, ms: number) => ({ id, point: { name }, duration_ms: ms });
+const row = (id: string, name: string, ms: number) => ({ id, point: { name }, duration_ms: ms, status: 'ok' as const });
 
 describe('the estimate of an experiment', () => {
   it('is the time limit of all runs where nothing is known', () => {
@@ -19,6 +19,12 @@ describe('the estimate of an experiment', () => {
     expect(estimateOf(planOf(1), one)).to.deep.equal({ numRuns: 4, numLeft: 3, leftMs: 3000, isBound: false });
     const both = [...one, row('1', 'b', 5000)];
     expect(estimateOf(planOf(1), both)).to.deep.equal({ numRuns: 4, numLeft: 2, leftMs: 6000, isBound: false });
+  });
+
+  it('learns nothing from runs that failed: they are done, and may have ended at once', () => {
+    const failed = { ...row('0', 'a', 10), status: 'failed' as const };
+    expect(estimateOf(planOf(1), [failed])).to.include({ numLeft: 3, leftMs: 180_000, isBound: true });
+    expect(estimateOf(planOf(1), [failed, row('2', 'a', 2000)])).to.include({ numLeft: 2, leftMs: 4000 });
   });
 
   it('knows of runs at a time', () => {

@@ -185,9 +185,11 @@ seeds: [1, 2]\nrepeats: 2\ntimeout_s: 60\nbaseline: { parallel.ranks: 1 }\nplots
       .and.match(/\ncompared with +parallel.ranks 1\n/);
     expect(fresh).to.match(/\n1 +1 +0 of 4 +\?\n2 +2 +0 of 4 +\?\n/);
     expect(fresh).to.match(/\n8 runs of 8 to do: 8 min at most, by the time limit; a first run tells more.\n$/);
-    const rows = plan.runs.slice(0, 3).map(({ id, point }) => ({ id, point, duration_ms: 2000 }));
+    const rows = plan.runs
+      .slice(0, 3)
+      .map(({ id, point }) => ({ id, point, duration_ms: 2000, status: 'ok' as const }));
     expect(planText(plan, rows)).to.match(/\n5 runs of 8 to do: about 10 s, as runs took so far.\n$/);
-    const all = plan.runs.map(({ id, point }) => ({ id, point, duration_ms: 2000 }));
+    const all = plan.runs.map(({ id, point }) => ({ id, point, duration_ms: 2000, status: 'ok' as const }));
     expect(planText(plan, all)).to.match(/\n2 +2 +4 of 4 +2 s\n\nAll 8 runs are done.\n$/);
   });
 });
