@@ -4,11 +4,17 @@ import { ConfigError } from '../../config/errors.js';
 import { key } from '../../config/key_types.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 
+/** A timer waits no longer than 24 days. */
+const MIN_PER_MINUTE = 0.001;
 const MAX_PER_MINUTE = 600;
 const MAX_RETURN_MS = 3_600_000;
 
 const kills = z.strictObject({
-  per_minute: key(z.number().min(0).max(MAX_PER_MINUTE), `a number from 0 to ${MAX_PER_MINUTE}`, 'number'),
+  per_minute: key(
+    z.union([z.literal(0), z.number().min(MIN_PER_MINUTE).max(MAX_PER_MINUTE)]),
+    `0, or a number from ${MIN_PER_MINUTE} to ${MAX_PER_MINUTE}`,
+    'number',
+  ),
   return_ms: key(
     z.number().min(0).max(MAX_RETURN_MS).nullable(),
     `milliseconds up to ${MAX_RETURN_MS}, or null`,

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { killPlan } from '../../../../bench/experiment/serving/kill_plan.js';
 import { ConfigError } from '../../../../lib/config/errors.js';
 import { serveMeasure } from '../../../../lib/experiment/measures/serve.js';
 import type { Json } from '../../../../lib/experiment/base/run.js';
@@ -33,6 +34,17 @@ describe('measure: serve', () => {
       expect(serveMeasure.workload.safeParse(workload).success, JSON.stringify(workload)).to.equal(false);
     }
     expect(serveMeasure.settings.safeParse({ goodput: { ttft: 5 } }).success).to.equal(false);
+  });
+
+  it('has no gap between kills that no timer can wait for', () => {
+    const accepts = (rate: number): boolean =>
+      serveMeasure.workload.safeParse({ load: {}, kills: { per_minute: rate } }).success;
+    expect([0, 0.001, 600].map(accepts)).to.deep.equal([true, true, true]);
+    expect([-1, 0.00002, 601].map(accepts)).to.deep.equal([false, false, false]);
+    for (const { atMs } of killPlan({ kind: 'rate', perMinute: 0.001, returnMs: null, seed: 1 })) {
+      expect(atMs).to.be.below(2 ** 31);
+      break;
+    }
   });
 
   it('kills nobody where ranks are threads of one process', () =>
