@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Address } from '../../comm/ws/door/dial.js';
 import { Engine, type EngineOptions } from '../../lib/head/engine.js';
+import { closing } from '../../lib/commands/base/closing.js';
 import { checkLinkable } from '../../lib/experiment/measures/link.js';
 import type { LinkLimits } from './lane.js';
 import { Relays } from './relays.js';
@@ -45,10 +46,11 @@ export async function startLinked(
       ...{ ...options, secret, signal, onListening },
       ...(relays !== null && { dialHead: relays.address }),
     });
-    const close = async (): Promise<void> => {
-      await engine.close();
-      await relays?.close();
-    };
+    const close = (): Promise<void> =>
+      closing(
+        async () => relays?.close(),
+        () => engine.close(),
+      );
     return { engine, relays, door: relays?.address ?? head, secret, close };
   } catch (error) {
     await relays?.close();
