@@ -56,7 +56,7 @@ export const ratiosOfRow = (
 function pairsOf(rows: readonly ResultRow[], others: readonly ResultRow[], name: string): readonly Pair[] {
   return rows.flatMap((row) => {
     const partner = others.find(({ seed, repeat }) => seed === row.seed && repeat === row.repeat);
-    if (partner === undefined || partner.status !== 'ok' || row.status !== 'ok') return [];
+    if (partner?.status !== 'ok' || row.status !== 'ok') return [];
     const [own, other] = [numberOf(row, name), numberOf(partner, name)];
     return own === null && other === null ? [] : [{ seed: row.seed, own, other }];
   });

@@ -75,12 +75,15 @@ describe('pictures of sweeps', () => {
   });
 
   it('a caption doesn’t name axes that follow from what is shown', async () => {
-    const axes = [...AXES, { key: 'label', values: ['1 linear', '1 eplb', '2 linear', '2 eplb'] }];
+    const axes = [...AXES, { key: 'label', values: ['1 "linear"', '1 "eplb"', '2 "linear"', '2 "eplb"'] }];
     const rows = SWEEP.rows
       .filter(({ point }) => point['workload.link.delay_ms'] === 0)
       .map((row) => ({
         ...row,
-        point: { ...row.point, label: `${String(row.point['parallel.ranks'])} ${String(row.point['base.planner'])}` },
+        point: {
+          ...row.point,
+          label: `${JSON.stringify(row.point['parallel.ranks'])} ${JSON.stringify(row.point['base.planner'])}`,
+        },
       }));
     expect(await drawn({ x: 'label' }, { ...SWEEP, axes, rows })).not.to.contain('Over all of');
   });
