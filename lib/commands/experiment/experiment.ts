@@ -77,8 +77,8 @@ async function runAll(
       onRow: (row) => progress.done(row),
     }),
   );
-  const { experiment, rows, details } = await readResults(results.path);
-  await keeping(results.path, () => writeReport(results.path, resultsOf(experiment, rows, details)));
+  const { experiment, rows } = await readResults(results.path);
+  await keeping(results.path, () => writeReport(results.path, resultsOf(experiment, rows)));
   stdout.write(`${join(results.path, REPORT_FILES.html)}\n`);
   tellFailures(plan, results, context);
 }

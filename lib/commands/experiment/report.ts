@@ -41,8 +41,8 @@ export function reportOptions<T>(yargs: Argv<T>): Argv<T & ReportArgs> {
 export async function report({ folder, formats }: ReportArgs, { stdout }: CommandContext): Promise<void> {
   const wanted = formatsOf(formats);
   const path = resolve(folder);
-  const { experiment, rows, details } = await readResults(path);
-  const results = resultsOf(experiment, rows, details);
+  const { experiment, rows } = await readResults(path);
+  const results = resultsOf(experiment, rows);
   const names = await writeReport(path, results, wanted).catch((cause: unknown) => {
     throw new OutputError(`the report in ${folder}`, cause);
   });

@@ -42,7 +42,7 @@ export interface PlannedRun {
 /** `result.json`: what a process that came to its end leaves. */
 export interface RunResult {
   readonly metrics: Metrics;
-  /** For reports: matrices, series, requests; not in tables. Keys are those of `DETAILS`. */
+  /** For who looks into one run: matrices, series, requests; neither tables nor reports read them. Keys are those of `DETAILS`. */
   readonly details: Readonly<Record<string, Json>>;
   /** What computed: 'wasm', 'tensorflow'; null: nothing did. */
   readonly backend: string | null;

@@ -1,7 +1,7 @@
 /** Everything that a report is made of. */
 import type { Experiment } from '../base/experiment.js';
 import type { MetricInfo } from '../base/metric.js';
-import type { Json, ResultRow } from '../base/run.js';
+import type { ResultRow } from '../base/run.js';
 import { summarize } from '../summary/summarize.js';
 import type { PointSummary } from '../summary/summary.js';
 
@@ -11,19 +11,17 @@ export interface Results {
   /** Of each run the last one. */
   readonly rows: readonly ResultRow[];
   readonly points: readonly PointSummary[];
-  /** `details` of runs, by id; where they are there. */
-  readonly details: ReadonlyMap<string, Readonly<Record<string, Json>>>;
 }
 
 /** A metric with its name. */
 export type NamedMetric = readonly [name: string, info: MetricInfo];
 
 /** With the summary of rows. */
-export const resultsOf = (
-  experiment: Experiment,
-  rows: readonly ResultRow[],
-  details: Results['details'] = new Map(),
-): Results => ({ experiment, rows, points: summarize(experiment, rows), details });
+export const resultsOf = (experiment: Experiment, rows: readonly ResultRow[]): Results => ({
+  experiment,
+  rows,
+  points: summarize(experiment, rows),
+});
 
 /** Numbers that at least one point has. */
 export const measuredMetrics = ({ experiment, points }: Results): readonly NamedMetric[] =>

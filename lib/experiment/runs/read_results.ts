@@ -5,18 +5,15 @@ import * as z from 'zod';
 import { jsonOrUndefined, printable } from '../../../base/foreign_text.js';
 import { ExperimentError } from '../base/errors.js';
 import type { Experiment } from '../base/experiment.js';
-import type { ResultRow, RunResult } from '../base/run.js';
-import { RESULT_FILES, runFolderOf } from './result_files.js';
+import type { ResultRow } from '../base/run.js';
+import { RESULT_FILES } from './result_files.js';
 import { readRows } from './results_folder.js';
-import { readResult } from './run_folder.js';
 
-/** Everything but what processes said. */
+/** What reports are made of. */
 export interface FoundResults {
   readonly experiment: Experiment;
   /** The last one of each run, in the order of the plan. */
   readonly rows: readonly ResultRow[];
-  /** Of runs that went well, by id; absent: the folder of the run is gone. */
-  readonly details: ReadonlyMap<string, RunResult['details']>;
 }
 
 /** Enough of it that it is one: it was checked before it was written. */
@@ -33,19 +30,9 @@ const MAX_PATH_CHARS = 500;
 export async function readResults(path: string): Promise<FoundResults> {
   const experiment = await readExperimentJson(path);
   const rows = (await readRows(path)).toSorted((a, b) => a.index - b.index);
-  if (rows.length > 0) return { experiment, rows, details: await readDetails(path, rows) };
+  if (rows.length > 0) return { experiment, rows };
   const where = printable(path, MAX_PATH_CHARS);
   throw new ExperimentError('NO_RESULTS', `${where} has no run that is done; run expertwire experiment first`);
-}
-
-/** What runs left beside their metrics. */
-export async function readDetails(path: string, rows: readonly ResultRow[]): Promise<FoundResults['details']> {
-  const found = new Map<string, RunResult['details']>();
-  for (const { id, status } of rows) {
-    const result = status === 'ok' ? await readResult(runFolderOf(path, id)) : null;
-    if (result !== null) found.set(id, result.details);
-  }
-  return found;
 }
 
 async function readExperimentJson(path: string): Promise<Experiment> {
