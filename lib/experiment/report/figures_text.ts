@@ -38,14 +38,28 @@ export function numberText(value: number): string {
   return fixed(value, Math.max(0, 3 - magnitudeOf(value)));
 }
 
-/** '1.50× [1.42, 1.58]'; without an interval the mean alone. */
+/** '1.50× [1.42, 1.58]'; without an interval the mean alone. Ends that are far from each other have three digits each. */
 export function ratioText({ mean, ci }: Spread): string {
-  if (isExtreme(mean) || mean >= 1000) return `${numberText(mean)}×`;
   const half = ci === null ? 0 : (ci[1] - ci[0]) / 2;
   if (ci === null || half <= NOISE * mean)
-    return `${mean === 1 ? '1' : fixed(mean, Math.max(2, 2 - magnitudeOf(mean)))}×`;
-  const decimals = Math.min(3, Math.max(2, decimalsOf(half)));
-  return `${fixed(mean, decimals)}× [${fixed(ci[0], decimals)}, ${fixed(ci[1], decimals)}]`;
+    return `${mean === 1 ? '1' : isFar(mean) ? threeDigits(mean) : fixed(mean, Math.max(2, 2 - magnitudeOf(mean)))}×`;
+  const all = [mean, ...ci] as const;
+  const texts =
+    all.some(isFar) || ci[1] > MAX_WIDTH * ci[0]
+      ? all.map(threeDigits)
+      : all.map((value) => fixed(value, Math.min(Math.max(3, 2 - magnitudeOf(mean)), Math.max(2, decimalsOf(half)))));
+  return `${texts[0]!}× [${texts[1]!}, ${texts[2]!}]`;
+}
+
+/** Of an interval's ends, the higher to the lower: beyond, no number of decimals suits both. */
+const MAX_WIDTH = 100;
+
+const isFar = (value: number): boolean => value < 1e-3 || value >= 1000;
+
+function threeDigits(value: number): string {
+  if (value === 0 || !Number.isFinite(value)) return value === 0 ? '0' : '∞';
+  if (value < 1e-3 || value >= 1e6) return scientific(value, null);
+  return fixed(value, Math.max(0, 2 - magnitudeOf(value)));
 }
 
 /** '1 h 5 min', '12 s', '230 ms'. */

@@ -48,6 +48,19 @@ describe('figures of a report', () => {
     expect(ratioText(ratioSpreadOf([0.01234])!)).to.equal('0.0123×');
   });
 
+  it('a ratio far from 1, or with ends far apart, has digits that count', () => {
+    const text = (mean: number, low: number, high: number): string =>
+      ratioText({ n: 3, mean, stdev: 1, ci: [low, high], min: low, max: high });
+    expect([
+      text(0.0012, 0.00118, 0.00122),
+      text(12, 2.88e-8, 5e9),
+      text(4321, 4300, 4350),
+      text(2, 0, Infinity),
+    ]).to.deep.equal([
+      ...['0.00120× [0.00118, 0.00122]', '12.0× [2.88·10⁻⁸, 5.00·10⁹]', '4,321× [4,300, 4,350]', '2.00× [0, ∞]'],
+    ]);
+  });
+
   it('bytes of a column share a unit', () => {
     expect(shownUnit('B', [10, 3 * 1024 ** 2])).to.deep.equal({ unit: 'MiB', divisor: 1024 ** 2 });
     expect(shownUnit('B/token', [512]).unit).to.equal('B/token');
