@@ -21,7 +21,7 @@ const sumOf = (points: readonly BalanceSums[]): BalanceSums =>
 /** For each point {@link meanOfSteps} of those around it: `width` in all, fewer at the ends. */
 export function rollingMean(points: readonly BalancePoint[], width: number): number[] {
   const half = Math.floor(width / 2);
-  return points.map((_, i) => meanOfSteps(points.slice(Math.max(0, i - half), i + half + 1)));
+  return points.map((_, i) => meanOfSteps(points.slice(Math.max(0, i - half), i - half + width)));
 }
 
 /** Stretches of steps with tokens of prompts among them, from the first step to behind the last. */

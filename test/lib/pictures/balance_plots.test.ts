@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { balanceSpec, type BalancePictures } from '../../../lib/pictures/balance/balance_plots.js';
-import { promptPhases, rollingMean } from '../../../lib/pictures/balance/over_time.js';
+import { meanOfSteps, promptPhases, rollingMean } from '../../../lib/pictures/balance/over_time.js';
 import { slotMarks } from '../../../lib/pictures/balance/slot_map.js';
 import { figure } from '../../../lib/pictures/figure.js';
 import { htmlPage } from '../../../lib/pictures/html.js';
@@ -98,6 +98,9 @@ describe('balance as pictures', () => {
   it('a rolling mean is Σ mean / Σ max of the points around, and neighbouring steps with prompts are one phase', () => {
     const loads = [1, 2, 3, 4].map((maxLoad, i) => ({ step: 1 + i, numSteps: 1, meanLoad: 1, maxLoad }));
     expect(rollingMean(loads, 3)).to.deep.equal([2 / 3, 3 / 6, 3 / 9, 2 / 7]);
+    expect(rollingMean(loads, 2)).to.deep.equal(
+      [loads.slice(0, 1), loads.slice(0, 2), loads.slice(1, 3), loads.slice(2)].map(meanOfSteps),
+    );
     const points = loads.map((point, i) => (i === 2 ? point : { ...point, numPromptTokens: 1 }));
     expect(promptPhases(points)).to.deep.equal([
       { from: 1, to: 3 },
