@@ -1,5 +1,5 @@
 /** Reports of a folder of results, and tables and pictures for other tools, beside the results. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HOVER_SCRIPT, HOVER_STYLE } from '../../pictures/hover.js';
 import { renderPng, renderSvg } from '../../pictures/render.js';
@@ -29,7 +29,7 @@ export const REPORT_FILES = {
 } as const;
 
 /**
- * Writes all of them anew, each whole or not at all, and returns their names. Markdown refers to pictures of the first format.
+ * Writes all of them anew, each whole or not at all, removes pictures of plots that are no more, and returns their names. Markdown refers to pictures of the first format.
  *
  * @throws what the file system throws
  */
@@ -53,7 +53,18 @@ export async function writeReport(
     ...pictures.flat(),
   ];
   for (const [name, content] of files) await writeWhole(join(folder, name), content);
-  return files.map(([name]) => name);
+  const names = files.map(([name]) => name);
+  await removeOld(folder, new Set(names));
+  return names;
+}
+
+const PICTURE_FILE = /\.(svg|png|vl\.json)$/;
+
+/** Pictures of plots that the file has no more. */
+async function removeOld(folder: string, names: ReadonlySet<string>): Promise<void> {
+  const found = await readdir(join(folder, REPORT_FILES.plots)).catch(() => []); // no folder: no pictures
+  const paths = found.filter((name) => PICTURE_FILE.test(name)).map((name) => `${REPORT_FILES.plots}/${name}`);
+  for (const path of paths) if (!names.has(path)) await rm(join(folder, path), { force: true });
 }
 
 /** By name. */

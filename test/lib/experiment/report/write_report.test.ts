@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { resultsOf } from '../../../../lib/experiment/report/results.js';
 import { writeReport } from '../../../../lib/experiment/report/write_report.js';
@@ -17,6 +17,17 @@ describe('the files of a report', () => {
         ...['plots/balance-by-redundancy.svg', 'plots/balance-by-redundancy.vl.json'],
       ]);
       expect(readFileSync(join(folder, 'report.html'), 'utf8')).to.match(/^<!doctype html>[\s\S]*<\/html>\n$/);
+    });
+  });
+
+  it('of a plot that is no more go, and what else lies there stays', async () => {
+    await withTempFolder(async (folder) => {
+      mkdirSync(join(folder, 'plots'));
+      for (const name of ['old.svg', 'old.vl.json', 'notes.txt']) writeFileSync(join(folder, 'plots', name), '');
+      await writeReport(folder, resultsOf({ ...SAMPLE, plots: [] }, sampleRows().slice(0, 1)));
+      const found = readdirSync(join(folder, 'plots'));
+      expect(found).to.include('notes.txt');
+      expect(found.filter((name) => name.startsWith('old'))).to.deep.equal([]);
     });
   });
 
