@@ -37,25 +37,32 @@ function failures(rows: readonly ResultRow[]): Finding[] {
   ];
 }
 
-/** Counts and texts that differ between runs of one point and seed. */
+/** Counts and texts that differ between runs of one point and seed: one sentence for each metric, with the first case. */
 function differences({ axes, metrics }: Pick<Experiment, 'axes' | 'metrics'>, rows: readonly ResultRow[]): Finding[] {
   const exact = Object.keys(metrics).filter((name) => metrics[name]!.kind !== 'time');
-  return pointsOf(rows, axes).flatMap(({ point, rows: own }) =>
-    [...new Set(own.map(({ seed }) => seed))].flatMap((seed) => {
-      const repeats = own.filter((row) => row.seed === seed && row.status === 'ok');
-      return exact.flatMap((name) => differenceOf(name, point, repeats));
-    }),
+  const groups = pointsOf(rows, axes).flatMap(({ point, rows: own }) =>
+    [...new Set(own.map(({ seed }) => seed))].map((seed) => ({
+      point,
+      repeats: own.filter((row) => row.seed === seed && row.status === 'ok'),
+    })),
   );
+  return exact.flatMap((name): Finding[] => {
+    const [first, ...others] = groups.flatMap(({ point, repeats }) => differenceOf(name, point, repeats));
+    if (first === undefined) return [];
+    const more = others.length === 0 ? '' : `; so it does in ${others.length} more of all points and seeds`;
+    const why = 'it follows from configuration, workload and seed alone, so that something else was at work.';
+    return [{ kind: 'differs', text: `${first}${more}; ${why}` }];
+  });
 }
 
-function differenceOf(name: string, point: Point, repeats: readonly ResultRow[]): Finding[] {
+/** None or one. */
+function differenceOf(name: string, point: Point, repeats: readonly ResultRow[]): string[] {
   const values = [...new Set(repeats.map(({ metrics }) => metrics[name] ?? null))];
   if (values.length < 2) return [];
   const shown = printable(values.map((value) => String(value ?? 'nothing')).join(', '));
-  const text =
-    `${name} differs between ${repeats.length} runs of seed ${repeats[0]!.seed} at ${pointText(point)}: ${shown}; ` +
-    'it follows from configuration, workload and seed alone, so that something else was at work.';
-  return [{ kind: 'differs', text }];
+  return [
+    `${name} differs between ${repeats.length} runs of seed ${repeats[0]!.seed} at ${pointText(point)}: ${shown}`,
+  ];
 }
 
 /** Conditions that all rows should share. */

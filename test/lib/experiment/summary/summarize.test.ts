@@ -146,6 +146,13 @@ describe('what a reader has to know of results', () => {
     expect(findingsOf(EXPERIMENT, [...DRIFTING, rowOf(ONE, other, { seed: 2 })])).to.deep.equal([]);
   });
 
+  it('that a metric differs at several points, in one sentence', () => {
+    const others = [ONE, TWO].map((point) => rowOf(point, { bytes_per_token: 7, tokens_sha256: 'a' }, { repeat: 2 }));
+    const findings = findingsOf(EXPERIMENT, [...DRIFTING, ...others]);
+    expect(findings).to.have.length(1);
+    expect(findings[0]!.text).to.include('parallel.ranks = 1: 512, 7; so it does in 1 more of all points and seeds;');
+  });
+
   it('that rows are of several commits, versions or machines', () => {
     const rows = [...DRIFTING, rowOf(ONE, {}, { seed: 2, commit: 'beef', machine: { cpu: 'another' } })];
     expect(findingsOf(EXPERIMENT, rows).map(({ kind, text }) => `${kind} ${text.slice(0, 29)}`)).to.deep.equal([
