@@ -15,6 +15,7 @@ const MAX_VALUES = 12;
 export function whatWasRun(results: Results): readonly Block[] {
   const { experiment, rows } = results;
   const { numPoints, numSeeds, numRepeats } = numRuns(results);
+  const numAll = numPoints * numSeeds * numRepeats;
   const first = rows[0]!;
   const { kind, ...all } = first.measure;
   const isShared = (key: string): boolean =>
@@ -37,7 +38,7 @@ export function whatWasRun(results: Results): readonly Block[] {
         ...axes,
         [
           'runs',
-          `${numPoints} points × ${numSeeds === 1 ? `seed ${seeds}` : `seeds ${seeds}`} × ${numRepeats} ${numRepeats === 1 ? 'repeat' : 'repeats'}, ` +
+          `${rows.length === numAll ? '' : `${rows.length} of ${numAll}: `}${numPoints} points × ${numSeeds === 1 ? `seed ${seeds}` : `seeds ${seeds}`} × ${numRepeats} ${numRepeats === 1 ? 'repeat' : 'repeats'}, ` +
             `each in a process of its own, after ${first.warmup} ${first.warmup === 1 ? 'pass' : 'passes'} of warm-up`,
         ],
         ...timeItems(rows),

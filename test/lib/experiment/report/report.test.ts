@@ -68,6 +68,11 @@ describe('a report', () => {
       .and.not.include('cost `');
   });
 
+  it('counts the runs that are there, where some of the product are missing', () => {
+    expect(sentences(report())).to.match(/: 9 points × seeds 1, 2 × 3 repeats/);
+    expect(sentences(report(sampleRows().slice(1)))).to.match(/: 53 of 54: 9 points × seeds 1, 2 × 3 repeats/);
+  });
+
   it('tells of runs that failed: how many, which, why, and what to do', () => {
     const text = sentences(report());
     expect(text).to.include('> **Note.** 1 of 54 runs failed');
