@@ -29,6 +29,7 @@ export interface RunProcessOptions {
 /** A process that ends with this one: they are connected, and who loses the connection ends itself. */
 export class RunProcess {
   private killing: NodeJS.Timeout | null = null;
+  private hasEnded = false;
 
   private constructor(
     private readonly child: ChildProcess | null,
@@ -55,9 +56,9 @@ export class RunProcess {
     }
   }
 
-  /** Asks it to end, and has it ended `graceMs` later. Asked again, nothing happens. */
+  /** Asks it to end, and has it ended `graceMs` later. Asked again, or after its end, nothing happens. */
   stop(graceMs: number): void {
-    if (this.killing !== null) return;
+    if (this.killing !== null || this.hasEnded) return;
     this.child?.kill('SIGTERM');
     this.killing = setTimeout(() => this.signalGroup('SIGKILL'), graceMs);
   }
@@ -65,6 +66,7 @@ export class RunProcess {
   /** Waits for its end. Then nothing that it started is left. */
   async ended(): Promise<ProcessExit> {
     const exit = await this.exit;
+    this.hasEnded = true;
     if (this.killing !== null) clearTimeout(this.killing);
     await this.endAll();
     return exit;
