@@ -45,8 +45,12 @@ async function fileDigest(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** A folder without weights has its config.json alone. */
+/** Configuration, tokenizer where there is one, and samples of the weights where there are any. */
 async function modelDigest(folder: string): Promise<string> {
   const config = await readFile(join(folder, 'config.json'));
-  return (await modelFingerprint(folder, [config])) ?? createHash('sha256').update(config).digest('hex');
+  const tokenizer = await readFile(join(folder, 'tokenizer.json')).catch(() => null);
+  const files = tokenizer === null ? [config] : [config, tokenizer];
+  const hash = createHash('sha256');
+  for (const bytes of files) hash.update(bytes);
+  return (await modelFingerprint(folder, files)) ?? hash.digest('hex');
 }
