@@ -61,7 +61,6 @@ async function play({ workload }: PlannedRun): Promise<typeof RESULT> {
 process.on('SIGTERM', () => {
   over.abort(new Error('asked to end'));
   process.exitCode = 143;
-  setTimeout(() => process.exit(), 100);
 });
 const { stdout, stderr, stdin, env } = process;
 try {
