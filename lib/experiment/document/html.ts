@@ -1,4 +1,5 @@
 /** A report as one HTML file that needs nothing else. Pure. */
+import { escaped } from '../../pictures/html.js';
 import {
   cellText,
   codeParts,
@@ -47,10 +48,6 @@ interface Numbers {
   table: number;
   figure: number;
 }
-
-/** Text between tags or in an attribute. */
-export const escaped = (text: string): string =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
 const inline = (text: string): string =>
   codeParts(text)

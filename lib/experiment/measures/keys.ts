@@ -15,3 +15,13 @@ export const configKeys = () =>
 
 /** The path of a file. Beside `MeasureInfo.files` it is absolute in a plan, and the file is there. */
 export const filePath = () => key(z.string().min(1), 'the path of a file', 'string');
+
+/** A text, with a name or without one, or token ids of at least so many. */
+export const labelledText = (leastTokens: number) => {
+  const label = z.string().min(1).optional();
+  return z.union([
+    z.string().min(1),
+    z.strictObject({ label, text: z.string().min(1) }),
+    z.strictObject({ label, token_ids: z.array(z.int().min(0)).min(leastTokens) }),
+  ]);
+};

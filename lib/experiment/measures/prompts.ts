@@ -9,16 +9,12 @@ import type { OpenedModel } from '../../head/opened_model.js';
 import { chatSettingsOf } from '../../tokenizer/chat_template.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import type { PlannedRun } from '../base/run.js';
+import { labelledText } from './keys.js';
 
 /** More is a slip. */
 const MAX_PROMPTS = 65_536;
 
-const label = z.string().min(1).optional();
-const prompt = z.union([
-  z.string().min(1),
-  z.strictObject({ label, text: z.string().min(1) }),
-  z.strictObject({ label, token_ids: z.array(z.int().min(0)).min(1) }),
-]);
+const prompt = labelledText(1);
 
 /** Keys of `workload` that say what is asked; one of them at most. None: `generate.prompts` of the configuration. */
 export const promptKeys = {

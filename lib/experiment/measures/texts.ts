@@ -9,18 +9,13 @@ import type { OpenedModel } from '../../head/opened_model.js';
 import { mostTokensOf } from '../../protocol/limits.js';
 import type { Tokenizer } from '../../tokenizer/tokenizer.js';
 import type { PlannedRun } from '../base/run.js';
-import { filePath } from './keys.js';
+import { filePath, labelledText } from './keys.js';
 
 /** More is a slip. */
 const MAX_TEXTS = 65_536;
 const MAX_TOKENS = 2 ** 24;
 
-const label = z.string().min(1).optional();
-const text = z.union([
-  z.string().min(1),
-  z.strictObject({ label, text: z.string().min(1) }),
-  z.strictObject({ label, token_ids: z.array(z.int().min(0)).min(2) }),
-]);
+const text = labelledText(2);
 
 /** Keys of `workload` that say what is scored. */
 export const textKeys = {

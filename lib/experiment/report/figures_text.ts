@@ -1,4 +1,5 @@
 /** Numbers as a paper has them: as many digits as their interval leaves meaning to. Pure. */
+import { durationText as roughDurationText } from '../file/estimate.js';
 import type { Spread } from '../summary/summary.js';
 
 /** A unit as a column shows it, and by what its figures are divided. */
@@ -65,12 +66,7 @@ function threeDigits(value: number): string {
 /** '1 h 5 min', '12 s', '230 ms'. */
 export function durationText(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 60) return `${ms < 10_000 ? (ms / 1000).toFixed(1) : seconds} s`;
-  const minutes = Math.round(seconds / 60);
-  return minutes < 60
-    ? `${Math.floor(seconds / 60)} min ${seconds % 60} s`
-    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : roughDurationText(ms);
 }
 
 const magnitudeOf = (value: number): number => Math.floor(Math.log10(Math.abs(value)));
