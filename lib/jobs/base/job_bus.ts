@@ -66,8 +66,16 @@ export interface Delivery {
   done(): Promise<void>;
   /** Deliver it again, not before `delayMs`. */
   again(delayMs: number): Promise<void>;
-  /** Nobody can do it: it is kept apart, for who looks (`jobs ls --dead`). */
+  /** Nobody can do it: it waits no more. Its record `dead.RUN.NODE.INDEX` ({@link DeadLetter}) stays for who looks (`jobs ls --dead`). */
   dead(reason: string): Promise<void>;
+}
+
+/** What is kept of a task that nobody can do. */
+export interface DeadLetter {
+  readonly task: Task;
+  readonly reason: string;
+  readonly deliveries: number;
+  readonly atMs: number;
 }
 
 /** When a job is due. */
@@ -149,6 +157,13 @@ export interface Roster {
 export interface Seat {
   update(record: WorkerRecord): void;
   leave(): Promise<void>;
+}
+
+/** Time, as far as a bus, a leader and a worker need it: tests play it. Milliseconds of the Unix epoch. */
+export interface JobClock {
+  now(): number;
+  /** Calls once, later; returns how to stop that. */
+  after(ms: number, act: () => void): () => void;
 }
 
 /** All of it. */

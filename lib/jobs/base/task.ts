@@ -78,6 +78,8 @@ export const shardRecord = ({ run, node, index }: ShardKey): string => `shard.${
 export const runRecord = (run: string): string => `run.${run}`;
 /** Of a job. */
 export const jobRecord = (job: string): string => `job.${job}`;
+/** Of a task that nobody can do. */
+export const deadRecord = ({ run, node, index }: ShardKey): string => `dead.${run}.${node}.${index}`;
 /** Somebody asks for a run; gone when it was made. */
 export const askRecord = (id: string): string => `ask.${id}`;
 
