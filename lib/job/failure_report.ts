@@ -5,6 +5,7 @@
 import { textOf } from '../../base/coded_error.js';
 import { remoteMessage, type RemoteError } from '../../comm/base/errors.js';
 import { EngineError } from '../protocol/errors.js';
+import type { EndedNeighbour } from '../protocol/step_plan.js';
 import type { LossPolicy } from '../config/loss_policy.js';
 import type { RankExit } from './rank_process.js';
 
@@ -63,12 +64,21 @@ export function disconnect(rank: number, how: string, when: string, isHere: bool
 
 /** That the process of a rank ended, or the one of all `ranks`. */
 export function processExit({ rank, pid, code, signal }: RankExit, ranks: readonly number[]): FailureReport {
-  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
   const who = rank === null ? 'the process of all ranks' : `rank ${rank}`;
-  const text = `${who} (process ${pid ?? '?'}) ${how}; look at its last lines above`;
+  const text = `${who} (process ${pid ?? '?'}) ${howEnded({ code, signal })}; look at its last lines above`;
   const error = new EngineError('RANK_LOST', text, rank === null ? {} : { rank });
   return { kind: 'exit', about: rank === null ? ranks : [rank], error };
 }
+
+/** That the process of a rank elsewhere ended. */
+export function endElsewhere({ rank, pid, host, ...how }: EndedNeighbour): FailureReport {
+  const text = `rank ${rank} (process ${pid ?? '?'} on ${host}) ${howEnded(how)}; look at its last lines there`;
+  return { kind: 'exit', about: [rank], error: new EngineError('RANK_LOST', text, { rank }) };
+}
+
+/** Of a process, in words. */
+export const howEnded = ({ code, signal }: Pick<RankExit, 'code' | 'signal'>): string =>
+  signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
 
 /** That ranks did not do something in time. `note`: on the time. */
 export function lateRanks(ranks: Iterable<number>, what: string, timeoutMs: number, note = ''): FailureReport {

@@ -12,7 +12,7 @@ import { EngineError } from '../protocol/errors.js';
 import type { HandoverOrder } from '../protocol/handover.js';
 import type { StoreOrder } from '../protocol/kv_store.js';
 import { Gathering, type GatherOutcome } from './gathering.js';
-import { accusation, disconnect, lateRanks, ownFailure, processExit } from './failure_report.js';
+import { accusation, disconnect, endElsewhere, lateRanks, ownFailure, processExit } from './failure_report.js';
 import type { LocalNewcomer, LocalRanks } from './local_ranks.js';
 import type { LossPolicy } from '../config/loss_policy.js';
 import { LossWatch } from './loss_watch.js';
@@ -485,6 +485,7 @@ export class Job implements StepRunner, HandoverRunner, StoreRunner {
     else if (body.kind === 'pulled' && isMember) this.onPulled(rank, body);
     else if (body.kind === 'lifted' && isMember) this.tellStores((watch) => watch.onLifted(rank, body));
     else if (body.kind === 'store' && isMember) this.tellStores((watch) => watch.onNews(rank, body));
+    else if (body.kind === 'neighbour_ended' && isMember) this.losses.report(endElsewhere(body));
     else if (body.kind === 'leave') this.onLeaveAsked(rank, isMember);
     else if (body.kind === 'stuck' && body.epoch === this.members.epoch) this.accuse(rank, body.error);
   }

@@ -2,6 +2,7 @@
  * Rank processes on this machine: started, watched, and ended without leaving any behind.
  * Why: docs/decisions/start.md#local-ranks-get-the-secret-through-a-pipe
  */
+import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PlaceOrder } from '../rank/rank_place.js';
 import type { SpawnedRankNews, SpawnOrder } from '../rank/spawned_rank.js';
@@ -123,6 +124,12 @@ export class LocalRanks {
   /** Asks all of them to leave their job; those that it can't go on without end. */
   askToLeave(): void {
     for (const each of this.running.keys()) each.askToLeave();
+  }
+
+  /** Tells those that run that one of them ended, which ends their job: their head hears it from them. */
+  tellOfEnd({ rank, pid, code, signal }: RankExit): void {
+    if (rank === null) return;
+    for (const each of this.running.keys()) each.tellOfEnd({ rank, pid, code, signal, host: hostname() });
   }
 
   /** Resolves when a rank that was told to end has done so, after a moment by force; at once if it doesn't run here. */

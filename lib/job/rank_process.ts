@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { EndedNeighbour } from '../protocol/step_plan.js';
 import type { SpawnedRankNews, SpawnedWord, SpawnOrder } from '../rank/spawned_rank.js';
 
 /** How the process of a rank ended. */
@@ -79,12 +80,21 @@ export class RankProcess {
 
   /** Asks it to leave its job, where that goes on without it; otherwise it ends. Once it was told its orders. Asked again, it hears nothing new. */
   askToLeave(): void {
-    this.child?.stdin?.write(`${JSON.stringify('leave' satisfies SpawnedWord)}\n`);
+    this.say('leave');
+  }
+
+  /** That another rank of the same command ended, for its head. */
+  tellOfEnd(ended: EndedNeighbour): void {
+    this.say({ ended });
   }
 
   /** Nothing happens where it has ended. */
   kill(signal: NodeJS.Signals): void {
     this.child?.kill(signal);
+  }
+
+  private say(word: SpawnedWord): void {
+    this.child?.stdin?.write(`${JSON.stringify(word)}\n`);
   }
 
   private hear(line: string): void {

@@ -258,8 +258,21 @@ export type RankToHead =
   | ({ readonly kind: 'pulled' } & PullReport)
   | ({ readonly kind: 'lifted' } & LiftReport)
   | ({ readonly kind: 'store' } & StoreNews)
+  /** The command that started this rank saw the process of another one of its ranks end. Only where that ends the job. */
+  | ({ readonly kind: 'neighbour_ended' } & EndedNeighbour)
   /** This rank was told to stop: it goes as soon as nobody needs it, and stays until then. */
   | { readonly kind: 'leave' };
+
+/** How the process of a rank ended, as the command that started it saw it. */
+export interface EndedNeighbour {
+  readonly rank: number;
+  /** Undefined: it could not be started. */
+  readonly pid: number | undefined;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** Name of its machine. */
+  readonly host: string;
+}
 
 /** The threads that compute in a rank. */
 export interface ThreadsReport {

@@ -22,7 +22,14 @@ import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_ran
 import { Handover } from './handover/handover.js';
 import { RankExecutor } from './rank_executor.js';
 import { maxFrameBytesOf, roomOf, topologyOf, type RankJob } from '../protocol/rank_job.js';
-import { headLost, serveHead, type RankOutcome, type Standing, type StopHandler } from './rank_service.js';
+import {
+  headLost,
+  serveHead,
+  type Endings,
+  type RankOutcome,
+  type Standing,
+  type StopHandler,
+} from './rank_service.js';
 import type { EpochOrder, RankToHead } from '../protocol/step_plan.js';
 
 /** Where a rank's head is, what it may use, and who is told of what. */
@@ -42,6 +49,8 @@ export interface RankOptions extends LoadChoices {
   readonly onJoined?: (job: RankJob, rank: number) => void;
   /** Has the handler asked first when this process is told to stop. Default: it ends then. */
   readonly takeTermination?: (handler: StopHandler) => void;
+  /** Has what tells the head that another rank of the same command ended. Default: nobody tells it. */
+  readonly takeNeighbourEnd?: Endings['takeNeighbourEnd'];
   /** Told when it is a member, and when it asked to leave in vain. */
   readonly onStanding?: (standing: Standing) => void;
   /** Told of a connection to this rank's data port that was turned away. */

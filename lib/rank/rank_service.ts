@@ -10,7 +10,7 @@ import type { Mesh } from '../../comm/mesh/mesh.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
 import { EngineError } from '../protocol/errors.js';
 import type { ReturningRank } from '../protocol/standing.js';
-import type { HeadToRank, LoadReport, RankToHead } from '../protocol/step_plan.js';
+import type { EndedNeighbour, HeadToRank, LoadReport, RankToHead } from '../protocol/step_plan.js';
 import { jobOf } from './loaded_rank.js';
 import type { Handover } from './handover/handover.js';
 import type { RankExecutor } from './rank_executor.js';
@@ -40,6 +40,8 @@ export interface Endings {
   /** Has the handler asked first when this process is told to stop. Default: it ends then. */
   readonly takeTermination?: ((handler: StopHandler) => void) | undefined;
   readonly onStanding?: ((standing: Standing) => void) | undefined;
+  /** Has what tells the head that another rank of the same command ended. Default: nobody tells it. */
+  readonly takeNeighbourEnd?: ((tellHead: (ended: EndedNeighbour) => void) => void) | undefined;
 }
 
 /** What a rank is to its job: it takes part from now on; it asked to leave and has to stay, with the head's reason. */
@@ -75,6 +77,7 @@ export function serveHead(parts: RankServiceParts, endings: Endings): Promise<Ra
   return new Promise((resolve) => {
     const service = new RankService(parts, endings, resolve);
     endings.takeTermination?.((teller) => service.askToLeave(teller));
+    endings.takeNeighbourEnd?.((ended) => service.tellOfEnd(ended));
     service.attend();
   });
 }
@@ -151,6 +154,12 @@ class RankService {
       );
     }
     return true;
+  }
+
+  /** A head that is gone already has other things to say. */
+  tellOfEnd(ended: EndedNeighbour): void {
+    const { link } = this.parts.joined;
+    if (link.isOpen) link.send({ type: 'job', body: { kind: 'neighbour_ended', ...ended } satisfies RankToHead });
   }
 
   /** Once. With a head that is to end, its ranks do. */

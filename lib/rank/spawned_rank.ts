@@ -7,6 +7,7 @@ import { EngineError } from '../protocol/errors.js';
 import { remoteErrorOf, remoteMessage } from '../../comm/base/errors.js';
 import { hubCacheFolder } from '../hub/cache/hub_cache.js';
 import { strayError } from '../plugins/stray_error.js';
+import type { EndedNeighbour } from '../protocol/step_plan.js';
 import { runRank, type RankOptions } from './rank_main.js';
 import type { RankFailure, Standing } from './rank_service.js';
 import type { RankJob } from '../protocol/rank_job.js';
@@ -21,6 +22,7 @@ export interface SpawnOrder extends Omit<
   | 'place'
   | 'stopwatch'
   | 'takeTermination'
+  | 'takeNeighbourEnd'
   | 'onStanding'
   | 'onRefused'
   | 'onJoined'
@@ -56,8 +58,8 @@ export interface SpawnedProcess {
   readonly terminate: () => void;
 }
 
-/** A further JSON line: the rank is to leave its job where that goes on without it, and to end otherwise. */
-export type SpawnedWord = 'leave';
+/** A further JSON line: the rank is to leave its job where that goes on without it, and to end otherwise; or its head is to hear of the end of another rank. */
+export type SpawnedWord = 'leave' | { readonly ended: EndedNeighbour };
 
 /**
  * As {@link runRank}. False: it could not start, and its parent was told why.
@@ -77,11 +79,15 @@ export async function runSpawnedRank({
   const lines = createInterface({ input: stdin });
   /** Its head's pipe ends with the head, which it outlives: the end of the control link tells it. */
   let hasGrace = false;
+  /** Before it serves a head, that one sees for itself who is gone. */
+  let tellOfEnd: (ended: EndedNeighbour) => void = () => undefined;
   const order = new Promise<SpawnOrder>((resolve, reject) => {
     lines.once('line', (line) => {
       resolve(JSON.parse(line) as SpawnOrder);
       lines.on('line', (later) => {
-        if (JSON.parse(later) === ('leave' satisfies SpawnedWord)) terminate();
+        const word = JSON.parse(later) as SpawnedWord;
+        if (word === 'leave') terminate();
+        else tellOfEnd(word.ended);
       });
     });
     lines.once('close', () => {
@@ -103,8 +109,9 @@ export async function runSpawnedRank({
     const onFailed = (failure: RankFailure): void => {
       if (!isTold(failure)) stderr.write(`${remoteMessage(remoteErrorOf(failure.error))}\n`);
     };
+    const takeNeighbourEnd = (tellHead: typeof tellOfEnd): void => void (tellOfEnd = tellHead);
     const outcome = await (numThreads === undefined
-      ? runRank({ ...told, onRefused, onJoined, takeTermination, onStanding: tell })
+      ? runRank({ ...told, onRefused, onJoined, takeTermination, takeNeighbourEnd, onStanding: tell })
       : runRankThreads(numThreads, { ...told, onFailed }));
     if (outcome.kind === 'left') tell({ kind: 'left' });
     if (outcome.kind !== 'failed') return true;

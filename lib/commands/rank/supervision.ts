@@ -1,6 +1,7 @@
 /** The ranks of one command: started, watched, started again, and ended together. */
 import { EngineError } from '../../protocol/errors.js';
 import { LocalRanks, type LocalRanksOrders } from '../../job/local_ranks.js';
+import { howEnded } from '../../job/failure_report.js';
 import type { RankExit } from '../../job/rank_process.js';
 import type { LossPolicy } from '../../config/loss_policy.js';
 import type { PlaceOrder } from '../../rank/rank_place.js';
@@ -22,7 +23,7 @@ export interface SupervisionOptions {
 }
 
 /** The processes of the ranks that a command watches. */
-export type SupervisedRanks = Pick<LocalRanks, 'begin' | 'start' | 'exits' | 'askToLeave' | 'close'>;
+export type SupervisedRanks = Pick<LocalRanks, 'begin' | 'start' | 'exits' | 'askToLeave' | 'tellOfEnd' | 'close'>;
 
 /**
  * Starts ranks, each in a process of its own whose native libraries can't talk past us, and watches them. The first that fails ends the others, unless the job goes on
@@ -75,7 +76,11 @@ export async function superviseRanks(
     if (isOver || isAlone) break;
     terminal.line(`warning: ${howOf(end)}; the others go on as the head decides (comm.on_peer_loss: ${onPeerLoss})`);
   }
-  await ranks.close({ gracefully: failed === null || goesOn() });
+  // Those that joined end with their job, whose head names the first that was lost: ended here at once, they might look like the first.
+  const endsWithJob = failed?.rank != null && joined.has(failed.rank) && !signal.aborted;
+  // One that wasn't killed has told the head itself.
+  if (endsWithJob && !goesOn() && failed?.signal != null) ranks.tellOfEnd(failed);
+  await ranks.close({ gracefully: failed === null || goesOn() || endsWithJob });
   if (failed === null && isTermination(signal.reason) && goesOn()) context.obeyed?.();
   if (failed === null || signal.aborted) return;
   throw isAlone && failed.signal === null ? new ToldError() : exitError(failed);
@@ -113,10 +118,7 @@ class Ends {
   }
 }
 
-function howOf({ code, signal, ...who }: RankExit): string {
-  const how = signal === null ? `ended with exit code ${code ?? '?'}` : `was killed by ${signal}`;
-  return `${nameOf(who)} ${how}`;
-}
+const howOf = (exit: RankExit): string => `${nameOf(exit)} ${howEnded(exit)}`;
 
 const nameOf = ({ rank, pid }: Pick<RankExit, 'rank' | 'pid'>): string => `rank ${rank ?? '?'} (process ${pid ?? '?'})`;
 

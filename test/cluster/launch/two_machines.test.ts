@@ -77,15 +77,18 @@ describe('launch.sh on two machines', function () {
     expect(atMs - sentMs).to.be.below(END_MS);
   });
 
-  it('a rank that dies among several of node 1 ends both nodes, and both name it', async () => {
+  it('a rank that dies among several of node 1 ends both nodes, and both name it, however late the head hears of it', async () => {
     const port = await freePort();
     const place = (rank: string): string[] => ['--nnodes', '2', '--node-rank', rank, '--nproc-per-node', '2'];
     const head = ['--head', `127.0.0.1:${port}`];
     const [first, second] = ['0', '1'].map((rank) => site.start([...place(rank), ...head, ...LONG]));
     await first!.prints(/.{20}/);
+    first!.signal('SIGSTOP');
     const killedMs = performance.now();
     kill(site.processes.rank(3).pid, 'SIGKILL');
-    const [firstEnd, secondEnd] = await Promise.all([first!.ended, second!.ended]);
+    const secondEnd = await second!.ended;
+    first!.signal('SIGCONT');
+    const firstEnd = await first!.ended;
     expect([firstEnd.code, secondEnd.code]).to.deep.equal([1, 1]);
     expect(lastLine(firstEnd.stderr)).to.match(/^expertwire: RANK_LOST: .*rank 3\b/);
     expect(lastLine(secondEnd.stderr)).to.match(/^expertwire: RANK_LOST: rank 3 .*SIGKILL/);

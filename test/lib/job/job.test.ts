@@ -39,7 +39,7 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
     awaited.push(rank);
     return nothing();
   };
-  const local = { exits, start, kill: () => undefined, ended, close: nothing };
+  const local: JobParts['local'] = { exits, start, kill: () => undefined, ended, close: nothing };
   let door: Parameters<NewcomersParts['open']>[0];
   const vacated: number[] = [];
   const newcomers: NewcomersParts = {
@@ -64,6 +64,14 @@ function playedJob(numRanks: number, { onPeerLoss = 'fail', plugins = [], ...mor
   };
   return { job, say, end, told, come, vacated, started, awaited };
 }
+
+/** All ranks run elsewhere. */
+const NO_PROCESSES = {
+  exits: [],
+  kill: () => undefined,
+  ended: nothing,
+  close: nothing,
+} as unknown as JobParts['local'];
 
 /** The end of a link that closes when it is told to. */
 function closing(): Pick<ControlLink, 'closed' | 'close'> {
@@ -264,6 +272,17 @@ describe('a job whose losses end it', () => {
       expect(failure.rank).to.equal(1);
       expect(failure.message).to.contain('rank 1 (process 42) was killed by SIGKILL');
     }
+  });
+
+  it('names the rank elsewhere that was killed, not one of the same command that ended with it', async () => {
+    const { job, say } = playedJob(4, { local: NO_PROCESSES });
+    const lost = new CommError('PEER_LOST', 'rank 2 is gone; look at its log', { rank: asRank(2) });
+    for (const witness of [0, 1]) say[witness]!({ type: 'failed', error: remoteErrorOf(lost) });
+    const ended = { rank: 3, pid: 42, code: null, signal: 'SIGKILL', host: 'there' } as const;
+    say[2]!({ type: 'job', body: { kind: 'neighbour_ended', ...ended } });
+    const failure = await job.failed;
+    expect(failure.rank).to.equal(3);
+    expect(failure.message).to.contain('rank 3 (process 42 on there) was killed by SIGKILL');
   });
 
   it('names a rank that failed by itself, although its error names the rank that its frame was for', async () => {

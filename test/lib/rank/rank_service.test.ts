@@ -7,7 +7,7 @@ import type { ControlMessage } from '../../../comm/job/messages.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { RankJob } from '../../../lib/protocol/rank_job.js';
 import type { ReturningRank } from '../../../lib/protocol/standing.js';
-import type { HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type { EndedNeighbour, HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
 import type { HandoverOrder } from '../../../lib/protocol/handover.js';
 import type { StoreOrder } from '../../../lib/protocol/kv_store.js';
 import type { RankStore } from '../../../lib/rank/store/rank_store.js';
@@ -55,6 +55,8 @@ class Scene {
   readonly outcome: Promise<RankOutcome>;
   private terminate!: StopHandler;
   readonly stored: string[] = [];
+  /** The command that started this rank saw another one end. */
+  neighbourEnded!: (ended: EndedNeighbour) => void;
   private welcome!: (head: PlayedHead | CommError) => void;
   private readonly coming = new Promise<PlayedHead | CommError>((resolve) => (this.welcome = resolve));
 
@@ -94,7 +96,9 @@ class Scene {
       },
     };
     const takeTermination = (handler: StopHandler): void => void (this.terminate = handler);
-    this.outcome = serveHead(parts, { signal: new AbortController().signal, takeTermination });
+    const takeNeighbourEnd = (tell: Scene['neighbourEnded']): void => void (this.neighbourEnded = tell);
+    const { signal } = new AbortController();
+    this.outcome = serveHead(parts, { signal, takeTermination, takeNeighbourEnd });
   }
 
   /** Whether SIGTERM lets it live for now, or its parent's word. */
@@ -126,6 +130,19 @@ describe('a rank and the heads that it serves', () => {
     expect(scene.forgotten).to.deep.equal([0, 1, 2]);
     next.say({ kind: 'leave' });
     expect(await scene.outcome).to.deep.equal({ kind: 'left' });
+  });
+
+  it('tells its head of another rank of its command that ended, as long as it has a head', async () => {
+    const scene = new Scene();
+    const ended = { rank: 3, pid: 42, code: null, signal: 'SIGKILL', host: 'here' } as const;
+    scene.neighbourEnded(ended);
+    expect(scene.first.heard).to.deep.equal([{ kind: 'neighbour_ended', ...ended }]);
+    await scene.first.killed();
+    scene.neighbourEnded(ended);
+    const next = await scene.comes();
+    expect([...scene.first.heard.slice(1), ...next.heard]).to.deep.equal([]);
+    next.say({ kind: 'leave' });
+    await scene.outcome;
   });
 
   it('hands sequences over as it is told, and no more once its head is gone', async () => {

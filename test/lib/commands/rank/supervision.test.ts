@@ -33,8 +33,12 @@ class PlayedRanks implements SupervisedRanks {
     this.story.push('ask to leave');
   }
 
-  close(): Promise<void> {
-    this.story.push('close');
+  tellOfEnd({ rank, signal }: RankExit): void {
+    this.story.push(`rank ${rank}: ${signal}`);
+  }
+
+  close({ gracefully }: { readonly gracefully: boolean }): Promise<void> {
+    this.story.push(gracefully ? 'close' : 'kill');
     return Promise.resolve();
   }
 
@@ -137,6 +141,34 @@ describe('the ranks of one command', () => {
     const { terminate } = supervised(ranks);
     ranks.join(0, 'fail');
     terminate();
+    expect(ranks.story).to.deep.equal(['kill']);
+  });
+
+  it('tell the head of one that was killed, and end with their job: it ended first', async () => {
+    const ranks = new PlayedRanks(2);
+    const { over } = supervised(ranks);
+    ranks.join(0, 'fail');
+    ranks.join(1, 'fail');
+    await ranks.end(1, { rank: 1, ...KILLED });
+    expect((await errorOf(EngineError, () => over)).message).to.contain('rank 1 (process 101) was killed by SIGKILL');
+    expect(ranks.story).to.deep.equal(['rank 1: SIGKILL', 'close']);
+  });
+
+  it('say nothing of one that told the head itself why it ended', async () => {
+    const ranks = new PlayedRanks(2);
+    const { over } = supervised(ranks);
+    ranks.join(0, 'fail');
+    ranks.join(1, 'fail');
+    await ranks.end(0, { rank: 0, code: 1 });
+    await errorOf(EngineError, () => over);
     expect(ranks.story).to.deep.equal(['close']);
+  });
+
+  it('are ended at once where the first to fail never joined', async () => {
+    const ranks = new PlayedRanks(2);
+    const { over } = supervised(ranks);
+    await ranks.end(0, { rank: 0, code: 1 });
+    await errorOf(EngineError, () => over);
+    expect(ranks.story).to.deep.equal(['kill']);
   });
 });
