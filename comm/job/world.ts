@@ -1,12 +1,13 @@
 /** Rank and size as a launcher tells them through the environment: pure, the caller passes the environment in. */
 import { CommError } from '../base/errors.js';
 import { asRank, type Rank } from '../../base/ids.js';
+import { podPlace } from './kubernetes_world.js';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** This process's place in a job that a launcher started. */
 export interface World {
-  readonly launcher: 'slurm' | 'openmpi' | 'torchrun';
+  readonly launcher: 'slurm' | 'openmpi' | 'torchrun' | 'kubernetes';
   readonly rank: Rank;
   readonly size: number;
   /** Index among the processes of this machine. */
@@ -15,6 +16,8 @@ export interface World {
   readonly localSize?: number;
   /** Where rank 0 runs, if the launcher tells. Open MPI doesn't. */
   readonly head?: { readonly host: string; readonly port?: number };
+  /** This process's own address, if the launcher tells: where rank 0 listens while its name isn't known yet. */
+  readonly own?: string;
 }
 
 /** The world of `env`, or undefined when no launcher started this process. @throws CommError INVALID_ARGUMENT naming the variable. */
@@ -23,7 +26,7 @@ export function worldFromEnv(env: Env): World | undefined {
   if (env.WORLD_SIZE !== undefined && env.RANK !== undefined) return torchrunWorld(env);
   // A shell inside an allocation has Slurm's variables too; only a job step (srun) gives each task a rank.
   if (env.SLURM_PROCID !== undefined && isSlurmStep(env)) return slurmWorld(env);
-  return undefined;
+  return podWorld(env);
 }
 
 /** The first host of a Slurm node list: `node[01-04,07],x` → `node01`. */
@@ -70,6 +73,15 @@ function torchrunWorld(env: Env): World {
   // torchrun itself listens on MASTER_PORT.
   const port = numberOf(env, 'MASTER_PORT', 65534) + 1;
   return { launcher: 'torchrun', ...ranks, head: { host, port } };
+}
+
+/** One rank in each pod, which is a machine of its own. */
+function podWorld(env: Env): World | undefined {
+  const place = podPlace(env);
+  if (place === undefined) return undefined;
+  const { rank, size } = ranksOf(env, place.names);
+  const own = place.own === undefined || place.own === '' ? {} : { own: place.own };
+  return { launcher: 'kubernetes', rank, size, localRank: 0, localSize: 1, head: { host: place.head }, ...own };
 }
 
 /** `2(x3),1`: two tasks on each of three nodes, one on the fourth. */

@@ -88,12 +88,16 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
     : [...asRank(args, args.head, nodeRank * perNode), '--nproc', String(perNode)];
 }
 
-function ofWorld(command: readonly string[], args: LaunchArgs, { launcher, rank, size, head }: World): string[] {
+function ofWorld(command: readonly string[], args: LaunchArgs, world: World): string[] {
+  const { launcher, rank, size, head, own } = world;
   const address = args.head ?? (head && formatAddress({ host: head.host, port: head.port ?? DEFAULT_PORT }));
   if (address === undefined) {
     throw new UsageError(`${launcher} does not say where task 0 runs; give --head HOST:PORT with its address`);
   }
-  return rank === 0 ? asHead(command, args, address, 1, size - 1) : asRank(args, address, rank);
+  if (rank > 0) return asRank(args, address, rank);
+  const { port } = parseAddress(address);
+  const listen = own === undefined || args.head !== undefined ? address : formatAddress({ host: own, port });
+  return asHead(command, args, listen, 1, size - 1);
 }
 
 function asHead(

@@ -6,6 +6,15 @@ import { thrown } from '../../kit/errors.js';
 const SLURM = { SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1', SLURM_STEP_ID: '0' };
 const OPEN_MPI = { OMPI_COMM_WORLD_RANK: '2', OMPI_COMM_WORLD_SIZE: '4', OMPI_COMM_WORLD_LOCAL_RANK: '0' };
 const TORCHRUN = { RANK: '3', WORLD_SIZE: '4', LOCAL_RANK: '1', MASTER_ADDR: '10.0.0.1', MASTER_PORT: '29500' };
+const INDEXED_JOB = {
+  JOB_COMPLETION_INDEX: '2',
+  EXPERTWIRE_WORLD_SIZE: '4',
+  EXPERTWIRE_HEAD: 'moe-0.moe',
+  POD_IP: '10.1.2.3',
+};
+const POD = { launcher: 'kubernetes', localRank: 0, localSize: 1 };
+const TORCHRUN_WORLD = { launcher: 'torchrun', rank: 3, size: 4, head: { host: '10.0.0.1', port: 29501 } };
+const LEADER_WORKER_SET = { LWS_WORKER_INDEX: '0', LWS_GROUP_SIZE: '3', LWS_LEADER_ADDRESS: 'moe-1.moe.default' };
 
 describe('the world of an environment', () => {
   for (const [what, env, world] of [
@@ -59,6 +68,18 @@ describe('the world of an environment', () => {
       { ...TORCHRUN, LOCAL_RANK: undefined, MASTER_PORT: undefined },
       { launcher: 'torchrun', rank: 3, size: 4, localRank: 3, head: { host: '10.0.0.1' } },
     ],
+    [
+      'a pod of an indexed Job, which is a machine of its own',
+      INDEXED_JOB,
+      { ...POD, rank: 2, size: 4, head: { host: 'moe-0.moe' }, own: '10.1.2.3' },
+    ],
+    [
+      'the leader of a LeaderWorkerSet',
+      LEADER_WORKER_SET,
+      { ...POD, rank: 0, size: 3, head: { host: 'moe-1.moe.default' } },
+    ],
+    ['a pod of an indexed Job that is no job of ranks', { JOB_COMPLETION_INDEX: '1', POD_IP: '10.1.2.3' }, undefined],
+    ['torchrun in a pod', { ...LEADER_WORKER_SET, ...TORCHRUN }, { ...TORCHRUN_WORLD, localRank: 1 }],
   ] as const) {
     it(`of ${what}`, () => expect(worldFromEnv(env)).to.deep.equal(world));
   }
@@ -74,6 +95,10 @@ describe('the world of an environment', () => {
     ['SLURM_TASKS_PER_NODE', { ...SLURM, SLURM_NODEID: '2', SLURM_TASKS_PER_NODE: '4(x2)' }],
     ['SLURM_TASKS_PER_NODE', { ...SLURM, SLURM_NODEID: '0', SLURM_TASKS_PER_NODE: 'many' }],
     ['LOCAL_WORLD_SIZE', { ...TORCHRUN, LOCAL_WORLD_SIZE: 'x' }],
+    ['JOB_COMPLETION_INDEX', { ...INDEXED_JOB, JOB_COMPLETION_INDEX: '4' }],
+    ['EXPERTWIRE_WORLD_SIZE', { ...INDEXED_JOB, EXPERTWIRE_WORLD_SIZE: 'two' }],
+    ['EXPERTWIRE_HEAD', { ...INDEXED_JOB, EXPERTWIRE_HEAD: '' }],
+    ['LWS_LEADER_ADDRESS', { ...LEADER_WORKER_SET, LWS_LEADER_ADDRESS: undefined }],
     ['MASTER_PORT', { ...TORCHRUN, MASTER_PORT: '70000' }],
   ] as const) {
     it(`names ${name} when it is malformed (${String((env as Record<string, unknown>)[name])})`, () => {

@@ -29,10 +29,23 @@ const torchrun = (rank: number): Record<string, string> => ({
   MASTER_ADDR: 'node03',
   MASTER_PORT: '29500',
 });
+const pod = (index: number, more: Record<string, string> = {}): Record<string, string> => ({
+  JOB_COMPLETION_INDEX: String(index),
+  EXPERTWIRE_WORLD_SIZE: '2',
+  EXPERTWIRE_HEAD: 'moe-0.moe',
+  ...more,
+});
 
 describe('launchPlan', () => {
   const TABLE: readonly [string, Partial<LaunchArgs>, Record<string, string>, string][] = [
     ['one machine: the command alone', {}, {}, 'generate --model DIR'],
+    [
+      'the first pod runs the head at its own address, which its name may not lead to yet',
+      {},
+      pod(0, { POD_IP: 'fd00::7' }),
+      'generate --model DIR --listen [fd00::7]:7077 --ranks 1 --wait-ranks 1',
+    ],
+    ['another pod is a rank', {}, pod(1, { POD_IP: 'fd00::8' }), 'rank --head moe-0.moe:7077 --rank 1'],
     ['one machine with a number of ranks', { nprocPerNode: 3 }, {}, 'generate --model DIR --ranks 3'],
     ['a configuration goes to the command', { config: 'a.yaml' }, {}, 'generate --model DIR --config a.yaml'],
     ['a configuration goes to a server', { config: 'a.yaml', command: ['serve'] }, {}, 'serve --config a.yaml'],
