@@ -19,3 +19,6 @@ export type JobErrorCode =
 
 /** The only error class that lib/jobs throws of itself. */
 export class JobError extends CodedError<JobErrorCode> {}
+
+/** What a bus says that was closed. */
+export const closedError = (): JobError => new JobError('CLOSED', 'the bus of jobs was closed; open another');

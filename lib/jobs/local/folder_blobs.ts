@@ -3,17 +3,20 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { randomUUID } from 'node:crypto';
-import { JobError } from '../base/errors.js';
+import { closedError, JobError } from '../base/errors.js';
 import type { Blobs } from '../base/job_bus.js';
 
 const TOKEN = /^(?!\.{1,2}$)[^/\\\0]{1,255}$/;
 
 /** {@link Blobs}, each a file of its name. */
 export class FolderBlobs implements Blobs {
+  private isClosed = false;
+
   constructor(private readonly folder: string) {}
 
   /** As {@link Blobs.put}. */
   async put(name: string, content: AsyncIterable<Uint8Array>): Promise<number> {
+    if (this.isClosed) throw closedError();
     const path = this.pathOf(name);
     await mkdir(dirname(path), { recursive: true });
     const beside = join(this.folder, `.${randomUUID()}`);
@@ -37,9 +40,14 @@ export class FolderBlobs implements Blobs {
     }
   }
 
-  /** As {@link Blobs.remove}: whole parts of names, `RUN` or `RUN/NODE`. */
+  /** As {@link Blobs.remove}: whole parts of names, `RUN`, `RUN/` or `RUN/NODE`. */
   async remove(prefix: string): Promise<void> {
-    await rm(this.pathOf(prefix), { recursive: true, force: true });
+    await rm(this.pathOf(prefix.replace(/\/$/, '')), { recursive: true, force: true });
+  }
+
+  /** Nothing is put any more. */
+  close(): void {
+    this.isClosed = true;
   }
 
   private pathOf(name: string): string {

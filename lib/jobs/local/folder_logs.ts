@@ -2,6 +2,7 @@
 import { appendFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { closedError } from '../base/errors.js';
 import type { JobClock, LogLine, Logs } from '../base/job_bus.js';
 import { waited } from './clock.js';
 
@@ -12,6 +13,7 @@ const LOOK_EVERY_MS = 200;
 /** {@link Logs} in a folder. */
 export class FolderLogs implements Logs {
   private last: Promise<void> = Promise.resolve();
+  private isClosed = false;
 
   constructor(
     private readonly folder: string,
@@ -22,6 +24,7 @@ export class FolderLogs implements Logs {
   /** As {@link Logs.append}. */
   append(lines: readonly LogLine[]): Promise<void> {
     const work = this.last.then(async () => {
+      if (this.isClosed) throw closedError();
       for (const run of new Set(lines.map((line) => line.run))) {
         await this.appendTo(
           run,
@@ -54,8 +57,9 @@ export class FolderLogs implements Logs {
   }
 
   /** What was appended is in its file. */
-  close(): Promise<void> {
-    return this.last;
+  async close(): Promise<void> {
+    await this.last;
+    this.isClosed = true;
   }
 
   private async appendTo(run: string, lines: readonly LogLine[]): Promise<void> {

@@ -54,15 +54,17 @@ export async function openLocalJobBus(folder: string, options: LocalJobBusOption
 function partsOf(folder: string, records: LocalRecords, clock: JobClock, lock: PathLock): JobBus {
   const [logs, roster] = [new FolderLogs(join(folder, 'logs'), clock), new LocalRoster(records, clock)];
   const [tasks, schedules] = [new LocalQueue(records, clock), new LocalSchedules(records, clock)];
+  const blobs = new FolderBlobs(join(folder, 'files'));
   let closing: Promise<void> | null = null;
   const end = async (): Promise<void> => {
     schedules.close();
+    tasks.close();
+    blobs.close();
     await roster.close();
     await logs.close();
     await records.close();
     await lock.release();
   };
-  const blobs = new FolderBlobs(join(folder, 'files'));
   return { records, tasks, schedules, blobs, logs, roster, close: () => (closing ??= end()) };
 }
 

@@ -1,4 +1,5 @@
 /** Tasks that wait in this process. They go with it: whoever leads the next one puts them in line again. */
+import { closedError } from '../base/errors.js';
 import type { Delivery, JobClock, QueuedTask, Records, TaskQueue } from '../base/job_bus.js';
 import { deadRecord } from '../base/task.js';
 
@@ -21,6 +22,7 @@ interface Taker {
 /** {@link TaskQueue} in memory. */
 export class LocalQueue implements TaskQueue {
   readonly isDurable = false;
+  private isClosed = false;
   private readonly seen = new Set<string>();
   private waiting: Waiting[] = [];
   private readonly later = new Set<Waiting>();
@@ -33,6 +35,7 @@ export class LocalQueue implements TaskQueue {
 
   /** As {@link TaskQueue.add}. */
   add(tasks: readonly QueuedTask[]): Promise<void> {
+    if (this.isClosed) return Promise.reject(closedError());
     for (const task of tasks) {
       if (this.seen.has(task.id)) continue;
       this.seen.add(task.id);
@@ -63,6 +66,11 @@ export class LocalQueue implements TaskQueue {
     }
     this.waiting = this.waiting.filter((task) => !isMeant(task));
     return Promise.resolve();
+  }
+
+  /** Nothing is put in line any more. */
+  close(): void {
+    this.isClosed = true;
   }
 
   /** To whoever has a hand free. Those who took nothing for long come first. */

@@ -1,5 +1,5 @@
 /** Records of the process that owns them: in memory, and each in its file before anybody hears of it. Others' new jobs and asks are found by looking. */
-import { JobError } from '../base/errors.js';
+import { closedError, JobError } from '../base/errors.js';
 import type { JobClock, JobRecord, RecordListener, Records } from '../base/job_bus.js';
 import type { RecordFiles } from './record_files.js';
 
@@ -22,31 +22,36 @@ export class LocalRecords implements Records {
   private stopLooking: () => void = () => undefined;
   private isClosed = false;
 
+  /** Grows for ever, also for records that were removed and are made anew. */
+  private lastRevision: number;
+
   private constructor(
     private readonly files: RecordFiles,
     private readonly clock: JobClock,
     private readonly isDurable: boolean,
-  ) {}
+  ) {
+    this.lastRevision = clock.now();
+  }
 
   /** With all that is in the files. `isDurable` false: nothing is read or written. */
   static async open(files: RecordFiles, clock: JobClock, isDurable: boolean): Promise<LocalRecords> {
     const records = new LocalRecords(files, clock, isDurable);
     if (!isDurable) return records;
-    for (const record of await files.list('')) records.known.set(record.key, record);
+    for (const record of await files.list('')) records.learn(record);
     records.lookLater();
     return records;
   }
 
   /** As {@link Records.read}. */
   read(key: string): Promise<JobRecord | null> {
-    return Promise.resolve(this.known.get(key) ?? null);
+    return this.whenOpen(() => this.known.get(key) ?? null);
   }
 
   /** As {@link Records.write}. */
   write(key: string, text: string, revision: number): Promise<number> {
     return this.inTurn(key, async () => {
       const found = this.known.get(key)?.revision ?? 0;
-      const next = { key, text, revision: found + 1 };
+      const next = { key, text, revision: ++this.lastRevision };
       if (found !== revision || (this.isDurable && !(await this.files.write(next, found === 0)))) throw conflict(key);
       this.known.set(key, next);
       this.tell(key);
@@ -64,7 +69,7 @@ export class LocalRecords implements Records {
 
   /** As {@link Records.list}. */
   list(prefix: string): Promise<readonly JobRecord[]> {
-    return Promise.resolve([...this.known.values()].filter(({ key }) => isWithin(key, prefix)));
+    return this.whenOpen(() => [...this.known.values()].filter(({ key }) => isWithin(key, prefix)));
   }
 
   /** As {@link Records.watch}. */
@@ -92,6 +97,15 @@ export class LocalRecords implements Records {
     await Promise.all(this.turns.values());
   }
 
+  private whenOpen<T>(get: () => T): Promise<T> {
+    return this.isClosed ? Promise.reject(closedError()) : Promise.resolve(get());
+  }
+
+  private learn(record: JobRecord): void {
+    this.known.set(record.key, record);
+    this.lastRevision = Math.max(this.lastRevision, record.revision);
+  }
+
   private tell(key: string): void {
     const record = this.known.get(key);
     queueMicrotask(() => {
@@ -102,7 +116,7 @@ export class LocalRecords implements Records {
   }
 
   private async inTurn<T>(key: string, act: () => Promise<T>): Promise<T> {
-    if (this.isClosed) throw new JobError('CLOSED', 'the bus of jobs was closed; open another');
+    if (this.isClosed) throw closedError();
     const before = this.turns.get(key) ?? Promise.resolve();
     const work = before.then(act);
     const over = work.catch(() => undefined);
@@ -136,7 +150,7 @@ export class LocalRecords implements Records {
     const [found, known] = [await this.files.read(key), this.known.get(key)];
     if (found?.text === known?.text && found?.revision === known?.revision) return;
     if (found === null) this.known.delete(key);
-    else this.known.set(key, found);
+    else this.learn(found);
     this.tell(key);
   }
 }

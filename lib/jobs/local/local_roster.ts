@@ -1,5 +1,5 @@
 /** Workers of one process, and who of them leads. Others read their records, `worker.ID`. */
-import { JobError } from '../base/errors.js';
+import { closedError, JobError } from '../base/errors.js';
 import type { JobClock, Records, Roster, Seat, WorkerRecord } from '../base/job_bus.js';
 import { waited } from './clock.js';
 
@@ -10,6 +10,7 @@ const recordOf = (id: string): string => `worker.${id}`;
 
 /** {@link Roster} of the process that owns the records. */
 export class LocalRoster implements Roster {
+  private isClosed = false;
   private readonly workers = new Map<string, WorkerRecord>();
   private readonly listeners = new Set<(workers: readonly WorkerRecord[]) => void>();
   /** Who leads, and who wants to after that. */
@@ -24,8 +25,11 @@ export class LocalRoster implements Roster {
   /** As {@link Roster.enter}. */
   enter(record: WorkerRecord): Promise<Seat> {
     const { id } = record;
-    if (this.workers.has(id)) {
-      return Promise.reject(new JobError('WORKER_ID_TAKEN', `worker ${id} is there already; give another --name`));
+    const other = this.workers.get(id);
+    if (this.isClosed) return Promise.reject(closedError());
+    if (other !== undefined) {
+      const text = `worker ${id} is there already, process ${other.pid} of ${other.host}; give another --name`;
+      return Promise.reject(new JobError('WORKER_ID_TAKEN', text));
     }
     this.put(id, record);
     return Promise.resolve({
@@ -58,6 +62,7 @@ export class LocalRoster implements Roster {
 
   /** What was told is in its file. */
   async close(): Promise<void> {
+    this.isClosed = true;
     this.listeners.clear();
     await this.lastWrite;
   }

@@ -22,10 +22,10 @@ export class VisitedRecords implements Records {
   /** As {@link Records.write}; of two who change a job at once, the last one wins. */
   async write(key: string, text: string, revision: number): Promise<number> {
     const found = (await this.files.read(key))?.revision ?? 0;
-    if (found !== revision || !(await this.files.write({ key, text, revision: found + 1 }, found === 0))) {
+    const next = Math.max(found + 1, this.clock.now()); // grows, also where one was removed
+    if (found !== revision || !(await this.files.write({ key, text, revision: next }, found === 0)))
       throw conflict(key);
-    }
-    return found + 1;
+    return next;
   }
 
   /** As {@link Records.remove}. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Delivery } from '../../../lib/jobs/base/job_bus.js';
+import type { Delivery, DeadLetter } from '../../../lib/jobs/base/job_bus.js';
 import { Gate, nameOf, queued, Taker, taskOf } from '../../kit/jobs/tasks.js';
 import { Told } from '../../kit/jobs/told.js';
 import type { Scene } from './scene.js';
@@ -56,7 +56,7 @@ export function tasksContract(scene: () => Scene): void {
     await taker.gets('r1 1');
     await taker.stop();
     expect(taker.names).to.deep.equal(['r1 0', 'r1 1']);
-    const dead = await bus.tasks.listDead();
+    const dead = (await bus.records.list('dead')).map(({ text }) => JSON.parse(text) as DeadLetter);
     expect(dead.map(({ task, reason, deliveries }) => [nameOf(task), reason, deliveries])).to.deep.equal([
       ['r1 0', 'NOT_ALLOWED: no', 1],
     ]);

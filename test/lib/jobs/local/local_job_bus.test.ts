@@ -62,13 +62,13 @@ describe('the folder of jobs', () => {
     withTempFolder(async (folder) => {
       const first = await openLocalJobBus(folder);
       const revision = await first.records.write('run.a', '1', 0);
-      await first.records.write('run.a', '2', revision);
+      const second = await first.records.write('run.a', '2', revision);
       await first.records.write('run.b', '3', 0);
       await first.records.remove('run.b');
       await first.close();
-      const second = await openLocalJobBus(folder);
-      expect(await second.records.list('')).to.deep.equal([{ key: 'run.a', text: '2', revision: 2 }]);
-      await second.close();
+      const again = await openLocalJobBus(folder);
+      expect(await again.records.list('')).to.deep.equal([{ key: 'run.a', text: '2', revision: second }]);
+      await again.close();
     }));
 
   it('belongs to one process that works, who is named', () =>
