@@ -19,6 +19,8 @@ export interface Part {
   readonly path: Path;
   /** Where something stands, by its path from the file's root. */
   readonly originOf: OriginOf;
+  /** What the whole is. Default: an experiment. */
+  readonly what?: string;
 }
 
 /** @throws ConfigError with the line of what is wrong, and what was probably meant */
@@ -61,13 +63,18 @@ function innermost(issue: Issue): Issue {
 /** An unknown key is about the mapping, and so about something in it. */
 const rankOf = (issue: Issue): number => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0);
 
-function errorOf(issue: Issue, schema: z.ZodType, value: unknown, { path: above, originOf }: Part): ConfigError {
+function errorOf(
+  issue: Issue,
+  schema: z.ZodType,
+  value: unknown,
+  { path: above, originOf, what = 'an experiment' }: Part,
+): ConfigError {
   const path = [...above, ...issue.path];
   const fail = (code: ConfigErrorCode, text: string, at: Path = path): ConfigError => errorAt(originOf, at, code, text);
   if (issue.code === 'unrecognized_keys') {
     const name = issue.keys[0]!;
     const known = keysIn(schema, issue.path);
-    const place = path.length === 0 ? 'an experiment' : `"${pathText(path)}"`;
+    const place = path.length === 0 ? what : `"${pathText(path)}"`;
     const advice = nearestOf(name, known, 'remove it');
     const keys = known.length === 0 ? 'it has none' : `its keys are ${known.join(', ')}`;
     return fail('UNKNOWN_KEY', `there is no key "${name}" in ${place}; ${advice} (${keys})`, [...path, name]);

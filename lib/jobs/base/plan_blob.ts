@@ -1,0 +1,26 @@
+/** The plan of an experiment as the bus keeps it: a line for the experiment, and one for each of its runs. */
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import type { Experiment, ExperimentPlan } from '../../experiment/base/experiment.js';
+import type { PlannedRun } from '../../experiment/base/run.js';
+import { JobError } from './errors.js';
+import type { Blobs } from './job_bus.js';
+
+/** As a blob. */
+export const planBytes = ({ experiment, runs }: ExperimentPlan): AsyncIterable<Uint8Array> =>
+  Readable.from([experiment, ...runs].map((each) => Buffer.from(`${JSON.stringify(each)}\n`)));
+
+/** @throws JobError BROKEN_RECORD; BUS_FAILED */
+export async function readPlan(blobs: Pick<Blobs, 'get'>, name: string): Promise<ExperimentPlan> {
+  const values: unknown[] = [];
+  for await (const line of linesOf(blobs.get(name))) values.push(jsonOrUndefined(line));
+  const [experiment, ...runs] = values as [Experiment, ...PlannedRun[]];
+  // It was checked before it was put there: what isn't JSON was cut off.
+  if (values.length > 0 && !values.includes(undefined)) return { experiment, runs };
+  throw new JobError('BROKEN_RECORD', `the plan ${name} can't be read; apply its job again`);
+}
+
+/** Lines of a text in pieces, without their ends. */
+export const linesOf = (pieces: AsyncIterable<Uint8Array>): AsyncIterable<string> =>
+  createInterface({ input: Readable.from(pieces), crlfDelay: Infinity });
