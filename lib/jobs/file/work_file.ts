@@ -120,7 +120,7 @@ async function blobOf(
 ): Promise<JobBlob> {
   const hash = createHash('sha256');
   for await (const piece of content()) hash.update(piece);
-  return { name: `job/${job}/${node}/${hash.digest('hex').slice(0, DIGEST_DIGITS)}/${name}`, content };
+  return { name: `job.${job}/${node}/${hash.digest('hex').slice(0, DIGEST_DIGITS)}/${name}`, content };
 }
 
 const DIGEST_DIGITS = 16;
