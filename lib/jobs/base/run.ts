@@ -12,7 +12,7 @@ export type Cause =
 /** How it stands. `discarded`: another one ran. */
 export type RunState = 'queued' | 'running' | 'succeeded' | 'failed' | 'stopped' | 'timed_out' | 'discarded';
 
-/** Of a node. `skipped`: what it needs failed; `kept`: it was done in the run that this one resumes. */
+/** Of a node. `waiting` with a `shardTotal`: its shards are being put in line. `skipped`: what it needs failed; `kept`: it was done in the run that this one resumes. */
 export type NodeState = 'waiting' | 'running' | 'succeeded' | 'failed' | 'skipped' | 'stopped' | 'kept';
 
 /** A node of a run. */
@@ -52,6 +52,8 @@ export interface JobRun {
   readonly endedMs: number | null;
   readonly nodes: Readonly<Record<string, NodeRun>>;
   readonly error: TaskError | null;
+  /** What follows of its end is done: runs of jobs behind it were made, and nothing of it waits in line. */
+  readonly isSettled: boolean;
 }
 
 /** States that a run doesn't leave. */
