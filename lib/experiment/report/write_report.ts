@@ -1,6 +1,7 @@
 /** Reports of a folder of results, and tables and pictures for other tools, beside the results. */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeWhole } from '../../../base/whole_file.js';
 import { HOVER_SCRIPT, HOVER_STYLE } from '../../pictures/hover.js';
 import { renderPng, renderSvg } from '../../pictures/render.js';
 import type { PlotSpec } from '../../pictures/spec.js';
@@ -8,7 +9,6 @@ import { figuresOf, type Document, type FigureBlock } from '../document/document
 import { html } from '../document/html.js';
 import { markdown } from '../document/markdown.js';
 import { withOwnIds } from '../document/own_ids.js';
-import { writeWhole } from '../runs/run_folder.js';
 import { resultsCsv, summaryCsv } from './csv.js';
 import { reportOf } from './report.js';
 import type { Results } from './results.js';

@@ -6,13 +6,14 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { causeText, printable } from '../../../base/foreign_text.js';
 import { PathLock, type OtherHolder } from '../../../base/path_lock.js';
+import { GrowingFile } from '../../../base/growing_file.js';
+import { writeWhole } from '../../../base/whole_file.js';
 import { ExperimentError } from '../base/errors.js';
 import type { Experiment, ExperimentPlan } from '../base/experiment.js';
 import type { PlannedRun, ResultRow } from '../base/run.js';
-import { GrowingFile } from './growing_file.js';
 import { RESULT_FILES, runFolderOf } from './result_files.js';
 import { lineOf, parseRows, rowsOfPlan } from './rows.js';
-import { writeRun, writeWhole } from './run_folder.js';
+import { writeRun } from './run_folder.js';
 
 /** One process's hold on the results of an experiment. */
 export class ResultsFolder {

@@ -2,10 +2,11 @@
  * The folder of a run: `run.json` says what to do, and either `result.json` or `error.json` what came of it. Each is whole or not there.
  * Why: docs/decisions/experiments.md#a-run-is-a-process-with-two-files
  */
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { causeText, jsonOrUndefined, printable } from '../../../base/foreign_text.js';
+import { writeWhole } from '../../../base/whole_file.js';
 import { ExperimentError } from '../base/errors.js';
 import type { PlannedRun, RunResult } from '../base/run.js';
 import { RUN_ERROR, RUN_RESULT, PLANNED_RUN } from './schemas.js';
@@ -23,24 +24,6 @@ export const RUN_FILES = {
   /** A folder for files of the measure, which is gone afterwards. */
   files: 'files',
 } as const;
-
-/** Whole, or not at all, and on the disk. @throws what the file system throws */
-export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
-  const beside = `${path}.next`;
-  try {
-    const file = await open(beside, 'w');
-    try {
-      await file.writeFile(content);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    await rename(beside, path);
-  } catch (error) {
-    await rm(beside, { force: true });
-    throw error;
-  }
-}
 
 const writeJson = (folder: string, name: string, value: object): Promise<void> =>
   writeWhole(join(folder, name), `${JSON.stringify(value)}\n`);

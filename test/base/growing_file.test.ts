@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GrowingFile, type OpenFile } from '../../../../lib/experiment/runs/growing_file.js';
-import { errorOf } from '../../../kit/rejects.js';
-import { withTempFolder } from '../../../kit/temp_folder.js';
+import { GrowingFile, type OpenFile } from '../../base/growing_file.js';
+import { errorOf } from '../kit/rejects.js';
+import { withTempFolder } from '../kit/temp_folder.js';
 
 /** Takes three bytes at a time, and no more than `room.numBytes` in all. */
 function smallDisk(room: { numBytes: number }): OpenFile & { readonly text: () => string } {
