@@ -7,7 +7,6 @@ import { planText } from '../../experiment/file/plan_text.js';
 import { readExperiment } from '../../experiment/file/read_experiment.js';
 import type { CheckRun } from '../../experiment/file/run_check.js';
 import { thisEnvironment } from '../../experiment/runs/environment.js';
-import { LocalRunner } from '../../experiment/runs/local_runner.js';
 import { runFolderOf } from '../../experiment/runs/result_files.js';
 import { keeping, readRows, ResultsFolder } from '../../experiment/runs/results_folder.js';
 import { resultsOf } from '../../experiment/report/results.js';
@@ -19,12 +18,8 @@ import { closing } from '../base/closing.js';
 import { ToldError, type CommandContext } from '../base/context.js';
 import type { ExperimentArgs } from './experiment_options.js';
 import { ExperimentProgress } from './experiment_progress.js';
+import { givenRunner, runnerOf, type MakeRunner } from './make_runner.js';
 import { onlyRuns } from './only.js';
-
-/** Where its runs run. Default: here. */
-export type MakeRunner = (plan: ExperimentPlan, env: CommandContext['env']) => Runner;
-
-const here: MakeRunner = ({ experiment: { parallel } }, env) => new LocalRunner({ width: parallel, env });
 
 /**
  * Does the runs that have no row yet, and writes the report. A run that fails ends nothing, but the command then fails in the end.
@@ -32,13 +27,13 @@ const here: MakeRunner = ({ experiment: { parallel } }, env) => new LocalRunner(
  * @throws ConfigError for whatever is wrong with the file; UsageError; ExperimentError; ToldError for runs that failed
  */
 export async function experiment(
-  { file, output, dryRun: isDryRun = false, retryFailed = false, only }: ExperimentArgs,
+  { file, output, dryRun: isDryRun = false, retryFailed = false, only, runner }: ExperimentArgs,
   context: CommandContext,
-  makeRunner = here,
+  makeRunner: MakeRunner = runnerOf,
 ): Promise<void> {
   const { env, stdout } = context;
   const { checkMeasure } = await loadBenches<{ readonly checkMeasure: CheckRun }>();
-  const plan = await readExperiment(file, { env, checkRun: checkMeasure });
+  const plan = await readExperiment(file, { env, checkRun: checkMeasure, runner: givenRunner(runner) });
   const folder = resolve(output ?? join('experiments', plan.experiment.name));
   const isWanted = onlyRuns(only, plan.runs);
   const wantedPlan = { ...plan, runs: plan.runs.filter(isWanted) };
@@ -51,7 +46,7 @@ export async function experiment(
   const results = await ResultsFolder.open(folder, plan, isKept);
   await closing(
     () => results.close(),
-    () => runAll(wantedPlan, results, makeRunner(plan, env), context),
+    async () => runAll(wantedPlan, results, await makeRunner(plan, context), context),
   );
 }
 

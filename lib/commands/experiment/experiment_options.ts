@@ -7,6 +7,7 @@ export interface ExperimentArgs {
   readonly dryRun?: boolean | undefined;
   readonly retryFailed?: boolean | undefined;
   readonly only?: readonly string[] | undefined;
+  readonly runner?: string | undefined;
 }
 
 /** Adds the file and the options of `experiment` to a command line. */
@@ -21,5 +22,9 @@ export function experimentOptions<T>(yargs: Argv<T>): Argv<T & ExperimentArgs> {
       array: true,
       nargs: 1,
       describe: 'KEY=VALUE: only the runs whose key of the sweep, or seed, repeat or round, has the value; repeatable',
+    })
+    .option('runner', {
+      type: 'string',
+      describe: "where runs run: local, slurm, kubernetes, nats, or a mapping as the file's `runner` takes it (local)",
     });
 }

@@ -8,6 +8,7 @@ export type ExperimentErrorCode =
   | 'NOT_KEPT' // the disk doesn't take results
   | 'NO_RESULTS' // there is nothing to report of
   | 'RUN_FAILED' // a run's process ended without a result
+  | 'RUNNER_FAILED' // Slurm, Kubernetes or a bus can't be reached, refuses, or has lost what it was given
   | 'RUN_TIMED_OUT' // a run took longer than timeout_s
   | 'MEASURE_FAILED'; // what was measured can't be: a reference that differs, a metric that isn't there
 

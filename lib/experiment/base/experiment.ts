@@ -1,6 +1,7 @@
 /** An experiment as its file says, checked: plain data, which the folder of results keeps as `experiment.json`. */
 import type { MetricInfo } from './metric.js';
 import type { Json, PlannedRun } from './run.js';
+import type { RunnerSettings } from './runner.js';
 
 /** How a sweep's key is written in tables and pictures. */
 export interface Axis {
@@ -50,8 +51,9 @@ export interface Experiment {
   readonly parallel: number;
 }
 
-/** An experiment with its runs, in their order. */
+/** An experiment with its runs, in their order, and where they run. */
 export interface ExperimentPlan {
   readonly experiment: Experiment;
   readonly runs: readonly PlannedRun[];
+  readonly runner: RunnerSettings;
 }

@@ -61,10 +61,17 @@ export interface RunEnvironment {
   readonly machine: Readonly<Record<string, string | number>>;
 }
 
-/** How a run came to an end. */
-export type RunEnd =
+/** When a run took place: of its process. */
+export interface RunTimes {
+  readonly startedAt: Date;
+  readonly durationMs: number;
+}
+
+/** How a run came to an end. `times`: of its process, where it waited in line before; otherwise those of {@link Runner.run}. */
+export type RunEnd = (
   | { readonly status: 'ok'; readonly result: RunResult }
-  | { readonly status: 'failed' | 'timed_out'; readonly error: { readonly code: string; readonly message: string } };
+  | { readonly status: 'failed' | 'timed_out'; readonly error: { readonly code: string; readonly message: string } }
+) & { readonly times?: RunTimes };
 
 /** A line of `results.jsonl`. */
 export interface ResultRow

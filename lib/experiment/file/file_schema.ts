@@ -93,7 +93,15 @@ export const fileSchema = z.strictObject({
     `a number of seconds > 0 and ≤ ${MAX_TIMEOUT_S}`,
     'number',
   ).default(600),
-  parallel: integer(1, 1024).default(1),
+  parallel: key(z.int().min(1).max(1024).nullable(), 'an integer from 1 to 1024, or null', 'number', 'null').default(
+    null,
+  ),
+  runner: key(
+    z.union([z.string().min(1), z.record(z.string(), json)]),
+    'the name of a runner, or a mapping with its "kind" and settings',
+    'string',
+    'mapping',
+  ).default('local'),
   plots: key(z.array(plot), 'a list of pictures', 'list').default([]),
 });
 

@@ -1,8 +1,9 @@
 /** A plan as `--dry-run` shows it. Pure. */
 import { printable, printableLines } from '../../../base/foreign_text.js';
 import { table } from '../../metrics/charts.js';
-import type { Experiment, ExperimentPlan, PlotSettings } from '../base/experiment.js';
+import type { ExperimentPlan, PlotSettings } from '../base/experiment.js';
 import type { Json, PlannedRun } from '../base/run.js';
+import type { RunnerKind } from '../base/runner.js';
 import { isMeasure, MEASURES } from '../measures/measures.js';
 import { durationText, estimateOf, expectedMs, type TimedRow } from './estimate.js';
 import { canonicalJson } from './run_id.js';
@@ -14,11 +15,11 @@ const MAX_LINE_CHARS = 100;
 
 /** What is to be run, in which order, and how long it takes. `rows`: of runs that are done already. */
 export function planText(plan: ExperimentPlan, rows: readonly TimedRow[]): string {
-  const { experiment, runs } = plan;
+  const { experiment } = plan;
   const description = experiment.description.trim();
   const parts = [
     [headline(plan), ...(description === '' ? [] : [printableLines(description, 2000)])].join('\n'),
-    table(leftAligned(facts(experiment, runs))),
+    table(leftAligned(facts(plan))),
     pointsText(plan, rows),
     timeText(plan, rows),
   ];
@@ -35,7 +36,7 @@ function headline({ experiment, runs }: ExperimentPlan): string {
 
 const counted = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
 
-function facts(experiment: Experiment, runs: readonly PlannedRun[]): readonly (readonly [string, string])[] {
+function facts({ experiment, runs, runner }: ExperimentPlan): readonly (readonly [string, string])[] {
   const { axes, metrics, baseline, plots, timeoutMs, parallel } = experiment;
   const kinds = [...new Set(runs.map(({ measure }) => measure.kind))];
   const seeds = [...new Set(runs.map(({ seed }) => seed))];
@@ -58,7 +59,10 @@ function facts(experiment: Experiment, runs: readonly PlannedRun[]): readonly (r
     ),
     ['seeds', seeds.join(', ')],
     ...named('compared with', baseline === null ? [] : [pairsText(baseline)]),
-    ['runs', `${atATime}, ${passes} each, ${durationText(timeoutMs)} at most; every other round goes backwards`],
+    [
+      'runs',
+      `${PLACES[runner.kind]}, ${atATime}, ${passes} each, ${durationText(timeoutMs)} at most; every other round goes backwards`,
+    ],
     ...named(
       'metrics',
       wrapped(Object.entries(metrics).map(([name, { unit }]) => (unit === '' ? name : `${name} (${unit})`))),
@@ -66,6 +70,13 @@ function facts(experiment: Experiment, runs: readonly PlannedRun[]): readonly (r
     ...named('plots', plots.map(plotText)),
   ];
 }
+
+const PLACES: Readonly<Record<RunnerKind, string>> = {
+  local: 'on this machine',
+  slurm: 'as jobs of Slurm',
+  kubernetes: 'as jobs of Kubernetes',
+  nats: 'by workers of a bus',
+};
 
 /** The first line of several has the name. */
 const named = (name: string, lines: readonly string[]): readonly (readonly [string, string])[] =>

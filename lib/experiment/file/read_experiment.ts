@@ -14,6 +14,7 @@ import { EngineError } from '../../protocol/errors.js';
 import type { Experiment, ExperimentPlan } from '../base/experiment.js';
 import type { MetricInfo } from '../base/metric.js';
 import type { PlannedRun } from '../base/run.js';
+import { PARALLEL } from '../base/runner.js';
 import { MEASURES, type MeasureName } from '../measures/measures.js';
 import { axesOf, checkBaseline, checkedPlots } from './axes.js';
 import { baseLayer } from './base_layer.js';
@@ -26,6 +27,7 @@ import { turnsOf } from './rounds.js';
 import { checkDifferent } from './same_points.js';
 import { checkRun, type CheckRun } from './run_check.js';
 import { canonicalJson, runId } from './run_id.js';
+import { chosenRunner, type RunnerText } from './runner_schema.js';
 import { sweptPoints } from './sweep.js';
 
 /** Where a file is read, and who else looks at its runs. */
@@ -36,6 +38,8 @@ export interface ReadExperimentOptions {
   readonly env?: Environment;
   /** Looks at one run of each point, after all else: what only the measure's own code knows. Default: nobody. */
   readonly checkRun?: CheckRun;
+  /** Of the command line, which goes before the file's `runner`. Default: none. */
+  readonly runner?: RunnerText | undefined;
 }
 
 /**
@@ -45,7 +49,7 @@ export interface ReadExperimentOptions {
  */
 export async function readExperiment(
   file: string,
-  { cwd = process.cwd(), env = {}, checkRun: checkMore = nobody }: ReadExperimentOptions = {},
+  { cwd = process.cwd(), env = {}, checkRun: checkMore = nobody, runner: given }: ReadExperimentOptions = {},
 ): Promise<ExperimentPlan> {
   const text = await readYamlText(file, cwd);
   const { yamlFileLayer } = await import('../../config/yaml_source.js');
@@ -56,6 +60,7 @@ export async function readExperiment(
   const points = planPoints(source);
   const axes = axesOf(points.keys, points.values);
   const metrics = metricsOf(points.checked);
+  const runner = chosenRunner(parsed.runner, given, originOf);
   checkBaseline(parsed.baseline, axes, points.values, originOf);
   const experiment: Experiment = {
     name: parsed.name ?? nameOf(file, originOf),
@@ -66,11 +71,11 @@ export async function readExperiment(
     baseline: parsed.baseline,
     plots: checkedPlots(parsed, axes, metrics, originOf),
     timeoutMs: Math.ceil(1000 * parsed.timeout_s),
-    parallel: parsed.parallel,
+    parallel: parsed.parallel ?? PARALLEL[runner.kind],
   };
   const runs = plannedRuns(points, source);
   await checkRuns(runs, points, source, checkMore);
-  return { experiment, runs: await withIds(runs) };
+  return { experiment, runs: await withIds(runs), runner };
 }
 
 const nobody: CheckRun = () => Promise.resolve();

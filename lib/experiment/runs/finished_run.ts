@@ -2,9 +2,8 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { PlannedRun, RunEnd } from '../base/run.js';
+import type { PlannedRun, RunEnd, RunTimes } from '../base/run.js';
 import { runFolderOf } from './result_files.js';
-import type { RunTimes } from './rows.js';
 import { readResult, readRun, RUN_FILES } from './run_folder.js';
 
 /** Null: it has no result, or that of another run: `run.json` was changed by hand. */

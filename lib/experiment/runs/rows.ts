@@ -2,14 +2,8 @@
 import { jsonOrUndefined, printable } from '../../../base/foreign_text.js';
 import { ExperimentError } from '../base/errors.js';
 import type { Experiment } from '../base/experiment.js';
-import type { PlannedRun, ResultRow, RunEnd, RunEnvironment } from '../base/run.js';
+import type { PlannedRun, ResultRow, RunEnd, RunEnvironment, RunTimes } from '../base/run.js';
 import { RESULT_ROW } from './schemas.js';
-
-/** When a run took place. */
-export interface RunTimes {
-  readonly startedAt: Date;
-  readonly durationMs: number;
-}
 
 /** What the table has of a run. `environment`: of a process that left none. */
 export function rowOf(

@@ -2,10 +2,10 @@
 import { causeText } from '../../../base/foreign_text.js';
 import { isSystemError } from '../../../base/system_error.js';
 import type { ExperimentPlan } from '../base/experiment.js';
-import type { PlannedRun, ResultRow, RunEnd, RunEnvironment, Runner } from '../base/run.js';
+import type { PlannedRun, ResultRow, RunEnd, RunEnvironment, Runner, RunTimes } from '../base/run.js';
 import { finishedRun } from './finished_run.js';
 import { notKept, type ResultsFolder } from './results_folder.js';
-import { rowOf, type RunTimes } from './rows.js';
+import { rowOf } from './rows.js';
 
 /** What a run of an experiment is done with. */
 export interface ExperimentRunOptions {
@@ -66,7 +66,7 @@ async function ended(
   });
   const durationMs = performance.now() - beganMs;
   if (end.status !== 'ok' && DISK_CODES.has(end.error.code)) throw notKept(folder, end.error.message);
-  return { end, startedAt, durationMs };
+  return { end, ...(end.times ?? { startedAt, durationMs }) };
 }
 
 /** What all the rest would meet too, so that it is no finding about a run. */

@@ -21,4 +21,5 @@ export const planOf = (values: readonly number[], name = 'played'): ExperimentPl
     parallel: 1,
   },
   runs: values.map((value, index) => runOf(value, { index })),
+  runner: { kind: 'local' },
 });

@@ -36,6 +36,7 @@ warmup: 1
 baseline: { label: plain }
 timeout_s: 300
 parallel: 1
+runner: { kind: slurm, cpus: 2, extra: [--reservation=mine] }
 plots:
   - { x: parallel.ranks, y: tokens_per_s, color: label, scale: { x: log }, ratio: true }
   - { mark: heat, x: parallel.ranks, y: label, color: bytes_per_token }
@@ -60,6 +61,23 @@ const TYPOS: Readonly<Record<string, readonly Typo[]>> = {
     ['parallel: 1', 'parallel: 1.5', 'INVALID_VALUE', /"parallel" is 1.5; allowed is an integer/],
     ['warmup: 1', 'warmup: 1: 2', 'INVALID_YAML', /correct the YAML/],
     ['repeats: 2', 'name: again', 'INVALID_YAML', /Map keys must be unique/],
+  ],
+  'of the runner': [
+    ['kind: slurm', 'kind: slrum', 'INVALID_VALUE', /"runner" is "slrum"; did you mean "slurm"\? \(runners are local/],
+    ['kind: slurm, ', '', 'MISSING_KEY', /"runner.kind" is missing; give one of local, slurm/],
+    ['runner: {', 'runer: {', 'UNKNOWN_KEY', /no key "runer" in an experiment; did you mean "runner"\?/],
+    ['cpus: 2', 'cpu: 2', 'UNKNOWN_KEY', /no key "cpu" in "runner"; did you mean "cpus"\? \(its keys are partition/],
+    ['cpus: 2', 'cpus: two', 'WRONG_TYPE', /"runner.cpus" is "two"; allowed is an integer from 1 to 65536, or null/],
+    ['cpus: 2', 'memory: 8 GiB', 'INVALID_VALUE', /"runner.memory" is "8 GiB"; allowed is a text as sbatch --mem/],
+    ['cpus: 2', 'time: 1h', 'INVALID_VALUE', /"runner.time" is "1h"; allowed is a text as sbatch --time/],
+    ['[--reservation=mine]', '[--array=1-9]', 'INVALID_VALUE', /"runner.extra.0" is "--array=1-9"; allowed is a list/],
+    ['kind: slurm', 'kind: local', 'UNKNOWN_KEY', /no key "cpus" in "runner"; remove it \(it has none\)/],
+    [
+      '{ kind: slurm, cpus: 2, extra: [--reservation=mine] }',
+      'nats',
+      'MISSING_KEY',
+      /"runner.bus" is missing; give nats/,
+    ],
   ],
   'of the base': [
     ['  engine: {', '  engin: {', 'UNKNOWN_KEY', /no key "engin" in the top level; did you mean "engine"\?/],

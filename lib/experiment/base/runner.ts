@@ -1,0 +1,56 @@
+/** Where an experiment's runs run: how, not what, so that no id of a run has any of it. */
+
+/** Kinds of runners, as files name them. */
+export const RUNNER_KINDS = ['local', 'slurm', 'kubernetes', 'nats'] as const;
+/** One of {@link RUNNER_KINDS}. */
+export type RunnerKind = (typeof RUNNER_KINDS)[number];
+
+/** A runner with its settings. */
+export type RunnerSettings = { readonly kind: 'local' } | SlurmSettings | KubernetesSettings | NatsRunnerSettings;
+
+/** Jobs of Slurm; all but what is said here is as the cluster has it. */
+export interface SlurmSettings {
+  readonly kind: 'slurm';
+  /** Default null, as of all others: the cluster's. */
+  readonly partition: string | null;
+  readonly account: string | null;
+  readonly qos: string | null;
+  /** As `--time` takes it: `90`, `1:30:00`, `2-00`. Null: from `timeout_s`. */
+  readonly time: string | null;
+  /** Cores of a run, all of whose ranks are on one node. */
+  readonly cpus: number | null;
+  /** As `--mem` takes it: `8G`. */
+  readonly memory: string | null;
+  /** Such as `gpu:1`. */
+  readonly gres: string | null;
+  readonly constraint: string | null;
+  /** A run whose node fails is put in line again by Slurm. Default true. */
+  readonly requeue: boolean;
+  /** As `--dependency` takes it: what has to be over before the first run begins. */
+  readonly dependency: string | null;
+  /** Further arguments of `sbatch`. Default none. */
+  readonly extra: readonly string[];
+  /** Runs of an array: no more than Slurm's MaxArraySize − 1. Default 1000. */
+  readonly max_array: number;
+  /** Between two questions to Slurm. Default 2. */
+  readonly poll_s: number;
+}
+
+/** Jobs of Kubernetes. */
+export interface KubernetesSettings {
+  readonly kind: 'kubernetes';
+}
+
+/** A queue of NATS, whose workers are `expertwire worker`. */
+export interface NatsRunnerSettings {
+  readonly kind: 'nats';
+  /** nats://HOST:PORT or tls://HOST:PORT, several with commas between them. */
+  readonly bus: string;
+  /** The path of a .creds file; null: what NATS_* say. */
+  readonly credentials: string | null;
+  /** Paths of PEM files. Default: none. */
+  readonly tls: { readonly cert: string | null; readonly key: string | null; readonly ca: string | null };
+}
+
+/** Runs at a time where a file doesn't say `parallel`: this machine's disturb each other's times, others wait in line where they are. */
+export const PARALLEL: Readonly<Record<RunnerKind, number>> = { local: 1, slurm: 64, kubernetes: 64, nats: 256 };
