@@ -217,6 +217,17 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'manifest <kind>',
+    describe: 'Print objects of Kubernetes as YAML: a job of ranks, servers, workers.',
+    load: async () => {
+      const [{ manifest }, { manifestOptions }] = await Promise.all([
+        import('./manifest/manifest.js'),
+        import('./manifest/manifest_options.js'),
+      ]);
+      return loaded((yargs) => manifestOptions(yargs), manifest);
+    },
+  },
+  {
     name: 'doctor',
     describe: 'What this machine has: backends, cores, memory, versions.',
     load: async () => {

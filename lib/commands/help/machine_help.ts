@@ -28,6 +28,28 @@ export const MACHINE_HELP: Readonly<Record<string, CommandHelp>> = {
     ],
     see: ['docs/configuration.md'],
   },
+  manifest: {
+    when: 'To run on Kubernetes: it prints the objects of a job of ranks (an indexed Job, or a LeaderWorkerSet that serves), of servers or of workers of jobs, for kubectl apply. What they need beside them, a Secret or a claim with models, stands above them as a comment. The image is made by the Dockerfile of a clone.',
+    examples: [
+      {
+        says: 'Four pods that write a text, and end',
+        line: "expertwire manifest job --ranks 4 -- generate --model models/moe-7m --prompt 'Call me Ishmael.'",
+      },
+      {
+        says: 'Two engines of three pods each behind one Service',
+        line: 'expertwire manifest leader-worker-set --replicas 2 --ranks 3 --claim models -- serve --model /models/moe',
+      },
+      {
+        says: 'A server with eight cores',
+        line: 'expertwire manifest serve --cpus 8 --memory 16Gi -- serve --model models/moe-7m',
+      },
+      {
+        says: 'Workers of jobs',
+        line: 'expertwire manifest workers --replicas 4 --bus nats://nats:4222 --env-secret nats',
+      },
+    ],
+    see: ['docs/serving.md', 'docs/elastic.md'],
+  },
   doctor: {
     when: 'First on a new machine, and when something is slower than it should be: which backends load and which is taken, how the kernels compute here, cores, memory and versions.',
     examples: [
