@@ -7,12 +7,15 @@ import type { PlannedRun } from '../../experiment/base/run.js';
 import { JobError } from './errors.js';
 import type { Blobs } from './job_bus.js';
 
+/** Which runner an experiment names doesn't matter: workers run it. */
+export type KeptPlan = Pick<ExperimentPlan, 'experiment' | 'runs'>;
+
 /** As a blob. */
-export const planBytes = ({ experiment, runs }: ExperimentPlan): AsyncIterable<Uint8Array> =>
+export const planBytes = ({ experiment, runs }: KeptPlan): AsyncIterable<Uint8Array> =>
   Readable.from([experiment, ...runs].map((each) => Buffer.from(`${JSON.stringify(each)}\n`)));
 
 /** @throws JobError BROKEN_RECORD; BUS_FAILED */
-export async function readPlan(blobs: Pick<Blobs, 'get'>, name: string): Promise<ExperimentPlan> {
+export async function readPlan(blobs: Pick<Blobs, 'get'>, name: string): Promise<KeptPlan> {
   const values: unknown[] = [];
   for await (const line of linesOf(blobs.get(name))) values.push(jsonOrUndefined(line));
   const [experiment, ...runs] = values as [Experiment, ...PlannedRun[]];

@@ -7,7 +7,7 @@ import { link, mkdir, readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { isSystemError } from '../../../base/system_error.js';
-import { writeWhole } from '../../experiment/runs/run_folder.js';
+import { writeWhole } from '../../../base/whole_file.js';
 import { JobError } from '../base/errors.js';
 import type { JobRecord } from '../base/job_bus.js';
 
