@@ -56,12 +56,12 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
       describe: 'backend of the ranks of this machine; on machine 0, of all that choose no other',
     })
     .epilogue(
-      'Under Slurm, Open MPI and torchrun, start the same line once per rank: numbers come from the environment.',
+      'Under Slurm, Open MPI, MPICH and torchrun, start the same line once per rank: numbers come from the environment.',
     );
 }
 
 /**
- * The `expertwire` arguments of this machine or task: the command itself where the head belongs, `rank` elsewhere. Slurm, Open MPI and torchrun
+ * The `expertwire` arguments of this machine or task: the command itself where the head belongs, `rank` elsewhere. Slurm, MPI and torchrun
  * start one task per rank, and task 0 is the head too; otherwise --nnodes and --node-rank say it.
  * @throws UsageError, CommError INVALID_ARGUMENT on a malformed environment
  */

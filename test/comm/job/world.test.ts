@@ -1,10 +1,11 @@
 import { expect } from 'chai';
 import { worldFromEnv } from '../../../comm/index.js';
-import { firstSlurmHost } from '../../../comm/job/world.js';
+import { firstSlurmHost } from '../../../comm/job/slurm_world.js';
 import { thrown } from '../../kit/errors.js';
 
 const SLURM = { SLURM_PROCID: '5', SLURM_NTASKS: '8', SLURM_LOCALID: '1', SLURM_STEP_ID: '0' };
 const OPEN_MPI = { OMPI_COMM_WORLD_RANK: '2', OMPI_COMM_WORLD_SIZE: '4', OMPI_COMM_WORLD_LOCAL_RANK: '0' };
+const MPICH = { PMI_RANK: '2', PMI_SIZE: '4', MPI_LOCALRANKID: '0', MPI_LOCALNRANKS: '2' };
 const TORCHRUN = { RANK: '3', WORLD_SIZE: '4', LOCAL_RANK: '1', MASTER_ADDR: '10.0.0.1', MASTER_PORT: '29500' };
 const INDEXED_JOB = {
   JOB_COMPLETION_INDEX: '2',
@@ -14,12 +15,25 @@ const INDEXED_JOB = {
 };
 const POD = { launcher: 'kubernetes', localRank: 0, localSize: 1 };
 const TORCHRUN_WORLD = { launcher: 'torchrun', rank: 3, size: 4, head: { host: '10.0.0.1', port: 29501 } };
+const SLURM_WORLD = { launcher: 'slurm', rank: 5, size: 8, localRank: 1 };
 const LEADER_WORKER_SET = { LWS_WORKER_INDEX: '0', LWS_GROUP_SIZE: '3', LWS_LEADER_ADDRESS: 'moe-1.moe.default' };
 
 describe('the world of an environment', () => {
   for (const [what, env, world] of [
     ['nothing of a launcher', { HOME: '/root' }, undefined],
     ['a shell in a Slurm allocation', { SLURM_NTASKS: '1', SLURM_PROCID: '0', SLURM_JOB_NODELIST: 'n1' }, undefined],
+    [
+      'the batch script of a Slurm job, which no srun started',
+      { SLURM_NTASKS: '4', SLURM_PROCID: '0', SLURM_LOCALID: '0', SLURM_JOB_NODELIST: 'n[1-2]' },
+      undefined,
+    ],
+    [
+      'srun of fewer tasks than the allocation has',
+      { ...SLURM, SLURM_STEP_NUM_TASKS: '6' },
+      { launcher: 'slurm', rank: 5, size: 6, localRank: 1 },
+    ],
+    ['an old srun', { ...SLURM, SLURM_STEP_ID: undefined, SLURM_STEPID: '0' }, SLURM_WORLD],
+    ['srun --mpi=pmi2', { ...SLURM, PMI_RANK: '5', PMI_SIZE: '8' }, SLURM_WORLD],
     ['srun', SLURM, { launcher: 'slurm', rank: 5, size: 8, localRank: 1 }],
     [
       'srun with a node list',
@@ -38,6 +52,17 @@ describe('the world of an environment', () => {
     ],
     ['Open MPI', OPEN_MPI, { launcher: 'openmpi', rank: 2, size: 4, localRank: 0 }],
     ['Open MPI inside Slurm', { ...SLURM, ...OPEN_MPI }, { launcher: 'openmpi', rank: 2, size: 4, localRank: 0 }],
+    ['MPICH', MPICH, { launcher: 'mpich', rank: 2, size: 4, localRank: 0, localSize: 2 }],
+    [
+      "MPICH inside Slurm, whose numbers are its daemons'; rank 0 is on the first host",
+      { ...SLURM, SLURM_JOB_NODELIST: 'n[3-4]', SLURM_STEP_NODELIST: 'n4', ...MPICH },
+      { launcher: 'mpich', rank: 2, size: 4, localRank: 0, localSize: 2, head: { host: 'n3' } },
+    ],
+    [
+      'MPI with all ranks on one machine',
+      { ...MPICH, MPI_LOCALNRANKS: '4' },
+      { launcher: 'mpich', rank: 2, size: 4, localRank: 0, localSize: 4, head: { host: '127.0.0.1' } },
+    ],
     [
       'torchrun, with the port after its own',
       TORCHRUN,
@@ -89,6 +114,9 @@ describe('the world of an environment', () => {
     ['SLURM_NTASKS', { ...SLURM, SLURM_NTASKS: undefined }],
     ['SLURM_JOB_NODELIST', { ...SLURM, SLURM_JOB_NODELIST: '' }],
     ['OMPI_COMM_WORLD_RANK', { ...OPEN_MPI, OMPI_COMM_WORLD_RANK: '-1' }],
+    ['PMI_SIZE', { ...MPICH, PMI_SIZE: '' }],
+    ['MPI_LOCALRANKID', { ...MPICH, MPI_LOCALRANKID: 'x' }],
+    ['SLURM_STEP_NUM_TASKS', { ...SLURM, SLURM_STEP_NUM_TASKS: 'x' }],
     ['OMPI_COMM_WORLD_RANK', { ...OPEN_MPI, OMPI_COMM_WORLD_RANK: '4' }],
     ['WORLD_SIZE', { ...TORCHRUN, WORLD_SIZE: '4.5' }],
     ['LOCAL_RANK', { ...TORCHRUN, LOCAL_RANK: '' }],
