@@ -38,7 +38,7 @@ needs_build() {
     [ -n "$(find "${sources[@]}" package.json tsconfig.json -newer "dist/.built.$part" -print -quit 2>/dev/null)" ]
 }
 
-make_ready() {
+make_ready() { # standard input is the program's: it may bring a secret
   if needs_install; then
     say 'installing packages (npm ci)'
     npm ci --no-fund --no-audit --no-update-notifier --loglevel=error >&2
@@ -68,6 +68,6 @@ with_lock() {
 
 check_node
 cd "$here"
-if needs_install || needs_build; then with_lock make_ready; fi
+if needs_install || needs_build; then with_lock make_ready </dev/null; fi
 cd "$OLDPWD"
 exec node --no-warnings "$here/dist/lib/cli.js" launch "$@"

@@ -20,6 +20,10 @@ export interface LaunchArgs {
   readonly plugin?: readonly string[] | undefined;
   readonly backend?: string | undefined;
   readonly joinTimeout?: number | undefined;
+  readonly hosts?: string | undefined;
+  readonly ssh?: string | undefined;
+  readonly remoteFolder?: string | undefined;
+  readonly listen?: string | undefined;
   /** What follows `--`. */
   readonly command: readonly string[];
 }
@@ -29,9 +33,12 @@ export interface LaunchOptions extends Omit<LaunchArgs, 'command'> {
   readonly '--'?: readonly string[];
 }
 
+/** No questions, which nobody could answer for several hosts at once; a host that is off is told soon, one that vanishes too. */
+export const DEFAULT_SSH = 'ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=5';
 /** Where ranks join when a launcher gives a host without a port. */
 export const DEFAULT_PORT = 7077;
-const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'chat', 'score', 'serve']);
+/** Those that start an engine. */
+export const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'chat', 'score', 'serve']);
 
 /** Options of `expertwire launch`; the command follows `--`. */
 export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
@@ -41,6 +48,10 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
     .option('node-rank', { type: 'number', describe: 'number of this machine; 0 runs the head' })
     .option('nproc-per-node', { type: 'number', describe: 'ranks on each machine' })
     .option('head', { type: 'string', describe: 'HOST:PORT of machine 0, where ranks join' })
+    .option('hosts', { type: 'string', describe: 'HOST[:RANKS],…: the head here, ranks there by ssh' })
+    .option('ssh', { type: 'string', describe: `with --hosts: how (${DEFAULT_SSH})` })
+    .option('remote-folder', { type: 'string', describe: 'with --hosts: the folder of expertwire there (as here)' })
+    .option('listen', { type: 'string', describe: 'with --hosts: HOST:PORT of the head (found, a free port)' })
     .option('secret-file', { type: 'string', describe: 'file with the job secret, on every machine' })
     .option('advertise', { type: 'string', describe: 'address of this machine for other ranks' })
     .option('join-timeout', { type: 'number', describe: 'seconds to wait for the other machines (600)' })
@@ -115,11 +126,20 @@ function asHead(
 const asRank = (args: LaunchArgs, head: string, rank: number): string[] => [
   ...['rank', '--head', head, '--rank', String(rank)],
   ...forwarded(args),
-  ...(args.plugin ?? []).flatMap((path) => ['--plugin', path]),
+  ...pluginsOf(args),
 ];
 
+/** Plug-ins, for ranks. */
+export const pluginsOf = ({ plugin = [] }: LaunchArgs): string[] => plugin.flatMap((path) => ['--plugin', path]);
+
 /** What head and ranks alike must know of this machine. */
-function forwarded({ secretFile, advertise, model, backend, joinTimeout }: LaunchArgs): string[] {
+export function forwarded({
+  secretFile,
+  advertise,
+  model,
+  backend,
+  joinTimeout,
+}: Omit<LaunchArgs, 'command'>): string[] {
   const option = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
   return [
     ...option('--secret-file', secretFile),
@@ -130,7 +150,8 @@ function forwarded({ secretFile, advertise, model, backend, joinTimeout }: Launc
   ];
 }
 
-function withConfig({ config, command }: LaunchArgs): string[] {
+/** The command, with the configuration that stands before the dashes. */
+export function withConfig({ config, command }: LaunchArgs): string[] {
   if (command.length === 0) return ['generate', '--summary', '--config', config ?? DEMO_CONFIG];
   const isBare = config === undefined || !COMMANDS_WITH_CONFIG.has(command[0]!);
   return isBare ? [...command] : [...command, '--config', config];

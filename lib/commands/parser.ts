@@ -53,12 +53,18 @@ export function allCommands(context: CommandContext): readonly Command[] {
       name: LAUNCH,
       describe: 'What ./launch.sh runs: a command, with head and ranks where this machine belongs in the job.',
       load: async () => {
-        const { launchOptions, launchPlan } = await import('./launch.js');
+        const [{ launchOptions, launchPlan }, { hostsOrder }] = await Promise.all([
+          import('./launch.js'),
+          import('./launch_hosts.js'),
+        ]);
         return loaded(
           (own) => launchOptions(own),
           async (own: LaunchOptions) => {
-            const plan = launchPlan({ ...own, command: own['--'] ?? [] }, context.env);
-            await runCommand(plan, context);
+            const args = { ...own, command: own['--'] ?? [] };
+            const order = hostsOrder(args, context.env);
+            if (order === null) return runCommand(launchPlan(args, context.env), context);
+            const { runOnHosts } = await import('./hosts/run_on_hosts.js');
+            await runOnHosts(order, context, runCommand);
           },
         );
       },

@@ -61,7 +61,7 @@ export const configSchema = z.strictObject({
     .readonly(),
   parallel: z
     .strictObject({
-      ranks: integer(1, MAX_RANKS),
+      ranks: integer(0, MAX_RANKS),
       threads: autoOrInteger(1, MAX_THREADS),
       max_ranks: autoOrInteger(1, MAX_RANKS),
       spare_ranks: integer(0, MAX_RANKS),

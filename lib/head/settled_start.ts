@@ -2,6 +2,7 @@
 import type { Placement } from '../../experts/placement/placement.js';
 import { withSeats } from '../../experts/placement/seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
+import { ConfigError } from '../config/errors.js';
 import { withLossPolicy, type SettledConfig } from '../config/loss_policy.js';
 import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
@@ -31,6 +32,7 @@ export async function settledStart(
   { spec, plugins }: Pick<OpenedModel, 'spec' | 'plugins'>,
   numRanks: number,
 ): Promise<SettledStart> {
+  checkSomeRank(numRanks);
   const numSeats = numSeatsOf(asked, numRanks);
   const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
   checkElastic(config, numSeats);
@@ -43,6 +45,13 @@ export async function settledStart(
   const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
   checkPlanner(config, first, spec, plugins.registry);
   return { config, placement, routing };
+}
+
+function checkSomeRank(numRanks: number): void {
+  if (numRanks > 0) return;
+  const key = 'parallel.ranks';
+  const what = `"${key}" is 0, and no rank of another machine is waited for (--wait-ranks)`;
+  throw new ConfigError('INVALID_VALUE', `${what}; a job has at least one rank`, { key });
 }
 
 /** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */

@@ -22,6 +22,10 @@ export const MACHINE_HELP: Readonly<Record<string, CommandHelp>> = {
         line: 'expertwire launch my.yaml --nnodes 2 --node-rank 0 --nproc-per-node 2 --head 10.0.0.1:7077',
       },
       {
+        says: 'The head here, two ranks on each of two hosts by ssh',
+        line: 'expertwire launch my.yaml --hosts a,b --nproc-per-node 2',
+      },
+      {
         says: 'A command of its own, ranks where the launcher has them',
         line: 'expertwire launch -- serve --model DIR',
       },

@@ -15,6 +15,8 @@ import { parseAddress } from '../base/address.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { readSecret, SECRET_VARIABLE } from '../engine/engine_options.js';
 import { MAX_TIMEOUT_S, wholeNumber } from '../base/numbers.js';
+import { STANDARD_INPUT } from '../base/standard_input.js';
+import { attachInput } from './attached_input.js';
 import { superviseRanks } from './supervision.js';
 
 /** The options of `rank` as yargs parses them. */
@@ -57,7 +59,10 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
     })
     .option('backend', { type: 'string', describe: `${BACKEND_NAMES}, on this machine (default: the head's)` })
     .option('threads', { type: 'number', describe: "threads that compute in each rank (default: the head's)" })
-    .option('secret-file', { type: 'string', describe: `file with the job secret (or ${SECRET_VARIABLE})` })
+    .option('secret-file', {
+      type: 'string',
+      describe: `file with the job secret (or ${SECRET_VARIABLE}); -: a line of standard input, with which ranks end`,
+    })
     .option('tls-cert', { type: 'string', describe: 'PEM certificate of this rank, where the job uses TLS' })
     .option('tls-key', { type: 'string', describe: 'its private key' })
     .option('tls-ca', { type: 'string', describe: "certificate of the job's authority, which signed the others'" })
@@ -70,12 +75,24 @@ export function rankOptions<T>(yargs: Argv<T>): Argv<T & RankArgs> {
  * @throws UsageError; EngineError RANK_LOST for the first that failed; ToldError where one alone failed and said why itself
  */
 export async function rank(args: RankArgs, context: CommandContext): Promise<void> {
+  if (args.secretFile !== STANDARD_INPUT)
+    return runRanks(args, await readSecret(args.secretFile, context.env), context);
+  const input = await attachInput(context.stdin, context.signal);
+  const { secret, ended } = input;
+  try {
+    await runRanks(args, secret, { ...context, signal: AbortSignal.any([context.signal, ended]) });
+    if (!context.signal.aborted) ended.throwIfAborted();
+  } finally {
+    input.close();
+  }
+}
+
+async function runRanks(args: RankArgs, secret: string | undefined, context: CommandContext): Promise<void> {
   const nproc = wholeNumber('--nproc', args.nproc, 1, MAX_RANKS) ?? 1;
   const first = wholeNumber('--rank', args.rank, 0, MAX_RANKS - 1);
   const joinTimeout = wholeNumber('--join-timeout', args.joinTimeout, 1, MAX_TIMEOUT_S) ?? DEFAULT_JOIN_TIMEOUT_S;
   const backend = backendChoice(args.backend);
   const threads = wholeNumber('--threads', args.threads, 1, MAX_THREADS);
-  const secret = await readSecret(args.secretFile, context.env);
   if (secret === undefined) {
     throw new UsageError(`a rank needs the job's secret: set ${SECRET_VARIABLE} or give --secret-file`);
   }

@@ -172,14 +172,14 @@ describe('configuration', () => {
       'model: m\nparallel: { ranks: 1.5 }',
       'INVALID_VALUE',
       2,
-      /is 1.5; allowed is an integer from 1 to 65535/,
+      /is 1.5; allowed is an integer from 0 to 65535/,
     ],
     [
-      'zero ranks',
-      'model: m\nparallel: { ranks: 0 }',
+      'fewer ranks than none',
+      'model: m\nparallel: { ranks: -1 }',
       'INVALID_VALUE',
       2,
-      /is 0; allowed is an integer from 1 to 65535/,
+      /is -1; allowed is an integer from 0 to 65535/,
     ],
     [
       'infinity',
