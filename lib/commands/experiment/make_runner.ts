@@ -14,11 +14,14 @@ export type MakeRunner = (
 ) => Runner | Promise<Runner>;
 
 /** As the plan says. @throws ExperimentError RUNNER_FAILED where it can't be reached */
-export const runnerOf: MakeRunner = ({ experiment: { parallel }, runner }, { env }) => {
+export const runnerOf: MakeRunner = async ({ experiment: { parallel }, runner }, { env }) => {
   switch (runner.kind) {
     case 'local':
       return new LocalRunner({ width: parallel, env });
-    case 'slurm':
+    case 'slurm': {
+      const { SlurmRunner } = await import('../../experiment/runners/slurm/slurm_runner.js');
+      return new SlurmRunner({ settings: runner, parallel, env });
+    }
     case 'kubernetes':
     case 'nats':
       throw new UsageError(`--runner: ${runner.kind} isn't there yet; give local`);

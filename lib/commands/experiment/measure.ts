@@ -24,14 +24,24 @@ import { OutputError } from '../base/output_file.js';
 /** The options of `measure` as yargs parses them. */
 export interface MeasureArgs {
   readonly folder: string;
+  /** In a process of its own, whose end is written down: a runner of another machine started this. Default false. */
+  readonly apart?: boolean | undefined;
+  /** Of that process; default an hour. */
+  readonly timeoutMs?: number | undefined;
+  readonly graceMs?: number | undefined;
 }
 
 /** Adds the folder of `measure` to a command line. */
 export function measureOptions<T>(yargs: Argv<T>): Argv<T & MeasureArgs> {
   return yargs
     .positional('folder', { type: 'string', demandOption: true, describe: 'of a run: runs/ID in the results' })
-    .option('spawned', { type: 'boolean', hidden: true });
+    .option('spawned', { type: 'boolean', hidden: true })
+    .option('apart', { type: 'boolean', hidden: true })
+    .option('timeout-ms', { type: 'number', hidden: true })
+    .option('grace-ms', { type: 'number', hidden: true });
 }
+
+const HOUR_MS = 3_600_000;
 
 /** What of the benchmarks is called. */
 export interface Measuring {
@@ -52,11 +62,16 @@ export interface Measuring {
  * @throws ExperimentError; OutputError; whatever the measure throws
  */
 export async function measure(
-  { folder: given }: MeasureArgs,
+  { folder: given, apart = false, timeoutMs = HOUR_MS, graceMs }: MeasureArgs,
   context: CommandContext,
   load: () => Promise<Measuring> = loadBenches,
 ): Promise<void> {
   const folder = resolve(given);
+  if (apart) {
+    const { runApart } = await import('../../experiment/runs/apart.js');
+    await runApart(folder, timeoutMs, context.signal, { env: context.env, ...(graceMs !== undefined && { graceMs }) });
+    return;
+  }
   const run = await readRun(folder);
   const lock = await runLock(folder);
   await closing(
