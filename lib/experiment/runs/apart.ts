@@ -6,9 +6,10 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { writeWhole } from '../../../base/whole_file.js';
 import type { RunEnd } from '../base/run.js';
 import { LocalRunner, type LocalRunnerOptions } from './local_runner.js';
-import { readResult, writeWhole } from './run_folder.js';
+import { readResult } from './run_folder.js';
 import { RUN_ERROR } from './schemas.js';
 
 /** `end.json`, beside `result.json`. */

@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { jsonOrUndefined } from '../../../../base/foreign_text.js';
-import { writeWhole } from '../../runs/run_folder.js';
+import { writeWhole } from '../../../../base/whole_file.js';
 import type { TaskId } from './task_state.js';
 
 const FILE = 'slurm.json';
