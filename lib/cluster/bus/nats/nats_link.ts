@@ -59,6 +59,11 @@ export class NatsLink {
     return this.connected && !this.nats.isClosed();
   }
 
+  /** For what more than a bus of instances is made of. It connects again by itself, and is closed by this link. */
+  get connection(): NatsConnection {
+    return this.nats;
+  }
+
   /** The server that it is connected to. */
   get server(): string {
     return this.nats.getServer();
