@@ -120,7 +120,9 @@ process.on('uncaughtException', (error) => void onStrayError(error));
 
 /** A rank, an instance or a run that another process started leaves Ctrl-C to its parent. */
 const isSpawned = args[0] === 'rank' && args.includes('--spawned');
-const isRun = args[0] === 'measure' && args.includes('--spawned');
+/** A command of a job: `task --spawned COMMAND …`. */
+const isTask = args[0] === 'task' && args[1] === '--spawned';
+const isRun = isTask || (args[0] === 'measure' && args.includes('--spawned'));
 const isInstance = (args[0] === 'serve' && args.includes('--spawned')) || isRun;
 if (isSpawned) {
   process.on('SIGINT', () => undefined);
@@ -186,7 +188,7 @@ async function main(): Promise<void> {
     return;
   }
   const { runCommand } = await bundled<typeof import('./commands/parser.js')>('parser');
-  await runCommand(args, context);
+  await runCommand(isTask ? args.slice(2) : args, context);
 }
 
 /** A timer or a socket that a plug-in left open keeps nobody waiting for ever; output that is still being read does. */

@@ -34,7 +34,7 @@ const MAX_LOG_BYTES = 4096;
 const MAX_WORDS_CHARS = 300;
 
 /** The last line of a log that may be large, as ` ("…")`. */
-async function lastWords(path: string): Promise<string> {
+export async function lastWords(path: string): Promise<string> {
   const file = await open(path, 'r').catch(() => null);
   if (file === null) return '';
   try {

@@ -24,6 +24,10 @@ export interface RunProcessOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Of the run: its log is there. */
   readonly folder: string;
+  /** Where it runs. Default: where this process does. */
+  readonly cwd?: string;
+  /** File for what it prints. Default: the log, with all else that it says. */
+  readonly output?: string;
 }
 
 /** A process that ends with this one: they are connected, and who loses the connection ends itself. */
@@ -39,19 +43,22 @@ export class RunProcess {
   ) {}
 
   /** Starts it. What can't be started has ended. @throws what the file system throws where the log can't be written */
-  static async start({ program, env, folder }: RunProcessOptions): Promise<RunProcess> {
+  static async start({ program, env, folder, cwd, output }: RunProcessOptions): Promise<RunProcess> {
     const mark = randomUUID();
     const log = await open(join(folder, RUN_FILES.log), 'w');
+    const printed = output === undefined ? null : await open(output, 'w');
     try {
       const child = spawn(process.execPath, ['--no-warnings', ...program], {
         env: { ...env, [RUN_VARIABLE]: mark },
+        cwd,
         detached: true,
-        stdio: ['ignore', log.fd, log.fd, 'ipc'],
+        stdio: ['ignore', (printed ?? log).fd, log.fd, 'ipc'],
       });
       return new RunProcess(child, exitOf(child), mark);
     } catch (error) {
       return new RunProcess(null, Promise.resolve(failed(error)), mark);
     } finally {
+      await printed?.close();
       await log.close();
     }
   }
