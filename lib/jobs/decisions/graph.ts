@@ -37,6 +37,7 @@ export const discarded = (run: JobRun, error: TaskError, nowMs: number): JobRun 
   state: 'discarded',
   error,
   endedMs: nowMs,
+  isSettled: true,
 });
 
 /** When a run is to be over; ∞: it may take as long as it likes. */

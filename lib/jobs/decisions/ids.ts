@@ -25,11 +25,8 @@ export const placedRecord = (run: string, node: string): string => `placed.${run
 /** Where the record lies of the schedules that the bus was told of a job. */
 export const scheduledRecord = (job: string): string => `scheduled.${job}`;
 
-/** What the blobs of a job begin with: those that it was applied with. Those of a run begin with its id. */
-export const jobBlobs = (job: string): string => `job.${job}/`;
-
-/** Those of a run. */
-export const runBlobs = (run: string): string => `${run}/`;
+/** The folder of a job's blobs: those that it was applied with. That of a run is its id. */
+export const jobBlobs = (job: string): string => `job.${job}`;
 
 /** 20261130-030000, of UTC; `-250` behind it for milliseconds. */
 function stamp(ms: number): string {

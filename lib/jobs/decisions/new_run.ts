@@ -39,12 +39,13 @@ export function resumingRun(resumed: JobRun, { id, params, dueMs, nowMs }: Omit<
   return { ...run, nodes: Object.fromEntries(nodes) };
 }
 
-/** One that ends before it began, and says why. */
-export const refusedRun = (run: JobRun, state: 'failed' | 'discarded' | 'stopped', error: TaskError): JobRun => ({
+/** One that can't begin, and says why. Nothing follows of it. */
+export const refusedRun = (run: JobRun, error: TaskError): JobRun => ({
   ...run,
-  state,
+  state: 'failed',
   error,
   endedMs: run.madeMs,
+  isSettled: true,
 });
 
 const waitingNode = (of: string): NodeRun => ({

@@ -1,59 +1,85 @@
-/** Workers whose work a test plays, on a bus in memory. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { JobBus } from '../../../lib/jobs/base/job_bus.js';
-import { shardOf } from '../../../lib/jobs/base/parse.js';
-import { shardRecord, type Shard, type ShardKey } from '../../../lib/jobs/base/task.js';
-import { openLocalJobBus } from '../../../lib/jobs/local/local_job_bus.js';
-import { systemClock } from '../../../lib/jobs/local/clock.js';
-import type { TryContext, TryResult } from '../../../lib/jobs/worker/execution.js';
-import { Worker } from '../../../lib/jobs/worker/worker.js';
-import { withTempFolder } from '../temp_folder.js';
+import { JobError } from '../../../lib/jobs/base/errors.js';
+import type { Delivery } from '../../../lib/jobs/base/job_bus.js';
+import { runRecord, shardRecord, type Shard, type Task } from '../../../lib/jobs/base/task.js';
+import type { JobRun } from '../../../lib/jobs/base/run.js';
+import { hasEnded } from '../../../lib/jobs/decisions/graph.js';
+import type { PlayedBus } from './played_bus.js';
 
-/** What a worker does with a task. */
-export type Play = (context: TryContext) => Promise<TryResult>;
+/** How long a try takes, and whether it fails. */
+export type Play = (task: Task, attempt: number) => { readonly ms: number; readonly isFailing: boolean };
 
-/** A bus, and workers on it. */
-export interface PlayedWorkers {
-  readonly bus: JobBus;
-  readonly folder: string;
-  readonly start: (id: string, play: Play, width?: number) => Promise<Worker>;
-  /** Resolves once the shard's record satisfies. */
-  readonly shard: (key: ShardKey, isMeant?: (shard: Shard) => boolean) => Promise<Shard>;
-}
+/** A worker that takes time and does nothing, and commits what it did by compare and set. It may die, and even so commit what it had in hand. */
+export class PlayedWorker {
+  private readonly stop: () => Promise<void>;
+  private isDead = false;
+  private readonly inHand = new Set<() => void>();
 
-const isEnd = ({ state }: Shard): boolean => state !== 'trying';
+  constructor(
+    private readonly bus: PlayedBus,
+    readonly id: string,
+    private readonly play: Play,
+    width = 2,
+  ) {
+    this.stop = bus.queue.take(id, width, (delivery) => this.work(delivery));
+    bus.workers.set(id, { id, host: 'host', pid: 1, version: '0', width, numRunning: 0, startedMs: 0 });
+    bus.tellRoster();
+  }
 
-/** Runs `use`; all workers end behind it. */
-export const withPlayedWorkers = (use: (workers: PlayedWorkers) => Promise<void>): Promise<void> =>
-  withTempFolder(async (folder) => {
-    const bus = await openLocalJobBus(join(folder, 'jobs'), { isDurable: false });
-    const scratch = join(folder, 'scratch');
-    await mkdir(scratch);
-    const workers: Worker[] = [];
-    const start = async (id: string, play: Play, width = 1): Promise<Worker> => {
-      const record = { id, host: 'here', pid: 1, version: '0', width, startedMs: 0 };
-      const rights = { models: [], canLoadCode: false, servers: [] };
-      const context = { rights, realPath: () => null, env: {}, apiKey: null, program: [], graceMs: 0 };
-      const worker = await Worker.start({ bus, record, clock: systemClock, scratch, context, execute: play });
-      workers.push(worker);
-      return worker;
-    };
-    const shard: PlayedWorkers['shard'] = (key, isMeant = isEnd) =>
-      new Promise((resolve) => {
-        const stop = bus.records.watch(shardRecord(key), {
-          changed: (name, text, revision) => {
-            const found = text === null ? null : shardOf({ key: name, text, revision });
-            if (found === null || !isMeant(found)) return;
-            resolve(found);
-            queueMicrotask(() => stop());
-          },
-        });
-      });
+  /** It is gone for all others; `isGhost`: it goes on with what it has, and commits it. */
+  die(isGhost: boolean): void {
+    this.isDead = !isGhost;
+    void this.stop();
+    this.bus.workers.delete(this.id);
+    this.bus.tellRoster();
+    for (const reject of this.inHand) reject();
+  }
+
+  private work(delivery: Delivery): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const lose = (): void => reject(new Error('the worker died'));
+      this.inHand.add(lose);
+      void this.run(delivery)
+        .then(resolve, reject)
+        .finally(() => this.inHand.delete(lose));
+    });
+  }
+
+  private async run(delivery: Delivery): Promise<void> {
+    const { task } = delivery;
+    const key = shardRecord(task.key);
+    const before = this.bus.known.get(key);
+    const shard = before === undefined ? null : (JSON.parse(before.text) as Shard);
+    const run = this.bus.known.get(runRecord(task.key.run));
+    const isOver = run === undefined || hasEnded(JSON.parse(run.text) as JobRun);
+    if (isOver || (shard !== null && shard.state !== 'trying')) return delivery.done();
+    const failures = shard?.state === 'trying' ? shard.failures : 0;
+    const { ms, isFailing } = this.play(task, failures + 1);
+    await new Promise<void>((resolve) => this.bus.clock.after(ms, resolve));
+    if (this.isDead) throw new Error('the worker died');
+    await this.commit(delivery, key, before?.revision ?? 0, failures, isFailing);
+  }
+
+  private async commit(
+    delivery: Delivery,
+    key: string,
+    revision: number,
+    failures: number,
+    isFailing: boolean,
+  ): Promise<void> {
+    const error = { code: 'TASK_FAILED', message: 'it is to fail' };
+    const base = { worker: this.id, attempts: failures + 1, endedMs: this.bus.clock.now() };
+    const isLast = failures >= delivery.task.retries.count;
+    const next: Shard = !isFailing
+      ? { ...base, state: 'done', files: [], value: null, beganMs: 0 }
+      : isLast
+        ? { ...base, state: 'failed', error }
+        : { state: 'trying', failures: failures + 1, error };
     try {
-      await use({ bus, folder, start, shard });
-    } finally {
-      await Promise.all(workers.map((worker) => worker.end(0)));
-      await bus.close();
+      this.bus.write(key, JSON.stringify(next), revision);
+    } catch (reason) {
+      if (!(reason instanceof JobError)) throw reason;
+      return delivery.again(10); // somebody else wrote: it looks again
     }
-  });
+    return next.state === 'trying' ? delivery.again(100) : delivery.done();
+  }
+}

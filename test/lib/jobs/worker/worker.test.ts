@@ -7,7 +7,7 @@ import { JobError } from '../../../../lib/jobs/base/errors.js';
 import { deadRecord, shardRecord, type Shard, type ShardKey, type Task } from '../../../../lib/jobs/base/task.js';
 import { MAX_LOSSES } from '../../../../lib/jobs/worker/shard_decisions.js';
 import { Gate, taskOf } from '../../../kit/jobs/tasks.js';
-import { withPlayedWorkers, type Play } from '../../../kit/jobs/played_worker.js';
+import { withPlayedWorkers, type Play } from '../../../kit/jobs/worker_scene.js';
 
 const KEY: ShardKey = { run: 'r', node: 'work', index: 0 };
 const SOON = { count: 2, backoffMs: 0, maxBackoffMs: 0 };

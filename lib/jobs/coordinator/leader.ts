@@ -1,0 +1,203 @@
+/** One time that a process leads: all jobs go on by it. Why: docs/decisions/jobs.md#who-leads-decides-and-a-stale-leader-writes-nothing */
+import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { JobError } from '../base/errors.js';
+import type { Job } from '../base/job.js';
+import type { Firing, JobBus, JobClock } from '../base/job_bus.js';
+import type { JobRun } from '../base/run.js';
+import type { Ask } from '../base/task.js';
+import { isRunDue } from '../decisions/firing.js';
+import { scheduledRunId } from '../decisions/ids.js';
+import { newRun } from '../decisions/new_run.js';
+import type { Placement } from '../decisions/placement.js';
+import { JobKeeper, type KeeperParts } from './job_keeper.js';
+import { LiveWorkers } from './live_workers.js';
+import { OwnRecords } from './own_records.js';
+import { Sweeper } from './sweeper.js';
+
+/** How a leader leads. */
+export interface LeaderOptions {
+  /** The process's name among workers. */
+  readonly id: string;
+  readonly clock: JobClock;
+  /** What somebody should know. */
+  readonly log: (text: string) => void;
+  /** A worker that isn't there for so long is gone. */
+  readonly goneAfterMs?: number;
+}
+
+/** Leads until the signal says so, or it finds that it doesn't lead any more, or can't. @throws JobError RECORD_CONFLICT, BUS_FAILED, CLOSED */
+export async function lead(bus: JobBus, options: LeaderOptions, until: AbortSignal): Promise<void> {
+  const leader = new Leader(bus, options);
+  try {
+    await Promise.race([ended(until), leader.failure, leader.run()]);
+  } finally {
+    await leader.close();
+  }
+}
+
+class Leader {
+  /** Rejects when it can't go on. */
+  readonly failure: Promise<void>;
+  private fail: (reason: unknown) => void = () => undefined;
+  private readonly own: OwnRecords;
+  private readonly workers: LiveWorkers;
+  private readonly sweeper: Sweeper;
+  private readonly keepers = new Map<string, JobKeeper>();
+  private readonly parts: KeeperParts;
+  private readonly stops: (() => unknown)[] = [];
+  private isStarted = false;
+
+  constructor(
+    private readonly bus: JobBus,
+    private readonly options: LeaderOptions,
+  ) {
+    const { id, clock, log, goneAfterMs } = options;
+    this.failure = new Promise((_, reject) => (this.fail = reject));
+    this.failure.catch(() => undefined);
+    this.own = new OwnRecords(bus.records);
+    this.workers = new LiveWorkers(bus.roster, clock, () => this.kickAll(), goneAfterMs);
+    this.sweeper = new Sweeper({ bus, own: this.own }, this.fail);
+    this.parts = {
+      ...{ bus, clock, id, log, own: this.own, workers: this.workers, sweeper: this.sweeper },
+      placements: new Map(),
+      turns: new Map(),
+      scheduled: new Map(),
+      loadOf: () => this.loads(),
+      jobs: () => [...this.keepers.values()].flatMap(({ job }) => (job === null ? [] : [job])),
+      keeperOf: (job) => this.keeperOf(job),
+      failed: (reason, job) => this.keeperFailed(reason, job),
+    };
+  }
+
+  /** Never ends by itself. */
+  async run(): Promise<never> {
+    await this.load();
+    this.own.check();
+    await Promise.all([this.watchJobs(), this.workers.ready]);
+    this.own.check();
+    this.isStarted = true;
+    for (const keeper of this.keepers.values()) keeper.start();
+    await this.watchAsks();
+    this.own.check();
+    this.stops.push(this.bus.schedules.take((firing) => this.fire(firing)));
+    return new Promise<never>(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    this.own.end();
+    this.workers.stop();
+    await Promise.all(this.stops.map((stop) => stop()));
+    await Promise.all([...this.keepers.values()].map((keeper) => keeper.close()));
+    await this.sweeper.close();
+  }
+
+  /** What the leader before left. */
+  private async load(): Promise<void> {
+    const broken = (key: string): void => this.options.log(`the record ${key} can't be read, and is left alone`);
+    for (const run of (await this.own.load<JobRun>('run', broken)).values()) this.keeperOf(run.job.name).know(run);
+    for (const [key, placed] of await this.own.load<Placement>('placed', broken))
+      this.parts.placements.set(key, placed);
+    for (const [key, text] of await this.own.load<string>('scheduled', broken)) {
+      const job = key.slice('scheduled.'.length);
+      this.keeperOf(job); // it may have been removed meanwhile
+      this.parts.scheduled.set(job, text);
+    }
+  }
+
+  private watchJobs(): Promise<void> {
+    return this.watch('job', (job, text) => {
+      const found = text === null ? null : (jsonOrUndefined(text) as Job | undefined);
+      if (found !== undefined) return this.keeperOf(job).mend(found);
+      this.keeperOf(job).park();
+      this.options.log(`the job ${job} can't be read; apply it again`);
+    });
+  }
+
+  private watchAsks(): Promise<void> {
+    return this.watch('ask', (id, text) => {
+      if (text === null) return;
+      const ask = jsonOrUndefined(text) as Ask | undefined;
+      const job = ask?.kind === 'stop' ? this.jobOf(ask.run) : ask?.job;
+      if (ask === undefined || job === undefined) {
+        this.options.log(`ask ${id} is for nothing that there is, and is dropped`);
+        this.bus.records.remove(`ask.${id}`).catch(this.fail);
+        return;
+      }
+      this.keeperOf(job).asks.set(`ask.${id}`, ask);
+      this.keeperOf(job).kick();
+    });
+  }
+
+  /** Resolves when all that were there are told. */
+  private watch(top: string, changed: (name: string, text: string | null) => void): Promise<void> {
+    return new Promise((resolve) => {
+      const listener = {
+        changed: (key: string, text: string | null) => changed(key.slice(top.length + 1), text),
+        ready: resolve,
+      };
+      this.stops.push(this.bus.records.watch(top, listener));
+    });
+  }
+
+  private async fire(firing: Firing): Promise<void> {
+    const keeper = this.keeperOf(firing.job);
+    const { job } = keeper;
+    if (job === null) return this.bus.schedules.set(firing.job, []);
+    const nowMs = this.options.clock.now();
+    if (!isRunDue(job, firing, keeper.all, nowMs)) return;
+    const { trigger, dueMs } = firing;
+    const id = scheduledRunId(job.name, dueMs);
+    await keeper
+      .make(newRun({ id, job, cause: { kind: 'schedule', trigger }, params: {}, dueMs, nowMs }))
+      .catch((reason: unknown) => {
+        this.fail(reason);
+        throw reason;
+      });
+  }
+
+  private keeperOf(job: string): JobKeeper {
+    const found = this.keepers.get(job);
+    if (found !== undefined) return found;
+    const keeper = new JobKeeper(this.parts, job);
+    this.keepers.set(job, keeper);
+    if (this.isStarted) keeper.start();
+    return keeper;
+  }
+
+  private jobOf(run: string): string | undefined {
+    for (const { name, all } of this.keepers.values()) if (all.some(({ id }) => id === run)) return name;
+    return undefined;
+  }
+
+  private kickAll(): void {
+    for (const keeper of this.keepers.values()) keeper.kick();
+  }
+
+  private keeperFailed(reason: unknown, job: string): void {
+    if (reason instanceof JobError && ENDS_LEADER.has(reason.code)) this.fail(reason);
+    else this.options.log(`job ${job} can't go on: ${String(reason)}; apply it again`);
+  }
+
+  private loads(): (worker: string) => number {
+    const loads = new Map(this.workers.all.map(({ id }) => [id, 0]));
+    for (const keeper of this.keepers.values()) {
+      for (const run of keeper.running) {
+        for (const [worker, load] of run.loads().flatMap((each) => [...each])) {
+          loads.set(worker, (loads.get(worker) ?? 0) + load);
+        }
+      }
+    }
+    // What no placement knows of: tasks that anybody could take.
+    const inHand = new Map(this.workers.all.map(({ id, numRunning }) => [id, numRunning]));
+    return (worker) => Math.max(loads.get(worker) ?? 0, inHand.get(worker) ?? 0);
+  }
+}
+
+/** With the bus, or with being the one that leads; all else is a job's own fault. */
+const ENDS_LEADER: ReadonlySet<string> = new Set(['RECORD_CONFLICT', 'BUS_FAILED', 'CLOSED']);
+
+const ended = (until: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (until.aborted) resolve();
+    else until.addEventListener('abort', () => resolve(), { once: true });
+  });

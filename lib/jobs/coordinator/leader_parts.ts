@@ -1,0 +1,23 @@
+/** What all parts of a leader share. */
+import type { JobBus, JobClock } from '../base/job_bus.js';
+import type { Placement } from '../decisions/placement.js';
+import type { LiveWorkers } from './live_workers.js';
+import type { OwnRecords } from './own_records.js';
+
+/** Of one time that a process leads. */
+export interface LeaderParts {
+  readonly bus: JobBus;
+  readonly clock: JobClock;
+  /** The process's name among workers. */
+  readonly id: string;
+  readonly own: OwnRecords;
+  readonly workers: LiveWorkers;
+  /** By key of their records. */
+  readonly placements: Map<string, Placement>;
+  /** Who was the last one in turn, by job and node. */
+  readonly turns: Map<string, string>;
+  /** How many shards a worker has, as it is now. */
+  readonly loadOf: () => (worker: string) => number;
+  /** What somebody should know. */
+  readonly log: (text: string) => void;
+}

@@ -1,0 +1,52 @@
+/** Records that only whoever leads writes. Why: docs/decisions/jobs.md#who-leads-decides-and-a-stale-leader-writes-nothing */
+import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { JobError } from '../base/errors.js';
+import type { Records } from '../base/job_bus.js';
+
+/** What a leader found when it began, and what it wrote since: nobody else writes, so nothing of it has to be asked for again. */
+export class OwnRecords {
+  private readonly revisions = new Map<string, number>();
+  private isOver = false;
+
+  constructor(private readonly records: Records) {}
+
+  /** All below a token, by key; those that can't be read are told. */
+  async load<T>(prefix: string, broken: (key: string) => void): Promise<ReadonlyMap<string, T>> {
+    const found = new Map<string, T>();
+    for (const { key, text, revision } of await this.records.list(prefix)) {
+      const value = jsonOrUndefined(text) as T | null | undefined;
+      if (value === undefined || value === null) broken(key);
+      else found.set(key, value);
+      this.revisions.set(key, revision);
+    }
+    return found;
+  }
+
+  /** @throws JobError RECORD_CONFLICT: somebody else leads; BUS_FAILED, CLOSED */
+  async put(key: string, value: unknown): Promise<void> {
+    this.check();
+    this.revisions.set(key, await this.records.write(key, JSON.stringify(value), this.revisions.get(key) ?? 0));
+  }
+
+  /** @throws JobError BUS_FAILED, CLOSED */
+  async remove(key: string): Promise<void> {
+    this.check();
+    await this.records.remove(key);
+    this.revisions.delete(key);
+  }
+
+  /** Whether there is one. */
+  has(key: string): boolean {
+    return this.revisions.has(key);
+  }
+
+  /** This process doesn't lead any more: nothing is written. */
+  end(): void {
+    this.isOver = true;
+  }
+
+  /** @throws JobError CLOSED */
+  check(): void {
+    if (this.isOver) throw new JobError('CLOSED', 'this process leads no more; whoever leads now goes on');
+  }
+}
