@@ -1,7 +1,7 @@
 /** What Slurm tells its tasks: pure. */
 import { CommError } from '../base/errors.js';
 import { numberOf, ranksOf, type TaskEnv } from './world_numbers.js';
-import type { World } from './world.js';
+import type { World } from './task_world.js';
 
 /**
  * Of a task of a job step; undefined elsewhere. The batch script and a shell inside an allocation have most of Slurm's variables too, but only a step (srun) gives each task a rank.

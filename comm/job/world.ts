@@ -1,23 +1,10 @@
 /** Rank and size as a launcher tells them through the environment: pure, the caller passes the environment in. */
-import type { Rank } from '../../base/ids.js';
 import { podPlace } from './kubernetes_world.js';
 import { firstSlurmHost, slurmWorld } from './slurm_world.js';
+import type { World } from './task_world.js';
 import { localSizeOf, numberOf, ranksOf, type RankNames, type TaskEnv } from './world_numbers.js';
 
-/** This process's place in a job that a launcher started. */
-export interface World {
-  readonly launcher: 'slurm' | 'openmpi' | 'mpich' | 'torchrun' | 'kubernetes';
-  readonly rank: Rank;
-  readonly size: number;
-  /** Index among the processes of this machine. */
-  readonly localRank: number;
-  /** How many those are, if the launcher tells. */
-  readonly localSize?: number;
-  /** Where rank 0 runs, if the launcher tells. MPI does only where all ranks run on one machine, or in an allocation of Slurm. */
-  readonly head?: { readonly host: string; readonly port?: number };
-  /** This process's own address, if the launcher tells: where rank 0 listens while its name isn't known yet. */
-  readonly own?: string;
-}
+export type { World } from './task_world.js';
 
 /** Of a launcher of MPI, with the variable that says how many ranks are on this machine. */
 type MpiNames = RankNames & { readonly launcher: 'openmpi' | 'mpich'; readonly localSize: string };
