@@ -2,8 +2,9 @@
  * What a rank does once it is linked to the others: obeys its head until the job ends. Where the job gives it grace, it outlives its head with all that it holds, and
  * looks for another one at the same address. Why: docs/decisions/elastic.md#a-head-is-one-of-several-in-a-row
  */
+import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CommError, errorOfRemote } from '../../comm/base/errors.js';
+import { CommError, errorOfRemote, remoteErrorOf } from '../../comm/base/errors.js';
 import { Admissions } from '../../comm/job/admissions.js';
 import type { JoinedRank } from '../../comm/job/join.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
@@ -63,6 +64,8 @@ export interface RankServiceParts {
 
 /** How long a rank that lost a peer looks whether it lost its head. */
 const HEAD_FIRST_MS = 100;
+/** How long a rank that lost a peer waits for what its head says of that: the head gathers words for a moment, and hears this one first. */
+const HEAD_WORD_MS = 1000;
 /** Who signalled this rank may have signalled its head, too, which then says that all is to end. */
 const SAME_SIGNAL_MS = 500;
 /** Between two heads that could not be talked to. */
@@ -191,7 +194,16 @@ class RankService {
     const isPeers = error instanceof CommError;
     if (isPeers && (error.code === 'PEER_LOST' || this.hasGrace)) await delay(HEAD_FIRST_MS);
     if (isPeers && this.hasGrace && !this.parts.joined.link.isOpen) return;
+    if (isPeers && error.blames.length > 0) await this.hearFirstCause(error);
     this.fail(error);
+  }
+
+  /** Where losses end the job, the head knows best which was the first: ends with its word, where that comes in time. */
+  private async hearFirstCause(error: CommError): Promise<void> {
+    const { joined } = this.parts;
+    if (jobOf(joined).onPeerLoss !== 'fail' || !joined.link.isOpen) return;
+    joined.link.send({ type: 'failed', error: { ...remoteErrorOf(error), host: hostname() } });
+    await delay(HEAD_WORD_MS, undefined, { signal: this.ending.signal }).catch(() => undefined);
   }
 
   private headGone(): void {

@@ -118,7 +118,8 @@ async function runRanks(args: RankArgs, secret: string | undefined, context: Com
   });
   const places = localSeats(nproc, world).map((seat) => ({ seat, devices, kernels }));
   const number = nproc === 1 ? (first ?? world?.rank) : first;
-  await superviseRanks({ order, first: number, places, restart: args.restart ?? false }, context);
+  const hasLauncher = world !== undefined;
+  await superviseRanks({ order, first: number, places, restart: args.restart ?? false, hasLauncher }, context);
 }
 
 /** A path that isn't there is told to the head, too; a name that isn't in the cache is a mistake of this command. @throws ConfigError NOT_FOUND */

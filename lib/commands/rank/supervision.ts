@@ -1,4 +1,5 @@
 /** The ranks of one command: started, watched, started again, and ended together. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { EngineError } from '../../protocol/errors.js';
 import { LocalRanks, type LocalRanksOrders } from '../../job/local_ranks.js';
 import { howEnded } from '../../job/failure_report.js';
@@ -18,6 +19,8 @@ export interface SupervisionOptions {
   readonly places: readonly PlaceOrder[];
   /** One that was lost after it had joined is started again, to join as a new one. */
   readonly restart: boolean;
+  /** A launcher started the command, and ends all others as soon as it fails: then they get a moment to say what came first. Default false. */
+  readonly hasLauncher?: boolean;
   /** Their processes. Default: started here. */
   readonly ranks?: SupervisedRanks;
 }
@@ -31,7 +34,7 @@ export type SupervisedRanks = Pick<LocalRanks, 'begin' | 'start' | 'exits' | 'as
  * @throws EngineError RANK_LOST: the first of several that failed; ToldError where one alone failed and said why itself
  */
 export async function superviseRanks(
-  { order, first, places, restart, ranks = processesOf(first, places.length) }: SupervisionOptions,
+  { order, first, places, restart, hasLauncher = false, ranks = processesOf(first, places.length) }: SupervisionOptions,
   context: CommandContext,
 ): Promise<void> {
   const { signal } = context;
@@ -83,8 +86,12 @@ export async function superviseRanks(
   await ranks.close({ gracefully: failed === null || goesOn() || endsWithJob });
   if (failed === null && isTermination(signal.reason) && goesOn()) context.obeyed?.();
   if (failed === null || signal.aborted) return;
+  if (hasLauncher && endsWithJob) await delay(LAST_WORDS_MS, undefined, { signal }).catch(() => undefined);
   throw isAlone && failed.signal === null ? new ToldError() : exitError(failed);
 }
+
+/** The head gathers reports of a loss for 250 ms. */
+const LAST_WORDS_MS = 600;
 
 const processesOf = (first: number | undefined, count: number): LocalRanks =>
   new LocalRanks(Array.from({ length: count }, (_, i) => (first === undefined ? null : first + i)));

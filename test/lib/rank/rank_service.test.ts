@@ -1,13 +1,13 @@
 import { expect } from 'chai';
 import { asRank } from '../../../base/ids.js';
-import { CommError } from '../../../comm/base/errors.js';
+import { CommError, remoteErrorOf, type RemoteError } from '../../../comm/base/errors.js';
 import type { ControlLink, LinkClosed, MessageHandler } from '../../../comm/job/control_link.js';
 import type { JoinedRank } from '../../../comm/job/join.js';
 import type { ControlMessage } from '../../../comm/job/messages.js';
 import { createLocalMeshes } from '../../../comm/mesh/local_mesh.js';
 import type { RankJob } from '../../../lib/protocol/rank_job.js';
 import type { ReturningRank } from '../../../lib/protocol/standing.js';
-import type { EndedNeighbour, HeadToRank, LoadReport, RankToHead } from '../../../lib/protocol/step_plan.js';
+import type { EndedNeighbour, HeadToRank, LoadReport, RankToHead, StepPlan } from '../../../lib/protocol/step_plan.js';
 import type { HandoverOrder } from '../../../lib/protocol/handover.js';
 import type { StoreOrder } from '../../../lib/protocol/kv_store.js';
 import type { RankStore } from '../../../lib/rank/store/rank_store.js';
@@ -18,17 +18,24 @@ import { serveHead, type RankOutcome, type StopHandler, type StopTeller } from '
 /** A head's end of a link, and what the rank said over it. */
 class PlayedHead {
   readonly heard: RankToHead[] = [];
+  /** Resolves with what the rank failed with, as it tells it. */
+  readonly failure: Promise<RemoteError>;
   readonly link: ControlLink;
   private handler: MessageHandler | undefined;
   private die!: (why: LinkClosed) => void;
 
   constructor() {
     const closed = new Promise<LinkClosed>((resolve) => (this.die = resolve));
+    let fail!: (error: RemoteError) => void;
+    this.failure = new Promise((resolve) => (fail = resolve));
     const link = {
       isOpen: true,
       closed,
       onMessage: (handler: MessageHandler | undefined) => (this.handler = handler),
-      send: (message: ControlMessage) => message.type === 'job' && this.heard.push(message.body as RankToHead),
+      send: (message: ControlMessage) => {
+        if (message.type === 'job') this.heard.push(message.body as RankToHead);
+        if (message.type === 'failed') fail(message.error);
+      },
     };
     void closed.then(() => (link.isOpen = false));
     this.link = link as unknown as ControlLink;
@@ -36,6 +43,11 @@ class PlayedHead {
 
   say(body: HeadToRank): void {
     void this.handler?.({ type: 'job', body });
+  }
+
+  /** The job ends with this. */
+  endsWith(error: CommError): void {
+    void this.handler?.({ type: 'failed', error: remoteErrorOf(error) });
   }
 
   /** Its process is gone. */
@@ -73,6 +85,7 @@ class Scene {
     };
     const executor = {
       enterEpoch: () => undefined,
+      run: () => Promise.reject(new CommError('PEER_LOST', 'rank 2 is gone; look at its log', { rank: asRank(2) })),
       forget: (blocks: readonly number[]) => this.forgotten.push(...blocks),
       standing: { epoch: 4, members: [0, 1], version: 2, slots: [] },
     };
@@ -143,6 +156,22 @@ describe('a rank and the heads that it serves', () => {
     expect([...scene.first.heard.slice(1), ...next.heard]).to.deep.equal([]);
     next.say({ kind: 'leave' });
     await scene.outcome;
+  });
+
+  it('that lost a peer tells its head at once, where losses end the job, and ends with what that one says came first', async () => {
+    const { first, outcome } = new Scene({ onPeerLoss: 'fail', headGraceMs: 0 });
+    first.say({ kind: 'step', plan: {} as StepPlan });
+    expect((await first.failure).blames).to.deep.equal([2]);
+    first.endsWith(new CommError('PEER_LOST', 'rank 3 was killed; look at its log'));
+    const end = await outcome;
+    expect(end.kind === 'failed' && String(end.error)).to.contain('rank 3 was killed');
+  });
+
+  it('that lost a peer ends with that where its head says nothing', async () => {
+    const { first, outcome } = new Scene({ onPeerLoss: 'fail', headGraceMs: 0 });
+    first.say({ kind: 'step', plan: {} as StepPlan });
+    const end = await outcome;
+    expect(end.kind === 'failed' && String(end.error)).to.contain('rank 2 is gone');
   });
 
   it('hands sequences over as it is told, and no more once its head is gone', async () => {

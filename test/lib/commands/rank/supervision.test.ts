@@ -63,12 +63,21 @@ class PlayedRanks implements SupervisedRanks {
   }
 }
 
-function supervised(ranks: PlayedRanks, { restart = false }: { readonly restart?: boolean } = {}) {
+function supervised(
+  ranks: PlayedRanks,
+  { restart = false, hasLauncher = false }: { readonly restart?: boolean; readonly hasLauncher?: boolean } = {},
+) {
   const interrupted = new AbortController();
   const context = commandContext(interrupted.signal);
   const over = superviseRanks(
     {
-      ...{ order: { head: { host: 'h', port: 1 }, secret: '', joinTimeoutMs: 1 }, first: undefined, restart, ranks },
+      ...{
+        order: { head: { host: 'h', port: 1 }, secret: '', joinTimeoutMs: 1 },
+        first: undefined,
+        restart,
+        hasLauncher,
+        ranks,
+      },
       places: ranks.exits.map(() => ({})),
     },
     context,
@@ -162,6 +171,18 @@ describe('the ranks of one command', () => {
     await ranks.end(0, { rank: 0, code: 1 });
     await errorOf(EngineError, () => over);
     expect(ranks.story).to.deep.equal(['close']);
+  });
+
+  it('of a launcher: one that fails leaves others a moment to say what came first, and ends when it is told to', async () => {
+    const ranks = new PlayedRanks(1);
+    const { over, terminate } = supervised(ranks, { hasLauncher: true });
+    ranks.join(1, 'fail');
+    let isOver = false;
+    const ended = over.catch(() => undefined).then(() => (isOver = true));
+    await ranks.end(0, { rank: 1, ...KILLED });
+    expect([ranks.story, isOver]).to.deep.equal([['rank 1: SIGKILL', 'close'], false]);
+    terminate();
+    await ended;
   });
 
   it('are ended at once where the first to fail never joined', async () => {
