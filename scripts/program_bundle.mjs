@@ -25,6 +25,7 @@ const OUTSIDE = [
   '@huggingface/hub',
   'fastify',
   '@fastify/swagger',
+  '@fastify/multipart',
   'pino',
   'prom-client',
   '@opentelemetry/*',

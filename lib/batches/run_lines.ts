@@ -1,5 +1,6 @@
 /** Runs the lines of a batch against a server, some at a time, until each has its row. */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchLine } from './batch_line.js';
 import { LINE_RETRIES, retryOf, type LineRetries } from './retry.js';
@@ -29,6 +30,7 @@ export interface LinesRun {
 export async function runLines(run: LinesRun): Promise<void> {
   const stop = new AbortController();
   const signal = AbortSignal.any([run.signal, stop.signal]);
+  setMaxListeners(0, signal); // every line listens
   const lines = iteratorOf(run.lines);
   const work = async (): Promise<void> => {
     try {

@@ -202,6 +202,16 @@ export const configSchema = z.strictObject({
       metrics: choice('lean', 'full'),
       journal: key(z.string().min(1).nullable(), 'the path of a file, or null', 'string', 'null'),
       record_dir: key(z.string().min(1).nullable(), 'the path of a folder, or null', 'string', 'null'),
+      batches: z
+        .strictObject({
+          folder: key(z.string().min(1).nullable(), 'the path of a folder, or null', 'string', 'null'),
+          max_file_bytes: integer(1024, 2 ** 40),
+          max_bytes: integer(1024, 2 ** 50),
+          max_lines: integer(1, 10_000_000),
+          max_batches: integer(1, 100_000),
+          concurrency: integer(1, 65_536),
+        })
+        .readonly(),
     })
     .readonly(),
 });
@@ -349,6 +359,14 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     metrics: 'lean', // no series per expert, which there may be thousands of
     journal: null, // requests end with their head
     record_dir: null, // recordings go to who asked for them
+    batches: {
+      folder: null, // a temporary one, which goes with the server
+      max_file_bytes: 200 * 1024 * 1024, // OpenAI's, and so are the lines
+      max_bytes: 4 * 1024 ** 3, // of all files together
+      max_lines: 50_000,
+      max_batches: 100, // that aren't over
+      concurrency: 32, // lines of all batches at a time
+    },
   },
 };
 

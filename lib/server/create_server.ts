@@ -8,6 +8,8 @@ import { TokenizerThread } from '../tokenizer/tokenizer_thread.js';
 import type { ServerOptions } from './base/options.js';
 import type { ServerApp, ServerContext } from './base/part.js';
 import type { ServedEngine } from './base/served_engine.js';
+import { Batches } from './batches/batches.js';
+import { servedBatches } from './batches/served_batches.js';
 import { checkCluster, servedCluster } from './cluster/served_cluster.js';
 import { checkRecordingFolder } from './experts/recording_folder.js';
 import { ApiKeys } from './http/api_keys.js';
@@ -15,6 +17,7 @@ import { answerErrors } from './http/error_answers.js';
 import { withExactNumbers } from './http/exact_numbers.js';
 import { guard } from './http/guard.js';
 import { httpApp, listenSilently } from './http/http_app.js';
+import { InnerRequests } from './http/inner_requests.js';
 import { checkAddress, urlOf } from './http/listening.js';
 import { collectRoutes } from './http/known_routes.js';
 import { readCertificate, type Certificate } from './http/node_server.js';
@@ -51,7 +54,7 @@ export interface HttpServer {
 }
 
 /**
- * What can be told before an engine of this model is started, which may take minutes: certificates, the folder of recordings, the journal, and whether the place is free.
+ * What can be told before an engine of this model is started, which may take minutes: certificates, folders of recordings and batches, the journal, and whether the place is free.
  * @throws ConfigError
  */
 export async function checkServer(config: ServerContext['config'], spec: ModelSpec): Promise<void> {
@@ -59,17 +62,19 @@ export async function checkServer(config: ServerContext['config'], spec: ModelSp
   await readCertificate(config.server);
   await checkRecordingFolder(config.server);
   await checkKeptRuns(config, spec);
+  await Batches.check(config.server);
   await checkAddress(config.server);
 }
 
 /** What clients whose requests are broken off have to hear of it. */
 const GOODBYE_MS = 1000;
 
-/** Makes a server; it doesn't listen yet, and goes on with what stands in its journal. @throws ConfigError for certificates, the folder of recordings and the journal */
+/** Makes a server; it doesn't listen yet, and goes on with what stands in its journal. @throws ConfigError for certificates, folders and the journal */
 export async function createServer(engine: ServedEngine, options: ServerOptions): Promise<HttpServer> {
   const { config, apiKeys = [], clusterKeys = [], log = pino({ level: 'silent' }), env = {} } = options;
   const { journal: file } = config.server;
   const app = createApp(config.server, await readCertificate(config.server), log);
+  const inner = new InnerRequests(app);
   const longTexts = new TokenizerThread(config.model);
   const running = new RunningRequests();
   const draining = new AbortController();
@@ -86,17 +91,21 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     draining: draining.signal,
     ending: ending.signal,
   };
-  const keys = new ApiKeys(apiKeys, clusterKeys);
+  const keys = new ApiKeys(apiKeys.length === 0 ? [] : [...apiKeys, inner.key], clusterKeys);
   const cluster = servedCluster(common, keys, clusterKeys);
   const kept = file === null ? null : await openKeptRuns(file, common);
-  const context = { ...common, cluster, callerOf: keys.callerOf, runs: kept ?? unkeptRuns(engine) };
+  const runs = kept ?? unkeptRuns(engine);
+  let batches: Batches | null = null;
   try {
+    batches = await Batches.open(servedBatches(common, inner));
+    const context = { ...common, cluster, callerOf: keys.callerOf, runs, batches };
     answerErrors(app, engine, collectRoutes(app));
     guard(app, context, keys, running);
     await collectOpenApi(app);
     for (const part of PARTS) await part(app, context);
   } catch (error) {
-    await kept?.close(); // another server may have its journal
+    await batches?.close(); // another server may have its folder
+    await kept?.close(); // and its journal
     throw error;
   }
   const end = async (): Promise<void> => {
@@ -104,6 +113,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
     ending.abort(endOf(engine, 'the server ended before the answer was complete; ask another one'));
     await running.idle(GOODBYE_MS); // clients are told
     await cluster?.close();
+    await batches.close();
     await app.close();
     await longTexts.close();
     await kept?.close();
@@ -112,7 +122,7 @@ export async function createServer(engine: ServedEngine, options: ServerOptions)
   const close = (): Promise<void> => (closed ??= end());
   return {
     app,
-    modelName: context.modelName,
+    modelName: common.modelName,
     numResumed: kept?.resume() ?? 0,
     get numRunning() {
       return running.count;

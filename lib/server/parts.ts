@@ -1,4 +1,5 @@
 /** The parts of every server, in the order in which they are added. */
+import { batchesPart } from './batches/batches_part.js';
 import { clusterPart } from './cluster/cluster_part.js';
 import { elasticPart } from './elastic/elastic_part.js';
 import { expertsPart } from './experts/experts_part.js';
@@ -14,7 +15,6 @@ import { modelsPart } from './openai/models.js';
 import { responsesPart } from './openai/responses.js';
 import { tokenizePart } from './openai/tokenize.js';
 import { tokenizerInfoPart } from './openai/tokenizer_info.js';
-
 import { telemetryPart } from './telemetry_part.js';
 
 /** A new part gets its line here. */
@@ -27,6 +27,7 @@ export const PARTS: readonly OpenAiPart[] = [
   chatPart,
   responsesPart,
   keptRequestsPart,
+  batchesPart,
   tokenizePart,
   tokenizerInfoPart,
   kvPart,

@@ -1,6 +1,7 @@
 /** GET /metrics, a line of the log and a trace per request. Comes before all other parts, whose requests it follows. */
 import type { FastifyRequest } from 'fastify';
-import type { ServerApp, ServerContext, ServerPart } from './base/part.js';
+import type { BatchCounts } from './base/batch_counts.js';
+import type { ServerApp, ServerContext } from './base/part.js';
 import type { Arrival } from './telemetry/exchange.js';
 import type { OpenExchange } from './telemetry/exchanges.js';
 import { Telemetry, type Follower } from './telemetry/telemetry.js';
@@ -9,11 +10,17 @@ import { tracingSettings } from './tracing/settings.js';
 /** Of a path that the server doesn't have: its client made it up. */
 const NO_ROUTE = 'none';
 
+/** What telemetry shows besides the engine. */
+export interface TelemetryContext extends ServerContext {
+  readonly batches: { readonly counts: BatchCounts };
+}
+
 /** Follows the engine and the requests of all parts that come later. */
-export const telemetryPart: ServerPart = async (app, context) => {
-  const { engine, config, log, modelName } = context;
+export const telemetryPart = async (app: ServerApp, context: TelemetryContext): Promise<void> => {
+  const { engine, config, log, modelName, batches } = context;
   const follower = await openFollower(context);
-  const telemetry = new Telemetry(engine, { modelName, isFull: config.server.metrics === 'full', log, follower });
+  const isFull = config.server.metrics === 'full';
+  const telemetry = new Telemetry(engine, { modelName, isFull, batches: () => batches.counts, log, follower });
   app.addHook('onClose', () => telemetry.close());
   followRequests(app, telemetry);
   app.get('/metrics', async (_request, reply) => {

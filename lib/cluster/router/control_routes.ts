@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
 import { ROLES } from '../../config/cluster_schema.js';
 import { ApiError, type ApiErrorCode } from '../../server/base/api_error.js';
+import type { BatchCounts } from '../../server/base/batch_counts.js';
 import type { ServerApp } from '../../server/base/part.js';
 import { ClusterError } from '../base/errors.js';
 import type { InstanceView } from '../base/instance_view.js';
@@ -19,6 +20,7 @@ export interface ControlRoutesParts {
   readonly calls: InstanceCalls;
   readonly metrics: RouterMetrics;
   readonly numRunning: () => number;
+  readonly batches: { readonly counts: BatchCounts };
 }
 
 const name = z
@@ -37,9 +39,9 @@ const config = { access: 'local' } as const;
 
 /** Adds them. */
 export function controlRoutes(app: ServerApp, parts: ControlRoutesParts): void {
-  const { views, passages, upstreams, calls, metrics, numRunning } = parts;
+  const { views, passages, upstreams, calls, metrics, numRunning, batches } = parts;
   app.get('/metrics', async (_request, reply) =>
-    reply.type(metrics.contentType).send(await metrics.text(views(), numRunning())),
+    reply.type(metrics.contentType).send(await metrics.text(views(), numRunning(), batches.counts)),
   );
   app.get('/instances', { config }, () => ({ instances: views().map(instanceJson) }));
   app.post('/migrate', { config, schema: { body: migrateBody } }, async ({ body: { request_id: id, to } }) => {

@@ -6,10 +6,13 @@ import type { ExpertwireConfig } from '../../config/schema.js';
 import { loadPlugins } from '../../plugins/load_plugins.js';
 import { ApiError } from '../../server/base/api_error.js';
 import type { ServerApp } from '../../server/base/part.js';
+import { Batches } from '../../server/batches/batches.js';
+import { batchesPart } from '../../server/batches/batches_part.js';
 import { ApiKeys } from '../../server/http/api_keys.js';
 import { answerErrors } from '../../server/http/error_answers.js';
 import { guard } from '../../server/http/guard.js';
 import { httpApp, listenSilently } from '../../server/http/http_app.js';
+import { InnerRequests } from '../../server/http/inner_requests.js';
 import { collectRoutes } from '../../server/http/known_routes.js';
 import { urlOf } from '../../server/http/listening.js';
 import { readCertificate } from '../../server/http/node_server.js';
@@ -19,6 +22,7 @@ import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 import { TokenizerThread } from '../../tokenizer/tokenizer_thread.js';
 import type { InstanceView } from '../base/instance_view.js';
 import type { Bus } from '../bus/bus.js';
+import { routedBatches } from './routed_batches.js';
 import { controlRoutes } from './control_routes.js';
 import { Fleet } from './fleet.js';
 import { healthRoutes } from './health_routes.js';
@@ -78,12 +82,13 @@ const MAX_UNREAD_BYTES = 256 * 1024;
 /** A router fails only with its instances. */
 const SOUND = { failure: null };
 
-/** Makes a router; it doesn't listen yet. @throws ConfigError for certificates; PluginError for plug-ins */
+/** Makes a router; it doesn't listen yet. @throws ConfigError for certificates and the folder of batches; PluginError for plug-ins */
 export async function createRouter(options: RouterOptions): Promise<Router> {
   const { config, bus, clusterKey = null, instanceKeys = new Map(), apiKeys = [] } = options;
   const { log = pino({ level: 'silent' }), tokens = () => undefined } = options;
   const server = { ...config.server, host: config.router.host, port: config.router.port };
   const app = httpApp(server, await readCertificate(server), log);
+  const inner = new InnerRequests(app);
   const { registry } = await loadPlugins(config.plugins);
   const clock = (): number => performance.now();
   const running = new RunningRequests();
@@ -120,12 +125,16 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
     options.over?.(story);
   };
 
+  const keys = new ApiKeys(apiKeys.length === 0 ? [] : [...apiKeys, inner.key]);
+  const batches = await Batches.open(routedBatches({ config: server, draining: draining.signal, views, log }, inner));
+
   answerErrors(app, SOUND, collectRoutes(app));
-  guard(app, { config: { server }, draining: draining.signal, engine: SOUND }, new ApiKeys(apiKeys), running);
+  guard(app, { config: { server }, draining: draining.signal, engine: SOUND }, keys, running);
   await collectOpenApi(app);
   openApiPart(app);
   healthRoutes(app, { fleet, views, draining: draining.signal });
-  controlRoutes(app, { views, passages, upstreams, calls, metrics, numRunning: () => running.count });
+  controlRoutes(app, { views, passages, upstreams, calls, metrics, numRunning: () => running.count, batches });
+  await batchesPart(app, { batches, callerOf: keys.callerOf });
   const dispatch = { table, upstreams, clusterKey, instanceKeys, hasKeys: apiKeys.length > 0, clock };
   await passageRoutes(app, {
     ...{ ...dispatch, config: { server, router: config.router }, fleet, passages, prompts, log, over },
@@ -136,6 +145,7 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
     draining.abort();
     ending.abort(new ApiError('DRAINING', 'the router ended before the answer was complete; ask another one'));
     await running.idle(GOODBYE_MS); // clients are told
+    await batches.close();
     await app.close();
     fleet.close();
     mover.close();

@@ -1,5 +1,7 @@
 /** Prometheus' view of a router. Why: docs/decisions/telemetry.md#counted-when-it-happens-or-read-when-asked */
 import { Registry, type Counter, type Histogram } from 'prom-client';
+import type { BatchCounts } from '../../server/base/batch_counts.js';
+import { BatchMetrics } from '../../server/telemetry/batch_metrics.js';
 import { FIRST_TOKEN_SECONDS, REQUEST_SECONDS } from '../../server/telemetry/buckets.js';
 import { SeriesMaker, type Level } from '../../server/telemetry/series.js';
 import type { InstanceView } from '../base/instance_view.js';
@@ -25,9 +27,11 @@ export class RouterMetrics {
   private readonly healthy: Level<'instance' | 'role'>;
   private readonly load: Level<'instance'>;
   private readonly activeBlocks: Level<'instance'>;
+  private readonly batches: BatchMetrics;
 
   constructor() {
     const make = new SeriesMaker(this.registry);
+    this.batches = new BatchMetrics(make, 'expertwire_router_');
     this.requests = make.counter(
       'expertwire_router_requests_total',
       'Requests that were answered.',
@@ -116,7 +120,8 @@ export class RouterMetrics {
   };
 
   /** All series at this moment, in Prometheus' text format 0.0.4. */
-  text(views: readonly InstanceView[], numRunning: number): Promise<string> {
+  text(views: readonly InstanceView[], numRunning: number, batches: BatchCounts): Promise<string> {
+    this.batches.update(batches);
     this.running.set(numRunning);
     this.healthy.setAll(
       views.map(({ record: { id, role }, isHealthy }) => [{ instance: id, role }, Number(isHealthy)]),

@@ -32,6 +32,7 @@ export const STATUS_OF = {
   JOURNAL_FAILED: 503, // nobody would go on with it after this head
   DRAINING: 503, // the server ends; it finishes what it began
   ENGINE_FAILED: 503,
+  STORAGE_FULL: 507, // no room for files, of the disk or by the server's limits
 } as const;
 
 /** The codes of {@link STATUS_OF}; clients see them in small letters. */

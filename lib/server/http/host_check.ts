@@ -46,7 +46,7 @@ export class HostCheck {
     });
     if (method !== 'OPTIONS' || headers['access-control-request-method'] === undefined) return false;
     void reply.code(204).headers({
-      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-methods': 'GET, POST, DELETE',
       'access-control-allow-headers': headers['access-control-request-headers'] ?? '',
       'access-control-max-age': PREFLIGHT_MAX_AGE_S,
     });

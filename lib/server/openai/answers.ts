@@ -1,6 +1,7 @@
 /** From the choices of a request to its answer, whole or as events. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ServerApp, ServerContext } from '../base/part.js';
+import type { Batches } from '../batches/batches.js';
 import type { ClusterContext } from '../cluster/cluster_part.js';
 import { termsOf, type ClusterFields } from '../cluster/request_terms.js';
 import { clientSignal } from '../http/client_signal.js';
@@ -17,6 +18,7 @@ export interface OpenAiContext extends ClusterContext {
   readonly runs: RequestRuns;
   /** Who sends a request, as one who comes again can be told from others. */
   readonly callerOf: (request: FastifyRequest) => string;
+  readonly batches: Batches;
 }
 
 /** A part of the server that has requests for the engine. */

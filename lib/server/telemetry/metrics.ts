@@ -2,7 +2,9 @@
 import { Registry } from 'prom-client';
 import type { ObservedStep } from '../../head/observing/step_observer.js';
 import type { EngineObserver } from '../../head/watchers.js';
+import { NO_BATCHES, type BatchCounts } from '../base/batch_counts.js';
 import { ArrivalMetrics } from './arrival_metrics.js';
+import { BatchMetrics } from './batch_metrics.js';
 import { ExpertMetrics } from './expert_metrics.js';
 import { JobMetrics } from './job_metrics.js';
 import { KvMetrics } from './kv_metrics.js';
@@ -20,6 +22,8 @@ export interface MetricsOptions {
   readonly modelName: string;
   /** A series per layer and expert, and per pair of however many ranks. Default false. */
   readonly isFull?: boolean;
+  /** Asked when somebody scrapes. Default: there are none. */
+  readonly batches?: () => BatchCounts;
 }
 
 /** What a series is called. */
@@ -42,10 +46,12 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
   private readonly job: JobMetrics;
   private readonly arrivals: ArrivalMetrics;
   private readonly kv: KvMetrics;
+  private readonly batchMetrics: BatchMetrics;
+  private readonly batches: () => BatchCounts;
 
   constructor(
     private readonly source: TelemetrySource,
-    { modelName, isFull = false }: MetricsOptions,
+    { modelName, isFull = false, batches = () => NO_BATCHES }: MetricsOptions,
   ) {
     this.registry.setDefaultLabels({ model_name: modelName, engine: '0' });
     const make = new SeriesMaker(this.registry);
@@ -57,6 +63,8 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
     this.job = new JobMetrics(make);
     this.arrivals = new ArrivalMetrics(make);
     this.kv = new KvMetrics(make);
+    this.batchMetrics = new BatchMetrics(make, 'expertwire:');
+    this.batches = batches;
   }
 
   /** Who counts requests. */
@@ -92,6 +100,7 @@ export class Metrics implements Pick<EngineObserver, 'step'> {
     this.job.update(stats, source.placement.version);
     this.arrivals.update(stats);
     this.kv.update(load, stats);
+    this.batchMetrics.update(this.batches());
     return this.registry.metrics();
   }
 }
