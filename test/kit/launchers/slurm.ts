@@ -33,8 +33,8 @@ export const needSlurm = (mocha: Mocha.Context): Promise<void> =>
 
 /** One that runs. Its partition is called `all`. */
 export class Slurm {
-  private munged!: Daemon;
-  private controller!: Daemon;
+  private munged: Daemon | null = null;
+  private controller: Daemon | null = null;
   private readonly daemons = new Map<string, Daemon>();
 
   private constructor(
@@ -95,7 +95,7 @@ export class Slurm {
 
   /** Ends all jobs and all daemons. Idempotent. */
   async close(): Promise<void> {
-    if (this.controller !== undefined && !this.controller.hasEnded) {
+    if (this.controller?.hasEnded === false) {
       await this.run('scancel', '--signal=KILL', '-u', userInfo().username).catch(() => undefined);
       await this.run('scancel', '-u', userInfo().username).catch(() => undefined);
       await this.empty();
@@ -129,7 +129,8 @@ export class Slurm {
 
   private story(): string {
     return [this.munged, this.controller, ...this.daemons.values()]
-      .map((daemon) => `${daemon?.name}: ${daemon?.story.split('\n').slice(-10).join('\n')}`)
+      .flatMap((daemon) => daemon ?? [])
+      .map((daemon) => `${daemon.name}: ${daemon.story.split('\n').slice(-10).join('\n')}`)
       .join('\n');
   }
 }
