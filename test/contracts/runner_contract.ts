@@ -11,14 +11,32 @@ import { errorOf } from '../kit/rejects.js';
 import { withTempFolder } from '../kit/temp_folder.js';
 
 /** Runs `test/kit/experiment/played_run.js`; who is asked to end has `graceMs`. */
-export type MakeRunner = (graceMs: number) => Runner;
+export type MakeRunner = (graceMs: number) => Runner | Promise<Runner>;
+
+/** What is otherwise for some kinds. */
+export interface RunnerTraits {
+  /** Processes end a moment after their run was given up, and what they leave then isn't waited for. Default false. */
+  readonly endsLater?: boolean;
+  /** Whether the run that was asked for has begun. Default: as its folder says. */
+  readonly hasBegun?: () => boolean;
+}
 
 const LONG_MS = 40_000;
 const SHORT_MS = 300;
 
 /** Declares the suite. `processes`: those that the runner starts are among them. */
-export function describeRunner(name: string, makeRunner: MakeRunner, processes: Processes): void {
+export function describeRunner(
+  name: string,
+  makeRunner: MakeRunner,
+  processes: Processes,
+  { endsLater = false, hasBegun }: RunnerTraits = {},
+): void {
   const never = new AbortController().signal;
+
+  const allEnd = async (): Promise<void> => {
+    if (endsLater) await processes.allGone();
+    processes.expectNone();
+  };
 
   /** What becomes of a run. */
   const played = (
@@ -27,23 +45,20 @@ export function describeRunner(name: string, makeRunner: MakeRunner, processes: 
     graceMs = LONG_MS,
   ): Promise<void> =>
     withTempFolder(async (dir) => {
-      const runner = makeRunner(graceMs);
+      const runner = await makeRunner(graceMs);
       try {
         await use(runner, await runFolder(dir, plannedRun({ workload: { play } })));
       } finally {
         await runner.close();
       }
-      processes.expectNone();
+      await allEnd();
     });
 
   const failureOf = (end: RunEnd): readonly [string, string, string] =>
     end.status === 'ok' ? expect.fail('it went well') : [end.status, end.error.code, end.error.message];
 
   const began = (folder: string): Promise<void> =>
-    until(
-      () => existsSync(join(folder, 'began')),
-      () => 'the run did not begin',
-    );
+    until(hasBegun ?? ((): boolean => existsSync(join(folder, 'began'))), () => 'the run did not begin');
 
   describe(`a runner of runs, ${name}`, () => {
     it('gives what the run left, and its folder keeps what it said', () =>
@@ -104,7 +119,7 @@ export function describeRunner(name: string, makeRunner: MakeRunner, processes: 
       for (const play of ['leaves a child', 'leaves a group'] as const) {
         await played(play, async (runner, folder) => {
           expect((await runner.run(folder, LONG_MS, never)).status).to.equal('ok');
-          processes.expectNone();
+          await allEnd();
         });
       }
     });
@@ -116,17 +131,18 @@ export function describeRunner(name: string, makeRunner: MakeRunner, processes: 
         await began(folder);
         stopping.abort(new Error('enough'));
         expect((await errorOf(Error, () => running)).message).to.equal('enough');
-        processes.expectNone();
+        await allEnd();
         expect((await errorOf(Error, () => runner.run(folder, LONG_MS, stopping.signal))).message).to.equal('enough');
       }));
 
-    it('takes a result that was there in the end', () =>
+    it(`takes a result that was there in the end${endsLater ? ', unless it was given up before' : ''}`, () =>
       played('late', async (runner, folder) => {
         const stopping = new AbortController();
         const running = runner.run(folder, LONG_MS, stopping.signal);
         await began(folder);
         stopping.abort(new Error('enough'));
-        expect((await running).status).to.equal('ok');
+        if (endsLater) expect((await errorOf(Error, () => running)).message).to.equal('enough');
+        else expect((await running).status).to.equal('ok');
       }));
 
     it('ends what runs when it is closed, and runs nothing afterwards', () =>
@@ -134,7 +150,7 @@ export function describeRunner(name: string, makeRunner: MakeRunner, processes: 
         const running = runner.run(folder, LONG_MS, never);
         await began(folder);
         await Promise.all([errorOf(Error, () => running), runner.close()]);
-        processes.expectNone();
+        await allEnd();
         await errorOf(Error, () => runner.run(folder, LONG_MS, never));
       }));
 

@@ -22,7 +22,10 @@ export const runnerOf: MakeRunner = async ({ experiment: { parallel }, runner },
       const { SlurmRunner } = await import('../../experiment/runners/slurm/slurm_runner.js');
       return new SlurmRunner({ settings: runner, parallel, env });
     }
-    case 'kubernetes':
+    case 'kubernetes': {
+      const { KubernetesRunner } = await import('../../experiment/runners/kubernetes/kubernetes_runner.js');
+      return new KubernetesRunner({ settings: runner, parallel, env });
+    }
     case 'nats':
       throw new UsageError(`--runner: ${runner.kind} isn't there yet; give local`);
   }

@@ -1,5 +1,5 @@
 /** `expertwire measure`: one run of an experiment, of which its folder says all. Why: docs/decisions/experiments.md#a-run-is-a-process-with-two-files */
-import { mkdir, rm } from 'node:fs/promises';
+import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { CodedError } from '../../../base/coded_error.js';
@@ -14,6 +14,7 @@ import {
   writeResult,
   type RunError,
 } from '../../experiment/runs/run_folder.js';
+import { printedRun } from '../../experiment/runs/printed_files.js';
 import { runLock } from '../../experiment/runs/run_lock.js';
 import { table } from '../../metrics/charts.js';
 import { loadBenches } from '../base/benches.js';
@@ -29,6 +30,10 @@ export interface MeasureArgs {
   /** Of that process; default an hour. */
   readonly timeoutMs?: number | undefined;
   readonly graceMs?: number | undefined;
+  /** A file with the run, which is taken into the folder first. */
+  readonly from?: string | undefined;
+  /** What the run leaves is printed in lines with this mark: its runner sees no folder. */
+  readonly print?: string | undefined;
 }
 
 /** Adds the folder of `measure` to a command line. */
@@ -38,7 +43,9 @@ export function measureOptions<T>(yargs: Argv<T>): Argv<T & MeasureArgs> {
     .option('spawned', { type: 'boolean', hidden: true })
     .option('apart', { type: 'boolean', hidden: true })
     .option('timeout-ms', { type: 'number', hidden: true })
-    .option('grace-ms', { type: 'number', hidden: true });
+    .option('grace-ms', { type: 'number', hidden: true })
+    .option('from', { type: 'string', hidden: true })
+    .option('print', { type: 'string', hidden: true });
 }
 
 const HOUR_MS = 3_600_000;
@@ -62,7 +69,7 @@ export interface Measuring {
  * @throws ExperimentError; OutputError; whatever the measure throws
  */
 export async function measure(
-  { folder: given, apart = false, timeoutMs = HOUR_MS, graceMs }: MeasureArgs,
+  { folder: given, apart = false, timeoutMs = HOUR_MS, graceMs, from, print }: MeasureArgs,
   context: CommandContext,
   load: () => Promise<Measuring> = loadBenches,
 ): Promise<void> {
@@ -72,6 +79,23 @@ export async function measure(
     await runApart(folder, timeoutMs, context.signal, { env: context.env, ...(graceMs !== undefined && { graceMs }) });
     return;
   }
+  if (from !== undefined) {
+    await mkdir(folder, { recursive: true });
+    await copyFile(from, join(folder, RUN_FILES.run));
+  }
+  await closing(
+    () => (print === undefined ? Promise.resolve() : printRun(folder, print, context)),
+    () => measureIn(folder, context, load),
+  );
+}
+
+/** Of this process, from its start. */
+async function printRun(folder: string, mark: string, { stdout }: CommandContext): Promise<void> {
+  const times = { startedAt: new Date(performance.timeOrigin), durationMs: performance.now() };
+  stdout.write(await printedRun(folder, times, mark));
+}
+
+async function measureIn(folder: string, context: CommandContext, load: () => Promise<Measuring>): Promise<void> {
   const run = await readRun(folder);
   const lock = await runLock(folder);
   await closing(

@@ -2,7 +2,7 @@
 import type { Argv } from 'yargs';
 import { VERSION } from '../../config/package_files.js';
 import { MAX_RANKS } from '../../../base/ids.js';
-import { isObjectName } from '../../kubernetes/manifests/objects.js';
+import { isObjectName, MEMORY } from '../../kubernetes/manifests/objects.js';
 import type { PodSettings } from '../../kubernetes/manifests/pod.js';
 import { UsageError } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
@@ -108,7 +108,7 @@ export function checkedManifest(args: ManifestArgs): CheckedManifest {
     throw new UsageError('workers need --bus nats://HOST:4222, where their tasks come from');
   if (cpus !== undefined && !(cpus > 0 && cpus <= MAX_CPUS))
     throw new UsageError(`--cpus is ${cpus}; give a number over 0 and up to ${MAX_CPUS}, such as 4 or 0.5`);
-  if (memory !== undefined && !/^\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$/.test(memory))
+  if (memory !== undefined && !MEMORY.test(memory))
     throw new UsageError(`--memory is '${memory}'; give bytes as Kubernetes writes them, such as 8Gi`);
   return {
     ...{ name: objectName('--name', args.name ?? 'expertwire'), namespace: args.namespace },

@@ -36,9 +36,32 @@ export interface SlurmSettings {
   readonly poll_s: number;
 }
 
-/** Jobs of Kubernetes. */
+/** Jobs of Kubernetes, each with one pod, whose machine needs nothing of this one's but what the image has. */
 export interface KubernetesSettings {
   readonly kind: 'kubernetes';
+  /** With its registry and tag. Default expertwire:VERSION. */
+  readonly image: string;
+  /** Default null: the connection's. */
+  readonly namespace: string | null;
+  /** Path of a kubeconfig. Default null: KUBECONFIG, a pod's service account, or ~/.kube/config. */
+  readonly kubeconfig: string | null;
+  /** Of the kubeconfig. Default null: its current one. */
+  readonly context: string | null;
+  /** Cores of a pod. Default null: what is free. */
+  readonly cpus: number | null;
+  /** As Kubernetes writes it: '8Gi'. Default null: what is free. */
+  readonly memory: string | null;
+  /** A PersistentVolumeClaim with models, seen under /models. */
+  readonly claim: string | null;
+  /** Labels that machines must have. Default none. */
+  readonly node_selector: Readonly<Record<string, string>>;
+  /** A Secret that opens the image's registry. */
+  readonly pull_secret: string | null;
+  /** Secrets whose keys are variables of the run's process. Default none. */
+  readonly env_secrets: readonly string[];
+  readonly service_account: string | null;
+  /** Longest wait for a machine. Default 3600. */
+  readonly pending_timeout_s: number;
 }
 
 /** A queue of NATS, whose workers are `expertwire worker`. */

@@ -1,6 +1,8 @@
 /** `runner:` of an experiment's file, and `--runner` of the command line, which says the same. */
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
+import { VERSION } from '../../config/package_files.js';
+import { MEMORY } from '../../kubernetes/manifests/objects.js';
 import { boolean, integer, key, pemFile } from '../../config/key_types.js';
 import type { Json } from '../base/run.js';
 import { RUNNER_KINDS, type RunnerKind, type RunnerSettings } from '../base/runner.js';
@@ -54,7 +56,36 @@ const slurm = z.strictObject({
   poll_s: key(z.number().min(0.05).max(3600), 'a number of seconds from 0.05 to 3600', 'number').default(2),
 });
 
-const kubernetes = z.strictObject({});
+const LABELS = 'a mapping of labels to texts, such as {disk: ssd}';
+const SECRETS = 'a list of names of Secrets';
+const kubernetes = z.strictObject({
+  image: key(z.string().min(1), 'the name of an image, with registry and tag', 'string').default(
+    `expertwire:${VERSION}`,
+  ),
+  namespace: textOrNull,
+  kubeconfig: textOrNull,
+  context: textOrNull,
+  cpus: key(
+    z.number().min(0.001).max(4096).nullable(),
+    'a number of cores up to 4096, or null',
+    'number',
+    'null',
+  ).default(null),
+  memory: key(
+    z.string().regex(MEMORY).nullable(),
+    'a text as Kubernetes writes bytes, such as 8Gi, or null',
+    'string',
+    'null',
+  ).default(null),
+  claim: textOrNull,
+  node_selector: key(z.record(z.string().min(1), z.string()), LABELS, 'mapping').default({}),
+  pull_secret: textOrNull,
+  env_secrets: key(z.array(key(z.string().min(1), SECRETS, 'string')), SECRETS, 'list').default([]),
+  service_account: textOrNull,
+  pending_timeout_s: key(z.number().min(1).max(604_800), 'a number of seconds from 1 to 604800', 'number').default(
+    3600,
+  ),
+});
 
 const nats = z.strictObject({
   bus: key(

@@ -31,6 +31,9 @@ export interface Place {
 /** Whether a name can be that of an object and of all that is named after it, hosts among them. */
 export const isObjectName = (name: string): boolean => /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/.test(name);
 
+/** Bytes as Kubernetes writes them. */
+export const MEMORY = /^\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$/;
+
 /** By which a Service finds pods, and people objects. */
 export const labelsOf = ({ name }: Place): Readonly<Record<string, string>> => ({
   'app.kubernetes.io/name': 'expertwire',

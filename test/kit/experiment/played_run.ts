@@ -11,7 +11,11 @@ import { RESULT } from './runs.js';
 export type Play =
   'result' | 'error' | 'exit' | 'killed' | 'hang' | 'stubborn' | 'leaves a child' | 'leaves a group' | 'late';
 
-const folder = process.argv.at(-1)!;
+/** `measure FOLDER`, as its runner calls it: with what comes behind where the folder is nobody else's. */
+const args = process.argv.slice(2);
+const isElsewhere = args.includes('--print');
+const folder = isElsewhere ? args[1]! : args.at(-1)!;
+const [from, print] = ['--from', '--print'].map((name) => (isElsewhere ? args[args.indexOf(name) + 1] : undefined));
 const over = new AbortController();
 process.on('disconnect', () => process.kill(-process.pid, 'SIGKILL'));
 process.channel?.unref();
@@ -19,6 +23,7 @@ process.channel?.unref();
 /** Nothing happens any more. It says that it is so far, where a test looks. */
 async function forever(): Promise<never> {
   await writeFile(join(folder, 'began'), '');
+  over.signal.throwIfAborted();
   setInterval(() => undefined, 1000);
   return new Promise<never>((_resolve, reject) => {
     over.signal.addEventListener('abort', () => reject(over.signal.reason as Error));
@@ -65,7 +70,7 @@ process.on('SIGTERM', () => {
 const { stdout, stderr, stdin, env } = process;
 try {
   const context = { stdout, stderr, stdin, env, signal: over.signal };
-  await measure({ folder: resolve(folder) }, context, () => Promise.resolve({ runMeasure: play }));
+  await measure({ folder: resolve(folder), from, print }, context, () => Promise.resolve({ runMeasure: play }));
 } catch (error) {
   stderr.write(`${String(error)}\n`);
   process.exitCode ??= 1;
