@@ -55,13 +55,48 @@ export class NatsCalls {
     for (let isRepeated = false; ;) {
       this.checkOpen();
       try {
-        if (this.link.isUp) return await act(isRepeated);
+        if (this.link.isUp) return await this.unlessDown(() => act(isRepeated));
       } catch (error) {
         isRepeated = true;
         this.refuse(what, error, deadline);
       }
       if (performance.now() > deadline) throw this.failed(what, null);
       await this.pause(deadline);
+    }
+  }
+
+  /**
+   * What is there, read by what `begin` begins and returns, which says when that was all, or that it can't be read.
+   * @throws JobError BUS_FAILED, CLOSED
+   */
+  async whole(
+    begin: (ready: () => void, failed: (error: Error) => void) => { readonly stop: () => void },
+  ): Promise<void> {
+    let reading: { readonly stop: () => void } | null = null;
+    let closed = (): void => undefined;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        closed = () => reject(new JobError('CLOSED', 'the bus of jobs was closed; open another'));
+        this.ended.addEventListener('abort', closed, { once: true });
+        reading = begin(resolve, reject);
+      });
+    } finally {
+      this.ended.removeEventListener('abort', closed);
+      (reading as { readonly stop: () => void } | null)?.stop();
+    }
+  }
+
+  /** NATS' client lets who asked wait for an answer that a broken connection doesn't bring any more. */
+  private async unlessDown<T>(act: () => Promise<T>): Promise<T> {
+    let stop = (): void => undefined;
+    const down = new Promise<never>((_resolve, reject) => {
+      const fail = (reason: string): void => reject(new errors.ConnectionError(reason));
+      stop = this.link.watch({ up: () => undefined, down: fail, refused: () => undefined });
+    });
+    try {
+      return await Promise.race([act(), down]);
+    } finally {
+      stop();
     }
   }
 

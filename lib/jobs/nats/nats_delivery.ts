@@ -1,4 +1,5 @@
 /** A task in hand. */
+import { errors } from '@nats-io/transport-node';
 import type { Delivery } from '../base/job_bus.js';
 import { JobError } from '../base/errors.js';
 import type { Task } from '../base/task.js';
@@ -8,6 +9,8 @@ import type { HeldMessage } from './nats_messages.js';
 /** Before a task comes again whose handler failed: doubled each time. */
 const BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 5000;
+/** Acknowledgements without an answer. */
+const MAX_UNANSWERED = 3;
 
 /** Keeps a task apart. */
 export type Bury = (delivery: Delivery, reason: string) => Promise<void>;
@@ -33,7 +36,7 @@ export class NatsDelivery implements Delivery {
 
   /** As {@link Delivery.done}. */
   done(): Promise<void> {
-    return this.settle(() => this.calls.call(this.name, () => this.message.done()));
+    return this.settle(() => this.acknowledge());
   }
 
   /** As {@link Delivery.again}. */
@@ -50,7 +53,7 @@ export class NatsDelivery implements Delivery {
   dead(reason: string): Promise<void> {
     return this.settle(async () => {
       await this.bury(this, reason);
-      await this.calls.call(this.name, () => this.message.done());
+      await this.acknowledge();
     });
   }
 
@@ -69,6 +72,21 @@ export class NatsDelivery implements Delivery {
   private get name(): string {
     const { run, node, index } = this.task.key;
     return `the end of task ${run} ${node} ${index}`;
+  }
+
+  /**
+   * A server that was killed may have lost that it had delivered it, and then answers nothing: it delivers it again, to whoever looks at the shard's record first. So the answer is waited for, but
+   * not for ever.
+   */
+  private acknowledge(): Promise<void> {
+    let numUnanswered = 0;
+    return this.calls.call(this.name, async () => {
+      try {
+        await this.message.done();
+      } catch (error) {
+        if (!(error instanceof errors.TimeoutError) || ++numUnanswered < MAX_UNANSWERED) throw error;
+      }
+    });
   }
 
   private async settle(act: () => Promise<void>): Promise<void> {

@@ -1,6 +1,7 @@
 /** Messages of a stream as they come: those that are there, that these were all, and what comes behind. */
 import { DeliverPolicy, type JsMsg, type PushConsumer } from '@nats-io/jetstream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { JobError } from '../base/errors.js';
 import type { NatsCalls } from './nats_calls.js';
 
 /** After a stream that couldn't be read. */
@@ -22,6 +23,8 @@ export interface FollowListener {
   readonly ready: () => void;
   /** All is told anew from here. */
   readonly begin?: () => void;
+  /** It can't be read, and isn't tried any more. Default: it is tried again for ever. */
+  readonly failed?: (error: JobError) => void;
 }
 
 /** Goes on until it is stopped, or the bus is closed. */
@@ -55,10 +58,18 @@ export class NatsFollower {
   private open(): void {
     const epoch = ++this.epoch;
     this.stopReading();
-    void this.read(epoch).catch(async () => {
-      await delay(RETRY_MS, undefined, { ref: false });
-      if (this.isCurrent(epoch) && this.calls.link.isUp) this.open();
-    });
+    void this.read(epoch).catch((error: unknown) => this.fail(epoch, error));
+  }
+
+  /** It is read again, unless somebody wants to know that it can't be. */
+  private async fail(epoch: number, error: unknown): Promise<void> {
+    const { failed } = this.listener;
+    if (failed !== undefined && error instanceof JobError) {
+      if (this.isCurrent(epoch)) failed(error);
+      return;
+    }
+    await delay(RETRY_MS, undefined, { ref: false });
+    if (this.isCurrent(epoch) && this.calls.link.isUp) this.open();
   }
 
   private isCurrent(epoch: number): boolean {
@@ -69,10 +80,10 @@ export class NatsFollower {
     const { stream, subjects, from } = this.followed;
     const start =
       from === 'last' ? { deliver_policy: DeliverPolicy.LastPerSubject } : { opt_start_seq: this.sequence + 1 };
-    const consumer = await this.calls.js.consumers.getPushConsumer(stream, {
-      filter_subjects: [...subjects],
-      ...start,
-    });
+    const filter = subjects.length === 1 ? subjects[0]! : [...subjects];
+    const consumer = await this.calls.call(`the reading of ${stream}`, () =>
+      this.calls.js.consumers.getPushConsumer(stream, { filter_subjects: filter, ...start }),
+    );
     const numThere = (await consumer.info(true)).num_pending;
     if (!this.isCurrent(epoch)) {
       this.forget(consumer);

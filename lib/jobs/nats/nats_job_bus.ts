@@ -44,7 +44,8 @@ export async function openNatsJobBus(
 ): Promise<JobBus> {
   const link = await connected(cluster, env, connectMs);
   try {
-    const manager = await jetstreamManager(link.connection);
+    // Servers of a cluster that is coming up have nobody to ask for a while.
+    const manager = await jetstreamManager(link.connection, { checkAPI: false });
     const calls = new NatsCalls(link, manager, callMs);
     return await busOver(calls, cluster, silenceMs, connectMs);
   } catch (error) {

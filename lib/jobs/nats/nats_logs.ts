@@ -40,7 +40,11 @@ export class NatsLogs implements Logs {
     const follower = new NatsFollower(
       this.calls,
       { stream: this.names.logs, subjects, from: 'all' },
-      { hear: (message) => waiting.push(message), ready: () => (follow === null ? waiting.end() : undefined) },
+      {
+        hear: (message) => waiting.push(message),
+        ready: () => (follow === null ? waiting.end() : undefined),
+        failed: (error) => waiting.end(error),
+      },
     );
     const end = (): void => waiting.end();
     for (const signal of [follow, this.calls.ended]) signal?.addEventListener('abort', end, { once: true });
@@ -96,6 +100,7 @@ function linesOf(message: JsMsg): readonly LogLine[] {
 class Waiting<T> {
   private items: T[] = [];
   private isOver = false;
+  private error: Error | null = null;
   private wake: () => void = () => undefined;
 
   push(item: T): void {
@@ -103,8 +108,9 @@ class Waiting<T> {
     this.wake();
   }
 
-  end(): void {
+  end(error: Error | null = null): void {
     this.isOver = true;
+    this.error ??= error;
     this.wake();
   }
 
@@ -115,6 +121,7 @@ class Waiting<T> {
         this.items = [];
         yield* items;
       }
+      if (this.error !== null) throw this.error;
       if (this.isOver) return;
       await new Promise<void>((resolve) => (this.wake = resolve));
     }

@@ -3,7 +3,7 @@ import { nanos, type Msg } from '@nats-io/transport-node';
 import type { NatsCalls } from './nats_calls.js';
 
 /** For an answer of the server. */
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = 2000;
 
 /** In hand until it is settled. */
 export class HeldMessage {

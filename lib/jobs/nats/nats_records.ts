@@ -4,7 +4,7 @@ import type { KV } from '@nats-io/kv';
 import { JobError } from '../base/errors.js';
 import type { JobRecord, RecordListener, Records } from '../base/job_bus.js';
 import type { NatsCalls } from './nats_calls.js';
-import { NatsFollower } from './nats_follower.js';
+import { NatsFollower, type FollowListener } from './nats_follower.js';
 import { keyStream, keySubject } from './nats_job_names.js';
 import { MARKER_MS } from './nats_streams.js';
 
@@ -53,54 +53,35 @@ export class NatsRecords implements Records {
 
   /** As {@link Records.list}. */
   async list(prefix: string): Promise<readonly JobRecord[]> {
-    return this.calls.call(`a list of records ${prefix}`, async () => {
-      const records = new Map<string, JobRecord>();
-      await this.once(prefix, {
-        changed: (key, text, revision) => {
-          if (text === null) records.delete(key);
-          else records.set(key, { key, text, revision });
-        },
-      });
-      return [...records.values()];
-    });
+    this.calls.checkOpen();
+    const records = new Map<string, JobRecord>();
+    const hear = (message: JsMsg): void => {
+      const key = this.keyOf(message);
+      if (isRemoval(message)) records.delete(key);
+      else records.set(key, { key, text: message.string(), revision: message.seq });
+    };
+    await this.calls.whole((ready, failed) =>
+      this.follow(prefix, { hear, ready, failed, begin: () => records.clear() }),
+    );
+    return [...records.values()];
   }
 
   /** As {@link Records.watch}. */
-  watch(prefix: string, listener: RecordListener): () => void {
+  watch(prefix: string, { changed, ready = () => undefined }: RecordListener): () => void {
     this.calls.checkOpen();
-    return this.follow(prefix, listener).stop;
+    const hear = (message: JsMsg): void =>
+      changed(this.keyOf(message), isRemoval(message) ? null : message.string(), message.seq);
+    return this.follow(prefix, { hear, ready }).stop;
   }
 
-  private follow(prefix: string, { changed, ready }: RecordListener): NatsFollower {
+  private follow(prefix: string, listener: FollowListener): NatsFollower {
     const subjects = prefix === '' ? ['>'] : [prefix, `${prefix}.>`];
-    const followed = {
-      ...{ stream: keyStream(this.name), from: 'last' as const },
-      subjects: subjects.map((each) => keySubject(this.name, each)),
-    };
-    const numBefore = keySubject(this.name, '').length;
-    return new NatsFollower(this.calls, followed, {
-      hear: (message) =>
-        changed(message.subject.slice(numBefore), isRemoval(message) ? null : message.string(), message.seq),
-      ready: ready ?? (() => undefined),
-    });
+    const keys = subjects.map((each) => keySubject(this.name, each));
+    return new NatsFollower(this.calls, { stream: keyStream(this.name), subjects: keys, from: 'last' }, listener);
   }
 
-  /** Tells what is there, and resolves. */
-  private async once(prefix: string, listener: Pick<RecordListener, 'changed'>): Promise<void> {
-    const { ended, link } = this.calls;
-    let follower: NatsFollower | null = null;
-    let unwatch: (() => void) | null = null;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        // Asked again by who calls, if there is still time.
-        unwatch = link.watch({ up: () => undefined, down: () => reject(new Interrupted()), refused: reject });
-        ended.addEventListener('abort', () => reject(new Interrupted()), { once: true });
-        follower = this.follow(prefix, { ...listener, ready: resolve });
-      });
-    } finally {
-      (unwatch as (() => void) | null)?.();
-      (follower as NatsFollower | null)?.stop();
-    }
+  private keyOf({ subject }: JsMsg): string {
+    return subject.slice(keySubject(this.name, '').length);
   }
 
   /** What was sent before may have got through although nobody heard of it. */
@@ -131,8 +112,3 @@ export const isOutrun = (error: unknown): boolean =>
   error instanceof JetStreamApiError &&
   (error.code === JetStreamApiCodes.StreamWrongLastSequence ||
     error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown);
-
-/** The bus went while a list was read. */
-class Interrupted extends Error {
-  override readonly name = 'JetStreamError';
-}

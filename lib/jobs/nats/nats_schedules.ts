@@ -131,11 +131,14 @@ class FiringTaker {
     private readonly silenceMs: number,
     private readonly handle: (firing: Firing) => Promise<void>,
   ) {
-    const lost = (): void => void this.prepare();
+    const lost = (): void => {
+      void this.pull.cancel();
+      void this.prepare();
+    };
     const from = { stream: names.firings, consumer: CONSUMER };
     this.pull = new NatsPull(calls, from, { hear: (each) => this.hear(each), expired: () => this.fill(), lost });
     this.unwatch = calls.link.watch({ up: lost, down: () => undefined, refused: () => undefined });
-    lost();
+    void this.prepare();
   }
 
   /** What is in hand is over when it resolves. */

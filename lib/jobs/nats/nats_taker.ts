@@ -47,6 +47,8 @@ export class NatsTaker {
   ) {
     const lost = (): void => {
       this.isReady = false;
+      // What was asked for before isn't known to a server that was started anew.
+      for (const pull of [this.own, this.anybodys]) void pull.cancel();
       this.prepare();
     };
     const pull = (consumer: string, hear: (message: HeldMessage) => void): NatsPull =>

@@ -56,11 +56,15 @@ export function blobsContract(scene: () => Scene): void {
 
   it('all below a prefix may be removed, and nothing else is', async () => {
     const { bus, other } = scene();
-    for (const name of ['r1/work/0/a', 'r1/work/1/a', 'r10/work/0/a']) await put(bus, name, name);
+    const others = ['r10/work/0/a', 'r1-2/work/0/a'];
+    for (const name of ['r1/work/0/a', 'r1/work/1/a', ...others]) await put(bus, name, name);
     await other.blobs.remove('r1/');
-    await other.blobs.remove('r1/');
+    await other.blobs.remove('r1');
     for (const name of ['r1/work/0/a', 'r1/work/1/a']) expect(await refusal(bus, name)).to.equal('BROKEN_RECORD');
-    expect((await got(bus, 'r10/work/0/a')).toString()).to.equal('r10/work/0/a');
+    for (const name of others) expect((await got(bus, name)).toString()).to.equal(name);
+    await put(bus, 'r1/work/1/a', 'r1');
+    await other.blobs.remove('r1/work/1');
+    expect(await refusal(bus, 'r1/work/1/a')).to.equal('BROKEN_RECORD');
   });
 
   it('files are put and read side by side', async () => {
