@@ -6,7 +6,7 @@ import { jobRecord, runRecord, type Ask } from '../base/task.js';
 import { blockingOf, byTurn } from '../decisions/blocking.js';
 import { jobsAfter, schedulesOf } from '../decisions/firing.js';
 import { advanced, begun, deadlineOf, discarded, hasEnded, stopping } from '../decisions/graph.js';
-import { followingRunId, jobBlobs, placedRecord, scheduledRecord } from '../decisions/ids.js';
+import { followingRunId, jobBlobs, placedRecord, scheduledRecord, turnRecord } from '../decisions/ids.js';
 import { removableRuns, unusedBlobs } from '../decisions/keeping.js';
 import { newRun } from '../decisions/new_run.js';
 import { answerTo } from './answers.js';
@@ -182,7 +182,11 @@ export class JobKeeper {
     const { begins, discards, stops } = blockingOf(this.all, lastJob);
     for (const { run, error } of discards) await this.save(discarded(run, error, nowMs));
     for (const { run, error } of stops) await this.save(this.stopped(run, error));
-    if (begins !== null) await this.save(advanced(begun(begins, nowMs), { ...NOTHING, nowMs, numWorkers }));
+    if (begins !== null) {
+      // Of two who think that they lead, one alone comes past this.
+      await this.parts.own.put(turnRecord(this.name), begins.id);
+      await this.save(advanced(begun(begins, nowMs), { ...NOTHING, nowMs, numWorkers }));
+    }
     for (const run of this.all) if (run.state === 'running') this.follow(run);
   }
 
@@ -243,6 +247,7 @@ export class JobKeeper {
     own.check();
     await bus.schedules.set(this.name, []);
     await bus.blobs.remove(jobBlobs(this.name));
+    await own.remove(turnRecord(this.name));
     await own.remove(scheduledRecord(this.name));
     scheduled.delete(this.name);
   }

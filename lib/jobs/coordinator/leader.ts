@@ -73,7 +73,7 @@ class Leader {
   async run(): Promise<never> {
     await this.load();
     this.own.check();
-    await Promise.all([this.watchJobs(), this.workers.ready]);
+    await Promise.all([this.watchJobs(), this.watchRuns(), this.workers.ready]);
     this.own.check();
     this.isStarted = true;
     for (const keeper of this.keepers.values()) keeper.start();
@@ -94,9 +94,14 @@ class Leader {
   /** What the leader before left. */
   private async load(): Promise<void> {
     const broken = (key: string): void => this.options.log(`the record ${key} can't be read, and is left alone`);
-    for (const run of (await this.own.load<JobRun>('run', broken)).values()) this.keeperOf(run.job.name).know(run);
-    for (const [key, placed] of await this.own.load<Placement>('placed', broken))
-      this.parts.placements.set(key, placed);
+    const runs = [...(await this.own.load<JobRun>('run', broken)).values()];
+    for (const run of runs) this.keeperOf(run.job.name).know(run);
+    const unsettled = new Set(runs.filter(({ isSettled }) => !isSettled).map(({ id }) => id));
+    await this.own.load('turn', broken);
+    for (const [key, placed] of await this.own.load<Placement>('placed', broken)) {
+      if (unsettled.has(key.split('.')[1]!)) this.parts.placements.set(key, placed);
+      else await this.own.remove(key); // by a leader that was asleep when the run ended
+    }
     for (const [key, text] of await this.own.load<string>('scheduled', broken)) {
       const job = key.slice('scheduled.'.length);
       this.keeperOf(job); // it may have been removed meanwhile
@@ -110,6 +115,14 @@ class Leader {
       if (found !== undefined) return this.keeperOf(job).mend(found);
       this.keeperOf(job).park();
       this.options.log(`the job ${job} can't be read; apply it again`);
+    });
+  }
+
+  /** A leader that was asleep may have made one before it found that it leads no more: who leads begins anew with what there is. */
+  private watchRuns(): Promise<void> {
+    return this.watch('run', (id, text, revision) => {
+      if (text === null || !this.own.isForeign(`run.${id}`, revision)) return;
+      this.fail(new JobError('RECORD_CONFLICT', `somebody else wrote run ${id}; read it again`));
     });
   }
 
@@ -129,10 +142,11 @@ class Leader {
   }
 
   /** Resolves when all that were there are told. */
-  private watch(top: string, changed: (name: string, text: string | null) => void): Promise<void> {
+  private watch(top: string, told: (name: string, text: string | null, revision: number) => void): Promise<void> {
     return new Promise((resolve) => {
       const listener = {
-        changed: (key: string, text: string | null) => changed(key.slice(top.length + 1), text),
+        changed: (key: string, text: string | null, revision: number) =>
+          told(key.slice(top.length + 1), text, revision),
         ready: resolve,
       };
       this.stops.push(this.bus.records.watch(top, listener));

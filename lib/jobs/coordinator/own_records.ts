@@ -3,9 +3,15 @@ import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import { JobError } from '../base/errors.js';
 import type { Records } from '../base/job_bus.js';
 
+/** A watch may tell of a record a moment after it was removed. */
+const MAX_REMOVED = 1000;
+
 /** What a leader found when it began, and what it wrote since: nobody else writes, so nothing of it has to be asked for again. */
 export class OwnRecords {
   private readonly revisions = new Map<string, number>();
+  /** Keys that are being written, and the last ones that were removed. */
+  private readonly writing = new Set<string>();
+  private readonly removed = new Set<string>();
   private isOver = false;
 
   constructor(private readonly records: Records) {}
@@ -25,7 +31,10 @@ export class OwnRecords {
   /** @throws JobError RECORD_CONFLICT: somebody else leads; BUS_FAILED, CLOSED */
   async put(key: string, value: unknown): Promise<void> {
     this.check();
-    this.revisions.set(key, await this.records.write(key, JSON.stringify(value), this.revisions.get(key) ?? 0));
+    this.writing.add(key);
+    const revision = await this.records.write(key, JSON.stringify(value), this.revisions.get(key) ?? 0);
+    this.revisions.set(key, revision);
+    this.writing.delete(key);
   }
 
   /** @throws JobError BUS_FAILED, CLOSED */
@@ -33,6 +42,13 @@ export class OwnRecords {
     this.check();
     await this.records.remove(key);
     this.revisions.delete(key);
+    this.removed.add(key);
+    if (this.removed.size > MAX_REMOVED) this.removed.delete(this.removed.values().next().value!);
+  }
+
+  /** Whether somebody else wrote what a watch tells: another one leads, or thinks that it does. */
+  isForeign(key: string, revision: number): boolean {
+    return !this.writing.has(key) && !this.removed.has(key) && revision > (this.revisions.get(key) ?? 0);
   }
 
   /** Whether there is one. */

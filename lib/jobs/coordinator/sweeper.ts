@@ -1,6 +1,7 @@
 /** Takes away old runs, one after the other, beside all else. */
 import { deadRecord, runRecord, shardRecord } from '../base/task.js';
 import type { JobRun } from '../base/run.js';
+import { placedRecord } from '../decisions/ids.js';
 import { inParallel } from './in_parallel.js';
 import type { LeaderParts } from './leader_parts.js';
 
@@ -23,6 +24,7 @@ export class Sweeper {
     const { bus, own } = this.parts;
     own.check();
     for (const { name, shardTotal } of withOwnShards(run)) {
+      await bus.records.remove(placedRecord(run.id, name));
       await inParallel(Array(shardTotal).keys(), async (index) => {
         const key = { run: run.id, node: name, index };
         await bus.records.remove(shardRecord(key));

@@ -25,6 +25,9 @@ export const placedRecord = (run: string, node: string): string => `placed.${run
 /** Where the record lies of the schedules that the bus was told of a job. */
 export const scheduledRecord = (job: string): string => `scheduled.${job}`;
 
+/** Where the record lies of the run of a job that began last: whoever begins one writes it first. */
+export const turnRecord = (job: string): string => `turn.${job}`;
+
 /** The folder of a job's blobs: those that it was applied with. That of a run is its id. */
 export const jobBlobs = (job: string): string => `job.${job}`;
 

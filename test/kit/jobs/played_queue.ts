@@ -11,12 +11,13 @@ interface Taker {
   isOver: boolean;
 }
 
-/** A queue in memory: what is in hand of a taker that stops comes again. */
+/** A queue in memory: what is in hand of a taker that stops comes again, unless it was dropped meanwhile. */
 export class PlayedQueue {
   private waiting: QueuedTask[] = [];
   private readonly ids = new Set<string>();
   private readonly takers = new Set<Taker>();
   private readonly deliveries = new Map<string, number>();
+  private readonly inHand = new Set<QueuedTask>();
 
   constructor(
     private readonly clock: JobClock,
@@ -48,14 +49,16 @@ export class PlayedQueue {
   }
 
   drop(what: { readonly run: string } | { readonly worker: string }): void {
-    this.waiting = this.waiting.filter(({ to, task }) =>
-      'run' in what ? task.key.run !== what.run : to !== what.worker,
-    );
+    const isMeant = ({ to, task }: QueuedTask): boolean =>
+      'run' in what ? task.key.run === what.run : to === what.worker;
+    this.waiting = this.waiting.filter((queued) => !isMeant(queued));
+    for (const queued of this.inHand) if (isMeant(queued)) this.inHand.delete(queued);
   }
 
   /** All that waits goes with the process. */
   lose(): void {
     this.waiting = [];
+    this.inHand.clear();
     this.ids.clear();
   }
 
@@ -71,11 +74,13 @@ export class PlayedQueue {
 
   private hand(taker: Taker, queued: QueuedTask): void {
     taker.numRunning++;
+    this.inHand.add(queued);
     const deliveries = (this.deliveries.get(queued.id) ?? 0) + 1;
     this.deliveries.set(queued.id, deliveries);
     const end = (delayMs: number | null): Promise<void> => {
       taker.numRunning--;
-      if (delayMs !== null) this.later(queued, delayMs);
+      if (delayMs === null) this.inHand.delete(queued);
+      else this.later(queued, delayMs);
       this.serve();
       return Promise.resolve();
     };
@@ -85,6 +90,7 @@ export class PlayedQueue {
 
   private later(queued: QueuedTask, delayMs: number): void {
     this.clock.after(delayMs, () => {
+      if (!this.inHand.delete(queued)) return;
       this.waiting.push(queued);
       this.serve();
     });
