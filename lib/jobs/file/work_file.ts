@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { errorAt, type OriginOf } from '../../experiment/file/checked_part.js';
 import { readExperiment } from '../../experiment/file/read_experiment.js';
+import { BatchCheck } from '../../batches/batch_line.js';
+import { textLines } from '../../batches/text_lines.js';
 import type { CheckRun } from '../../experiment/file/run_check.js';
 import type { Environment } from '../../hub/cache/hub_cache.js';
 import { MAX_SHARDS, type Shards, type Work } from '../base/job.js';
-import { linesOf, planBytes } from '../base/plan_blob.js';
+import { planBytes } from '../base/plan_blob.js';
 import { checkCommand } from './command_node.js';
 import type { NodeFile } from './job_schema.js';
 import { existingFile, nearPath, type FilePlace } from './place.js';
@@ -106,11 +108,16 @@ async function batchWork(batch: NonNullable<NodeFile['batch']>, place: NodePlace
   };
 }
 
+/** How many requests there are: all of them are looked at, as a server's /v1/batches does. */
 async function checkedLines(file: string, path: readonly PropertyKey[], originOf: OriginOf): Promise<number> {
-  let numLines = 0;
-  for await (const line of linesOf(createReadStream(file))) if (line.trim() !== '') numLines++;
-  if (numLines === 0) throw errorAt(originOf, path, 'INVALID_VALUE', `${file} has no line; give requests, one a line`);
-  return numLines;
+  const check = new BatchCheck(null, Infinity);
+  for await (const { number, text } of textLines(createReadStream(file), Infinity)) {
+    if (!check.add(text!, number)) break;
+  }
+  check.end();
+  const [problem] = check.problems;
+  if (problem !== undefined) throw errorAt(originOf, path, 'INVALID_VALUE', `${file}: ${problem.message}`);
+  return check.numLines;
 }
 
 async function blobOf(

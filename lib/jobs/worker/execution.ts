@@ -1,5 +1,6 @@
 /** What a worker runs for a task. */
 import type { Json } from '../base/job.js';
+import type { Blobs } from '../base/job_bus.js';
 import type { Task, TaskWork } from '../base/task.js';
 import type { Rights, RealPath } from '../work/rights.js';
 import type { ShardFolder } from './shard_folder.js';
@@ -8,6 +9,8 @@ import type { ShardFolder } from './shard_folder.js';
 export interface TryContext {
   readonly task: Task;
   readonly folder: ShardFolder;
+  /** What its work names. */
+  readonly blobs: Pick<Blobs, 'get'>;
   readonly rights: Rights;
   readonly realPath: RealPath;
   /** Of processes: without what the worker alone is to know. */

@@ -1,8 +1,8 @@
 /** Which work is done how. */
-import { JobError } from '../base/errors.js';
 import type { TaskWork } from '../base/task.js';
 import type { TryContext, TryResult } from './execution.js';
 import { rebalance } from './rebalance.js';
+import { runBatch } from './run_batch.js';
 import { runCommand } from './run_command.js';
 import { runMeasure } from './run_measure.js';
 
@@ -16,6 +16,6 @@ export async function execute(work: TaskWork, context: TryContext): Promise<TryR
     case 'rebalance':
       return rebalance(work, context);
     case 'batch':
-      throw new JobError('NOT_ALLOWED', 'this worker runs no batches; update it');
+      return runBatch(work, context);
   }
 }

@@ -23,7 +23,7 @@ export interface TryHost {
   readonly watch: ShardWatch;
   readonly execute: (context: TryContext) => Promise<TryResult>;
   /** What a try is given beside its own. */
-  readonly context: Omit<TryContext, 'task' | 'folder' | 'log' | 'signal' | 'rights'> & {
+  readonly context: Omit<TryContext, 'task' | 'folder' | 'blobs' | 'log' | 'signal' | 'rights'> & {
     readonly rights: Omit<TryContext['rights'], 'folder'>;
   };
   /** The worker ends: what runs is given back. */
@@ -113,6 +113,7 @@ async function attempted(task: Task, attempt: number, host: TryHost): Promise<At
       rights,
       task,
       folder,
+      blobs: bus.blobs,
       log: (line) => log.line(line),
       signal: stop.signal,
     });

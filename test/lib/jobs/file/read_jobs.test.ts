@@ -108,9 +108,14 @@ describe('a file of jobs', () => {
     expect(plan.runs.map(({ seed }) => seed)).to.deep.equal([1, 1, 2, 2]);
   });
 
+  const line = (id: string): string =>
+    JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/completions', body: {} });
+
   it('a batch is kept with its lines, so many a shard', async () => {
     const text = "name: b\nnodes: { m: { batch: { url: 'http://h:1', input: in.jsonl, lines_per_shard: 2 } } }";
-    const [{ job, blobs }] = (await read(text, { 'in.jsonl': '{}\n{}\n\n{}' })) as [ReadJob];
+    const [{ job, blobs }] = (await read(text, { 'in.jsonl': `${line('a')}\n${line('b')}\n\n${line('c')}` })) as [
+      ReadJob,
+    ];
     expect(job.nodes[0]!.work).to.include({
       kind: 'batch',
       numLines: 3,
@@ -119,7 +124,7 @@ describe('a file of jobs', () => {
       input: blobs[0]!.name,
     });
     expect(job.nodes[0]!.shards).to.deep.equal({ kind: 'count', count: 2 });
-    const [other] = await read(text, { 'in.jsonl': '{}\n{}\n\n{ }' });
+    const [other] = await read(text, { 'in.jsonl': `${line('a')}\n${line('b')}\n\n${line('d')}` });
     expect(other!.blobs[0]!.name).not.to.equal(blobs[0]!.name);
   });
 
