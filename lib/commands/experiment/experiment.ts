@@ -46,7 +46,7 @@ export async function experiment(
   const results = await ResultsFolder.open(folder, plan, isKept);
   await closing(
     () => results.close(),
-    async () => runAll(wantedPlan, results, await makeRunner(plan, context), context),
+    async () => runAll(wantedPlan, results, await makeRunner(plan, context, results.path), context),
   );
 }
 

@@ -1,35 +1,56 @@
 /** From what a file or the command line says of a runner to the runner. What only one kind needs is loaded for it. */
+import { hostname } from 'node:os';
 import { parse } from 'yaml';
 import { printable } from '../../../base/foreign_text.js';
 import type { ExperimentPlan } from '../../experiment/base/experiment.js';
+import { CLUSTER_DEFAULTS } from '../../config/cluster_schema.js';
 import type { Runner } from '../../experiment/base/run.js';
+import type { NatsRunnerSettings } from '../../experiment/base/runner.js';
 import type { RunnerText } from '../../experiment/file/runner_schema.js';
 import { LocalRunner } from '../../experiment/runs/local_runner.js';
-import { UsageError, type CommandContext } from '../base/context.js';
+import type { CommandContext } from '../base/context.js';
 
-/** Where a plan's runs run. */
-export type MakeRunner = (
-  plan: ExperimentPlan,
-  context: Pick<CommandContext, 'env' | 'stderr' | 'signal'>,
-) => Runner | Promise<Runner>;
+/** Where a plan's runs run. `folder`: of its results. */
+export type MakeRunner = (plan: ExperimentPlan, context: RunnerContext, folder: string) => Runner | Promise<Runner>;
 
-/** As the plan says. @throws ExperimentError RUNNER_FAILED where it can't be reached */
-export const runnerOf: MakeRunner = async ({ experiment: { parallel }, runner }, { env }) => {
+type RunnerContext = Pick<CommandContext, 'env' | 'stderr'>;
+
+/** As the plan says. @throws JobError BUS_FAILED where a bus can't be reached */
+export const runnerOf: MakeRunner = async (plan, context, folder) => {
+  const { runner, experiment } = plan;
+  const { env } = context;
   switch (runner.kind) {
     case 'local':
-      return new LocalRunner({ width: parallel, env });
+      return new LocalRunner({ width: experiment.parallel, env });
     case 'slurm': {
       const { SlurmRunner } = await import('../../experiment/runners/slurm/slurm_runner.js');
-      return new SlurmRunner({ settings: runner, parallel, env });
+      return new SlurmRunner({ settings: runner, parallel: experiment.parallel, env });
     }
     case 'kubernetes': {
       const { KubernetesRunner } = await import('../../experiment/runners/kubernetes/kubernetes_runner.js');
-      return new KubernetesRunner({ settings: runner, parallel, env });
+      return new KubernetesRunner({ settings: runner, parallel: experiment.parallel, env });
     }
     case 'nats':
-      throw new UsageError(`--runner: ${runner.kind} isn't there yet; give local`);
+      return queueRunner(runner, plan, context, folder);
   }
 };
+
+async function queueRunner(
+  { bus: servers, cluster: name, credentials, tls }: NatsRunnerSettings,
+  { experiment }: ExperimentPlan,
+  { env, stderr }: RunnerContext,
+  folder: string,
+): Promise<Runner> {
+  const [{ openNatsJobBus }, { QueueRunner }, { sessionOf }] = await Promise.all([
+    import('../../jobs/nats/nats_job_bus.js'),
+    import('../../experiment/runners/queue/queue_runner.js'),
+    import('../../experiment/runners/queue/run_tasks.js'),
+  ]);
+  const bus = await openNatsJobBus({ ...CLUSTER_DEFAULTS, bus: servers, name, nats: { credentials, tls } }, env);
+  const session = sessionOf(experiment.name, `${hostname()}:${folder}`);
+  const onNotice = (line: string): void => void stderr.write(`${line}\n`);
+  return new QueueRunner({ bus, session, width: experiment.parallel, onNotice });
+}
 
 /** What `--runner` says: a name, or a mapping as YAML has it. @throws UsageError */
 export function givenRunner(text: string | undefined): RunnerText | undefined {

@@ -103,7 +103,7 @@ export interface Runner {
   readonly width: number;
   /**
    * Runs the folder's `run.json` in a process of its own and waits for its end. `timeoutMs` counts from its start. Nothing of the process is left, whatever
-   * happens. Rejects when `signal` is aborted, with its reason; a run that fails is a {@link RunEnd}.
+   * happens; of one on another machine that was given up, a moment later. Rejects when `signal` is aborted, with its reason; a run that fails is a {@link RunEnd}.
    */
   run(folder: string, timeoutMs: number, signal: AbortSignal): Promise<RunEnd>;
   /** Ends what runs. */

@@ -69,6 +69,8 @@ export interface NatsRunnerSettings {
   readonly kind: 'nats';
   /** nats://HOST:PORT or tls://HOST:PORT, several with commas between them. */
   readonly bus: string;
+  /** `cluster.name` of the workers. Default expertwire. */
+  readonly cluster: string;
   /** The path of a .creds file; null: what NATS_* say. */
   readonly credentials: string | null;
   /** Paths of PEM files. Default: none. */

@@ -1,6 +1,7 @@
 /** `runner:` of an experiment's file, and `--runner` of the command line, which says the same. */
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
+import { CLUSTER_DEFAULTS, NAME } from '../../config/cluster_schema.js';
 import { VERSION } from '../../config/package_files.js';
 import { MEMORY } from '../../kubernetes/manifests/objects.js';
 import { boolean, integer, key, pemFile } from '../../config/key_types.js';
@@ -93,6 +94,7 @@ const nats = z.strictObject({
     'nats://HOST:PORT (tls://HOST:PORT), several with commas between them; who one is is said by NATS_USER and NATS_PASSWORD, or credentials',
     'string',
   ),
+  cluster: key(z.string().regex(NAME), 'up to 64 letters, digits, - or _', 'string').default(CLUSTER_DEFAULTS.name),
   credentials: key(z.string().min(1).nullable(), 'the path of a .creds file, or null', 'string', 'null').default(null),
   tls: z
     .strictObject({ cert: pemFile.default(null), key: pemFile.default(null), ca: pemFile.default(null) })
