@@ -15,8 +15,10 @@ export type MakeRunner = (graceMs: number) => Runner | Promise<Runner>;
 
 /** What is otherwise for some kinds. */
 export interface RunnerTraits {
-  /** Processes end a moment after their run was given up, and what they leave then isn't waited for. Default false. */
+  /** Processes may be seen a moment after their run. Default false. */
   readonly endsLater?: boolean;
+  /** What a run leaves that was asked to end is waited for. Default true. */
+  readonly waitsForLast?: boolean;
   /** Whether the run that was asked for has begun. Default: as its folder says. */
   readonly hasBegun?: () => boolean;
 }
@@ -29,7 +31,7 @@ export function describeRunner(
   name: string,
   makeRunner: MakeRunner,
   processes: Processes,
-  { endsLater = false, hasBegun }: RunnerTraits = {},
+  { endsLater = false, waitsForLast = true, hasBegun }: RunnerTraits = {},
 ): void {
   const never = new AbortController().signal;
 
@@ -135,13 +137,13 @@ export function describeRunner(
         expect((await errorOf(Error, () => runner.run(folder, LONG_MS, stopping.signal))).message).to.equal('enough');
       }));
 
-    it(`takes a result that was there in the end${endsLater ? ', unless it was given up before' : ''}`, () =>
+    it(`takes a result that was there in the end${!waitsForLast ? ', unless it was given up before' : ''}`, () =>
       played('late', async (runner, folder) => {
         const stopping = new AbortController();
         const running = runner.run(folder, LONG_MS, stopping.signal);
         await began(folder);
         stopping.abort(new Error('enough'));
-        if (endsLater) expect((await errorOf(Error, () => running)).message).to.equal('enough');
+        if (!waitsForLast) expect((await errorOf(Error, () => running)).message).to.equal('enough');
         else expect((await running).status).to.equal('ok');
       }));
 

@@ -18,7 +18,7 @@ import { closing } from '../base/closing.js';
 import { ToldError, type CommandContext } from '../base/context.js';
 import type { ExperimentArgs } from './experiment_options.js';
 import { ExperimentProgress } from './experiment_progress.js';
-import { givenRunner, runnerOf, type MakeRunner } from './make_runner.js';
+import { collectorOf, givenRunner, runnerOf, type MakeRunner } from './make_runner.js';
 import { onlyRuns } from './only.js';
 
 /**
@@ -27,11 +27,12 @@ import { onlyRuns } from './only.js';
  * @throws ConfigError for whatever is wrong with the file; UsageError; ExperimentError; ToldError for runs that failed
  */
 export async function experiment(
-  { file, output, dryRun: isDryRun = false, retryFailed = false, only, runner }: ExperimentArgs,
+  args: ExperimentArgs,
   context: CommandContext,
   makeRunner: MakeRunner = runnerOf,
 ): Promise<void> {
   const { env, stdout } = context;
+  const { file, output, dryRun: isDryRun = false, retryFailed = false, only, runner, detach, collect } = args;
   const { checkMeasure } = await loadBenches<{ readonly checkMeasure: CheckRun }>();
   const plan = await readExperiment(file, { env, checkRun: checkMeasure, runner: givenRunner(runner) });
   const folder = resolve(output ?? join('experiments', plan.experiment.name));
@@ -46,7 +47,14 @@ export async function experiment(
   const results = await ResultsFolder.open(folder, plan, isKept);
   await closing(
     () => results.close(),
-    async () => runAll(wantedPlan, results, await makeRunner(plan, context, results.path), context),
+    async () => {
+      if (detach === true) {
+        const { detached } = await import('./detached.js');
+        return detached(wantedPlan, results, args, context);
+      }
+      const make = collect === true ? collectorOf : makeRunner;
+      return runAll(wantedPlan, results, await make(plan, context, results.path), context);
+    },
   );
 }
 

@@ -8,6 +8,8 @@ export interface ExperimentArgs {
   readonly retryFailed?: boolean | undefined;
   readonly only?: readonly string[] | undefined;
   readonly runner?: string | undefined;
+  readonly detach?: boolean | undefined;
+  readonly collect?: boolean | undefined;
 }
 
 /** Adds the file and the options of `experiment` to a command line. */
@@ -26,5 +28,10 @@ export function experimentOptions<T>(yargs: Argv<T>): Argv<T & ExperimentArgs> {
     .option('runner', {
       type: 'string',
       describe: "where runs run: local, slurm, kubernetes, nats, or a mapping as the file's `runner` takes it (local)",
-    });
+    })
+    .option('detach', {
+      type: 'boolean',
+      describe: 'of Slurm: hand over all runs, and the report as a job behind them, and end',
+    })
+    .option('collect', { type: 'boolean', hidden: true });
 }

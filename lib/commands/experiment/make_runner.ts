@@ -35,6 +35,13 @@ export const runnerOf: MakeRunner = async (plan, context, folder) => {
   }
 };
 
+/** Runs were handed over: it says what became of them, and begins none. @throws UsageError */
+export const collectorOf: MakeRunner = async ({ experiment: { parallel }, runner: settings }, { env }) => {
+  if (settings.kind !== 'slurm') throw new UsageError('--collect is for runs of Slurm; leave it out');
+  const { SlurmRunner } = await import('../../experiment/runners/slurm/slurm_runner.js');
+  return new SlurmRunner({ settings, parallel, env, isCollecting: true });
+};
+
 async function queueRunner(
   { bus: servers, cluster: name, credentials, tls }: NatsRunnerSettings,
   { experiment }: ExperimentPlan,

@@ -81,6 +81,7 @@ export class SlurmRunner implements Runner {
     const signal = AbortSignal.any([given, this.closing.signal]);
     signal.throwIfAborted();
     const task = await handedTo(folder);
+    if (task === null && this.options.isCollecting === true) return NEVER_HANDED;
     if (task === null) await forgetLast(folder);
     const end = new Promise<RunEnd>((resolve, reject) => {
       const state = { task, isFound: task !== null, isCancelled: false, lostAtMs: null };
@@ -225,13 +226,22 @@ export class SlurmRunner implements Runner {
   }
 }
 
+/** The file was changed after it was handed over. */
+const NEVER_HANDED: RunEnd = {
+  status: 'failed',
+  error: {
+    code: 'RUN_FAILED',
+    message: 'Slurm was never given the run: the file was changed meanwhile; run the same command with --retry-failed',
+  },
+};
+
 const abort =
   ({ reject, signal }: Wanted): (() => void) =>
   () =>
     reject(signal.reason);
 
-/** Nothing of an earlier try is taken for this one's. */
-async function forgetLast(folder: string): Promise<void> {
+/** Nothing of an earlier try is taken for this one's. @throws what the file system throws */
+export async function forgetLast(folder: string): Promise<void> {
   await clearRun(folder);
   await forgetEnd(folder);
   await forgetHanded(folder);

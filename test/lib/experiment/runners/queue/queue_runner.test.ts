@@ -56,7 +56,7 @@ describeRunner(
     return runnerOn();
   },
   processes,
-  { endsLater: true, hasBegun },
+  { endsLater: true, waitsForLast: false, hasBegun },
 );
 
 describe('a runner on a bus', () => {
