@@ -52,7 +52,7 @@ export const MACHINE_HELP: Readonly<Record<string, CommandHelp>> = {
         line: 'expertwire manifest workers --replicas 4 --bus nats://nats:4222 --env-secret nats',
       },
     ],
-    see: ['docs/serving.md', 'docs/elastic.md'],
+    see: ['docs/kubernetes.md'],
   },
   doctor: {
     when: 'First on a new machine, and when something is slower than it should be: which backends load and which is taken, how the kernels compute here, cores, memory and versions.',

@@ -133,7 +133,7 @@ const FAILED = ['FAILED', 'look at the cluster’s API server'] as const;
 const REFUSED = ['REFUSED', 'change what it names'] as const;
 const REFUSALS: Readonly<Record<number, readonly [KubernetesErrorCode, string]>> = {
   401: ['UNAUTHORIZED', 'log in again, or give another kubeconfig'],
-  403: ['FORBIDDEN', 'give the account the role of docs/launching.md, or ask who runs the cluster'],
+  403: ['FORBIDDEN', 'give the account the role of docs/kubernetes.md, or ask who runs the cluster'],
   404: ['NOT_FOUND', 'check the namespace'],
   409: ['CONFLICT', 'give another name'],
   429: ['FAILED', 'let it do less at a time'],
