@@ -8,7 +8,7 @@ import type { Runner } from '../../experiment/base/run.js';
 import type { NatsRunnerSettings } from '../../experiment/base/runner.js';
 import type { RunnerText } from '../../experiment/file/runner_schema.js';
 import { LocalRunner } from '../../experiment/runs/local_runner.js';
-import type { CommandContext } from '../base/context.js';
+import { UsageError, type CommandContext } from '../base/context.js';
 
 /** Where a plan's runs run. `folder`: of its results. */
 export type MakeRunner = (plan: ExperimentPlan, context: RunnerContext, folder: string) => Runner | Promise<Runner>;
