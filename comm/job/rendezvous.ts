@@ -276,7 +276,9 @@ export class Rendezvous {
     const late = ranks.filter((rank) => this.members[rank]?.isMeshed !== true);
     const inPhase = (what: string, phase: (member: Member | undefined) => boolean): string[] => {
       const some = late.filter((rank) => phase(this.members[rank]));
-      return some.length === 0 ? [] : [`${what} rank ${some.join(', ')}`];
+      const placed = some.map((rank) => [rank, this.members[rank]?.ready] as const);
+      const named = placed.map(([rank, at]) => (at === undefined ? `${rank}` : `${rank} at ${at.host}:${at.port}`));
+      return some.length === 0 ? [] : [`${what} rank ${named.join(', ')}`];
     };
     const waiting = [
       ...inPhase('not joined:', (member) => member === undefined),

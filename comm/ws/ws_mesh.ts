@@ -19,6 +19,8 @@ import type { TlsOptions } from '../base/tls.js';
 import { WsServer } from './door/ws_server.js';
 
 const DATA_PATH = '/expertwire/data';
+/** How long an address is tried where somebody listens already: another one, or a way that leads nowhere, is told long before the start of the job is given up. */
+const LOOKING_MS = 60_000;
 
 /** Who this rank is, where the others are, and what proves that they belong together. */
 export interface WsMeshOptions extends MeshLimits {
@@ -209,7 +211,9 @@ class WsMesh extends MeshBase {
     const { window, maxFrameBytes, memory } = this;
     const link = this.links[peer]!;
     try {
-      await dial({ ...common, address: { host, port }, identity, ...wait }, (ws, bulk) => {
+      const { signal } = wait;
+      const timeoutMs = Math.min(wait.timeoutMs, LOOKING_MS);
+      await dial({ ...common, address: { host, port }, identity, timeoutMs, signal }, (ws, bulk) => {
         link.setInbound((events) => {
           const onFrame = (frame: Frame, copiedBytes: number): void => this.take(peer, frame, copiedBytes);
           return new InboundLink(ws, bulk, { window, maxFrameBytes, memory, onFrame, ...events });

@@ -38,15 +38,20 @@ export class SshServer {
     readonly stranger: string,
   ) {}
 
-  /** @param address where it listens: one of this machine that isn't its own name */
-  static async start(address: string): Promise<SshServer> {
+  /**
+   * @param address where it listens: one of this machine that isn't its own name
+   * @param on words before its line: another machine
+   * @param other one that lets the same keys in at the same port
+   */
+  static async start(address: string, on: readonly string[] = [], other?: SshServer): Promise<SshServer> {
     const dir = await mkdtemp(join(tmpdir(), 'expertwire-sshd-'));
     await chmod(dir, 0o700);
     for (const name of ['host', 'user', 'other']) {
       await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, name)]);
     }
     await copyFile(join(dir, 'user.pub'), join(dir, 'authorized'));
-    const port = await freePort();
+    if (other !== undefined) await copyFile(join(other.dir, 'user.pub'), join(dir, 'authorized'));
+    const port = other?.port ?? (await freePort());
     const config = [
       `Port ${port}`,
       `ListenAddress ${address}`,
@@ -58,7 +63,8 @@ export class SshServer {
     ];
     await writeFile(join(dir, 'config'), `${config.join('\n')}\n`);
     await run('mkdir', ['-p', '/run/sshd']);
-    const child = spawn(SSHD, ['-D', '-e', '-f', join(dir, 'config')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [program, ...words] = [...on, SSHD, '-D', '-e', '-f', join(dir, 'config')];
+    const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
     let log = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (log += text));
     await until(
