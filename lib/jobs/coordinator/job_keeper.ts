@@ -1,5 +1,5 @@
 /** Keeps one job going: its schedules, what is asked of it, and its runs. One thing at a time; jobs are beside each other. */
-import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { Job } from '../base/job.js';
 import type { JobRun } from '../base/run.js';
 import { jobRecord, runRecord, type Ask } from '../base/task.js';
@@ -10,7 +10,7 @@ import { followingRunId, jobBlobs, placedRecord, scheduledRecord, turnRecord } f
 import { removableRuns, unusedBlobs } from '../decisions/keeping.js';
 import { newRun } from '../decisions/new_run.js';
 import { answerTo } from './answers.js';
-import type { LeaderParts } from './leader_parts.js';
+import { endsLeader, type LeaderParts } from './leader_parts.js';
 import { LiveRun } from './live_run.js';
 import type { Sweeper } from './sweeper.js';
 
@@ -60,13 +60,19 @@ export class JobKeeper {
     this.runs.set(run.id, run);
   }
 
-  /** One that is new, unless there is one of that name. @throws JobError */
+  /** One that is new, unless there is one of that name; one that is too large for the bus is told and dropped. @throws JobError */
   async make(run: JobRun): Promise<void> {
     if (this.runs.has(run.id) || this.making.has(run.id)) return;
     this.making.add(run.id);
-    await this.parts.own.put(runRecord(run.id), run);
+    try {
+      await this.parts.own.put(runRecord(run.id), run);
+    } catch (reason) {
+      if (endsLeader(reason)) throw reason;
+      return this.parts.log(`run ${run.id} can't be kept, and is dropped: ${causeText(reason)}`);
+    } finally {
+      this.making.delete(run.id);
+    }
     this.runs.set(run.id, run);
-    this.making.delete(run.id);
     this.kick();
   }
 

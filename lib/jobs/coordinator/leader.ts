@@ -1,5 +1,5 @@
 /** One time that a process leads: all jobs go on by it. Why: docs/decisions/jobs.md#who-leads-decides-and-a-stale-leader-writes-nothing */
-import { jsonOrUndefined } from '../../../base/foreign_text.js';
+import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
 import { JobError } from '../base/errors.js';
 import type { Job } from '../base/job.js';
 import type { Firing, JobBus, JobClock } from '../base/job_bus.js';
@@ -10,6 +10,7 @@ import { scheduledRunId } from '../decisions/ids.js';
 import { newRun } from '../decisions/new_run.js';
 import type { Placement } from '../decisions/placement.js';
 import { JobKeeper, type KeeperParts } from './job_keeper.js';
+import { endsLeader } from './leader_parts.js';
 import { LiveWorkers } from './live_workers.js';
 import { OwnRecords } from './own_records.js';
 import { Sweeper } from './sweeper.js';
@@ -188,8 +189,8 @@ class Leader {
   }
 
   private keeperFailed(reason: unknown, job: string): void {
-    if (reason instanceof JobError && ENDS_LEADER.has(reason.code)) this.fail(reason);
-    else this.options.log(`job ${job} can't go on: ${String(reason)}; apply it again`);
+    if (endsLeader(reason)) this.fail(reason);
+    else this.options.log(`job ${job} can't go on until it is applied again: ${causeText(reason)}`);
   }
 
   private loads(): (worker: string) => number {
@@ -206,9 +207,6 @@ class Leader {
     return (worker) => Math.max(loads.get(worker) ?? 0, inHand.get(worker) ?? 0);
   }
 }
-
-/** With the bus, or with being the one that leads; all else is a job's own fault. */
-const ENDS_LEADER: ReadonlySet<string> = new Set(['RECORD_CONFLICT', 'BUS_FAILED', 'CLOSED']);
 
 const ended = (until: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

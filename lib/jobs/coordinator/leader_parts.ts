@@ -1,4 +1,5 @@
 /** What all parts of a leader share. */
+import { JobError } from '../base/errors.js';
 import type { JobBus, JobClock } from '../base/job_bus.js';
 import type { Placement } from '../decisions/placement.js';
 import type { LiveWorkers } from './live_workers.js';
@@ -21,3 +22,8 @@ export interface LeaderParts {
   /** What somebody should know. */
   readonly log: (text: string) => void;
 }
+
+/** Whether it is about the bus, or about who leads; all else is a job's own fault, and others go on. */
+export const endsLeader = (reason: unknown): boolean => reason instanceof JobError && ENDS_LEADER.has(reason.code);
+
+const ENDS_LEADER: ReadonlySet<string> = new Set(['RECORD_CONFLICT', 'BUS_FAILED', 'CLOSED']);

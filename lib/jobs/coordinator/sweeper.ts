@@ -1,5 +1,5 @@
 /** Takes away old runs, one after the other, beside all else. */
-import { deadRecord, runRecord, shardRecord } from '../base/task.js';
+import { runRecord, shardRecord } from '../base/task.js';
 import type { JobRun } from '../base/run.js';
 import { placedRecord } from '../decisions/ids.js';
 import { inParallel } from './in_parallel.js';
@@ -25,12 +25,11 @@ export class Sweeper {
     own.check();
     for (const { name, shardTotal } of withOwnShards(run)) {
       await bus.records.remove(placedRecord(run.id, name));
-      await inParallel(Array(shardTotal).keys(), async (index) => {
-        const key = { run: run.id, node: name, index };
-        await bus.records.remove(shardRecord(key));
-        await bus.records.remove(deadRecord(key));
-      });
+      await inParallel(Array(shardTotal).keys(), (index) =>
+        bus.records.remove(shardRecord({ run: run.id, node: name, index })),
+      );
     }
+    for (const { key } of await bus.records.list(`dead.${run.id}`)) await bus.records.remove(key);
     await bus.logs.remove(run.id);
     for (const name of [run.id, ...blobs]) await bus.blobs.remove(name);
     await own.remove(runRecord(run.id));
