@@ -16,6 +16,10 @@ export const SERVE_HELP: Readonly<Record<string, CommandHelp>> = {
         line: 'expertwire serve --config configs/scenarios/chat.yaml --host 0.0.0.0 --api-key-file keys.txt',
       },
       {
+        says: 'With batches (POST /v1/batches) that outlive it: started anew it goes on with them',
+        line: 'expertwire serve --model models/moe-7m --set server.batches.folder=batches',
+      },
+      {
         says: 'With ranks of another machine',
         line: 'expertwire serve --model DIR --ranks 1 --listen 0.0.0.0:7077 --wait-ranks 1 --secret-file secret.txt',
       },

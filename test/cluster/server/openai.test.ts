@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import OpenAI, { APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError } from 'openai';
+import OpenAI, { toFile, APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError } from 'openai';
 import { DEMO_MODEL } from '../../../lib/config/package_files.js';
 import { ServedJob } from '../../kit/server/served_job.js';
 
@@ -139,6 +139,39 @@ describe('the official openai client', function () {
     }
     expect(experts).to.have.length(4 + 4 - 1);
     expect(pieces).to.deep.equal(experts);
+  });
+
+  it('gets the tokens of generate from a batch, in a file that it can list, read and delete', async () => {
+    const lineOf = (id: string, body: object): string =>
+      JSON.stringify({ custom_id: id, method: 'POST', url: '/v1/completions', body });
+    const fields = { model: 'moe-7m', max_tokens: 12, ...GREEDY };
+    const lines = [lineOf('a', { ...fields, prompt: PROMPT }), lineOf('b', { ...fields, prompt: PROMPT, model: 'x' })];
+    const file = await client.files.create({
+      file: await toFile(Buffer.from(lines.join('\n')), 'in.jsonl'),
+      purpose: 'batch',
+    });
+    expect((await client.files.retrieve(file.id)).filename).to.equal('in.jsonl');
+    const begin = { input_file_id: file.id, endpoint: '/v1/completions', completion_window: '24h' } as const;
+    let batch = await client.batches.create({ ...begin, metadata: { of: 'test' } });
+    while (!['completed', 'failed'].includes(batch.status)) batch = await client.batches.retrieve(batch.id);
+    expect(batch.request_counts).to.deep.equal({ total: 2, completed: 1, failed: 1 });
+    const rowOf = async (id: string) =>
+      JSON.parse(await (await client.files.content(id)).text()) as {
+        readonly custom_id: string;
+        readonly response: { readonly body: OpenAI.Completion & { readonly error?: { readonly code: string } } };
+      };
+    const row = await rowOf(batch.output_file_id!);
+    expect([row.custom_id, row.response.body.choices[0]!.text]).to.deep.equal(['a', expected.text]);
+    const refused = await rowOf(batch.error_file_id!);
+    expect([refused.custom_id, refused.response.body.error!.code]).to.deep.equal(['b', 'model_not_found']);
+    const batches: string[] = [];
+    for await (const { id } of client.batches.list({ limit: 1 })) batches.push(id);
+    expect(batches).to.deep.equal([batch.id]);
+    const files: string[] = [];
+    for await (const { id } of client.files.list({ limit: 1, order: 'asc' })) files.push(id);
+    expect(files.sort()).to.deep.equal([file.id, batch.output_file_id, batch.error_file_id].sort());
+    for (const id of files) expect((await client.files.delete(id)).deleted).to.equal(true);
+    expect((await client.files.list()).data).to.deep.equal([]);
   });
 
   it('gets errors of the classes that it has for them', async () => {
