@@ -62,7 +62,7 @@ function createParser(args: readonly string[], context: CommandContext, commands
     .exitProcess(false) // help that can't be printed is told, like all output
     .strict()
     .demandCommand(1, 'give a command; see expertwire --help')
-    .parserConfiguration({ 'populate--': true })
+    .parserConfiguration({ 'populate--': true, 'parse-positional-numbers': false })
     .middleware((args) => {
       keepLast(args, cli);
       checkNumbers(args, optionsOf(cli).number);

@@ -70,9 +70,7 @@ function lineOf({ kind, '--': command = [], ...options }: ManifestArgs): string 
     return isOption ? values.flatMap((each) => [`--${kebab(name)}`, shellWord(String(each))]) : [];
   });
   const words = ['expertwire', 'manifest', kind, ...given];
-  return [...words, ...(command.length === 0 ? [] : ['--', ...command.map((word) => shellWord(String(word)))])].join(
-    ' ',
-  );
+  return [...words, ...(command.length === 0 ? [] : ['--', ...command.map(shellWord)])].join(' ');
 }
 
 /** What yargs adds. */

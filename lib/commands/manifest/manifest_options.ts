@@ -32,8 +32,7 @@ export interface ManifestArgs {
   readonly nodeSelector?: readonly string[] | undefined;
   readonly pullSecret?: string | undefined;
   readonly serviceAccount?: string | undefined;
-  /** Yargs makes numbers of some words. */
-  readonly '--'?: readonly (string | number)[] | undefined;
+  readonly '--'?: readonly string[] | undefined;
 }
 
 /** Adds the kind and the options of `manifest` to a command line; what runs follows `--`. */
@@ -143,8 +142,7 @@ function labels(given: readonly string[] | undefined): Readonly<Record<string, s
   return Object.fromEntries(pairs as [string, string][]);
 }
 
-function commandOf({ kind, '--': given = [] }: ManifestArgs): readonly string[] {
-  const words = given.map(String);
+function commandOf({ kind, '--': words = [] }: ManifestArgs): readonly string[] {
   const wanted = COMMANDS[kind];
   if (wanted === null) return words;
   if (words.length === 0 || words[0] === wanted) return words.slice(1);

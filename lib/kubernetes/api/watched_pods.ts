@@ -24,6 +24,8 @@ export interface SeenPod {
 
 /** A watch that the server ends is begun again after so long. */
 const PAUSE_MS = 200;
+/** An API server that is begun anew, or a network that is mended: pods go on meanwhile. */
+const LOST_MS = 600_000;
 /** By the server; an idle one that a proxy forgot is begun anew. */
 const WATCH_S = 240;
 
@@ -42,8 +44,13 @@ export class WatchedPods {
   /** Looks until the signal is aborted, or the server refuses; that is thrown by {@link until}. */
   async watch(signal: AbortSignal): Promise<void> {
     try {
-      while (!signal.aborted) {
-        await this.listThenWatch(signal);
+      for (let seenMs = performance.now(); !signal.aborted;) {
+        const error = await this.listThenWatch(signal).then(
+          () => null,
+          (cause: unknown) => cause,
+        );
+        if (error === null) seenMs = performance.now();
+        else if (!isPassing(error) || performance.now() - seenMs > LOST_MS) throw error;
         await delay(PAUSE_MS, undefined, { signal }).catch(() => undefined);
       }
     } catch (error) {
@@ -96,7 +103,7 @@ export class WatchedPods {
         this.tell();
       }
     } catch (error) {
-      if (!(error instanceof KubernetesError) || error.code === 'FORBIDDEN') throw error;
+      if (!isPassing(error)) throw error;
     }
   }
 
@@ -112,3 +119,6 @@ export class WatchedPods {
     for (const wake of [...this.waiting]) wake();
   }
 }
+
+const isPassing = (error: unknown): boolean =>
+  error instanceof KubernetesError && (error.code === 'UNREACHABLE' || error.code === 'FAILED');

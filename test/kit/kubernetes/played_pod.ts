@@ -77,6 +77,11 @@ export class PlayedPod {
     return () => this.readers.delete(reader);
   }
 
+  /** Its program is asked to end, and nobody takes the pod away. */
+  terminate(): void {
+    this.child?.kill('SIGTERM');
+  }
+
   /** Asks it to end, ends it after its grace, and takes it away. */
   delete(graceMs = this.manifest.spec.terminationGracePeriodSeconds * 1000): Promise<void> {
     this.deleting ??= this.end(graceMs);

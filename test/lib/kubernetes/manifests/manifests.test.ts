@@ -149,6 +149,13 @@ describe('manifests of Kubernetes', () => {
     expect(job!.spec.template.spec.containers[0]!.args.at(-1)).to.equal('costs $$(HOME) $$$(x)');
   });
 
+  it('words that look like numbers stay as they are', async () => {
+    const context = commandContext();
+    await runCommand(['manifest', 'job', '--', 'generate', '--prompt', '007', '--seed', '1e3'], context);
+    const [, job] = objectsOf(context.printed());
+    expect(job!.spec.template.spec.containers[0]!.args.slice(3)).to.deep.equal(['--prompt', '007', '--seed', '1e3']);
+  });
+
   for (const [what, args, pattern] of [
     ['an option of another kind', { kind: 'job', replicas: 2 }, /--replicas is for .*; leave it out for job/],
     ['workers without a bus', { kind: 'workers' }, /need --bus/],

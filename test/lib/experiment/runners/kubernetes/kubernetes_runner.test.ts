@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { fileURLToPath } from 'node:url';
+import { ConfigError } from '../../../../../lib/config/errors.js';
 import { ExperimentError } from '../../../../../lib/experiment/base/errors.js';
 import type { RunEnd } from '../../../../../lib/experiment/base/run.js';
 import type { KubernetesSettings } from '../../../../../lib/experiment/base/runner.js';
@@ -106,7 +107,7 @@ describe('a runner on Kubernetes', () => {
         () => cluster.asked.slice(asked).filter((each) => /\/pods(\/.*\/log)?$/.test(each)).length >= 3,
         () => 'nobody asks again',
       );
-      for (const pod of cluster.pods.values()) void pod.delete();
+      for (const pod of cluster.pods.values()) pod.terminate();
       expect((await ended).status).to.equal('ok');
     }));
 
@@ -187,6 +188,35 @@ describe('a runner on Kubernetes', () => {
         expect((await errorOf(ExperimentError, () => ended)).message).to.match(pattern);
       }));
   }
+
+  it('has settings that are checked as files of experiments are', async () => {
+    const refused = async (given: Record<string, string>): Promise<string> => {
+      const read = (): unknown =>
+        runnerSettings({ kind: 'kubernetes', ...given }, () => ({ where: 'a.yaml', line: 3 }));
+      return (await errorOf(ConfigError, () => Promise.resolve().then(read))).message;
+    };
+    expect(await refused({ imag: 'x' })).to.match(/imag.*image/);
+    expect(await refused({ memory: '8GB' })).to.match(/memory.*8Gi/);
+    expect(await refused({ node_selector: 'ssd' })).to.match(/node_selector.*mapping/);
+    expect(settings()).to.deep.include({ namespace: null, cpus: null, env_secrets: [], pending_timeout_s: 3600 });
+  });
+
+  it('goes on where the server is away for a moment while a run runs', () => {
+    let left = 0;
+    const answers = (method: string): number | null => (method === 'GET' && left-- > 0 ? 500 : null);
+    return played({ answers }, 'late', async (ended, cluster) => {
+      await began(cluster);
+      left = 12;
+      cluster.breakWatches();
+      cluster.breakLogs();
+      await until(
+        () => left < 0,
+        () => 'nobody asks again',
+      );
+      for (const pod of cluster.pods.values()) pod.terminate();
+      expect((await ended).status).to.equal('ok');
+    });
+  });
 
   it('ends for a server that does not answer', async () => {
     const runner = runnerAt('http://127.0.0.1:1', 1000);
