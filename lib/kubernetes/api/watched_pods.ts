@@ -50,7 +50,7 @@ export class WatchedPods {
           (cause: unknown) => cause,
         );
         if (error === null) seenMs = performance.now();
-        else if (!isPassing(error) || performance.now() - seenMs > LOST_MS) throw error;
+        else if (!isPassing(error) || performance.now() - seenMs > LOST_MS) throw error as Error;
         await delay(PAUSE_MS, undefined, { signal }).catch(() => undefined);
       }
     } catch (error) {
