@@ -22,6 +22,7 @@ const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
   formats: async () => (await import('./formats/bench_formats.js')).benchFormats,
   generate: async () => (await import('./generate.js')).benchGenerate,
   hooks: async () => (await import('./hooks.js')).benchHooks,
+  jobs: async () => (await import('./jobs/bench_jobs.js')).benchJobs,
   kv: async () => (await import('./kv/bench_kv.js')).benchKv,
   peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   pull: async () => (await import('./pull/bench_pull.js')).benchPull,

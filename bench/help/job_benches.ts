@@ -34,6 +34,21 @@ export const JOB_BENCHES: Readonly<Record<string, BenchHelp>> = {
       { says: 'A model of your own', line: 'expertwire bench experiment --model models/moe-7m --new-tokens 64' },
     ],
   },
+  jobs: {
+    title: 'Jobs over NATS and in a folder: shards per second, and how late a job begins that is due each second.',
+    when: 'Run it before you cut a job into thousands of shards, or have one due each second: what the bus, the leader and the workers add to what they run, on this machine. It wants a nats-server on the PATH.',
+    examples: [
+      { says: 'Both measurements over both buses', line: 'expertwire bench jobs' },
+      {
+        says: 'Ten minutes of a job each second',
+        line: 'expertwire bench jobs --only triggers --buses nats --seconds 600',
+      },
+      {
+        says: 'A thousand shards in one process',
+        line: 'expertwire bench jobs --only tasks --buses local --tasks 1000',
+      },
+    ],
+  },
   resume: {
     title: 'A server that is killed while it streams: how long until the next one goes on.',
     when: 'Run it to choose between ranks that outlive their head and ranks that are started anew.',

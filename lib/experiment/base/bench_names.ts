@@ -14,6 +14,7 @@ export const BENCH_NAMES = [
   'formats',
   'generate',
   'hooks',
+  'jobs',
   'kv',
   'peers',
   'pull',
