@@ -83,7 +83,7 @@ export function coordinatorContract(name: string, open: () => Promise<JobBusUnde
       await comes(
         before,
         'run',
-        (_, text) => text !== null && (JSON.parse(text) as JobRun).nodes['work']?.state === 'running',
+        (_, text) => text !== null && (JSON.parse(text) as JobRun).nodes.work?.state === 'running',
       );
       await leader.end();
       const bus = await underTest.restart();

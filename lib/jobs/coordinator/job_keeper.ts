@@ -1,4 +1,7 @@
-/** Keeps one job going: its schedules, what is asked of it, and its runs. One thing at a time; jobs are beside each other. */
+/**
+ * Keeps one job going: its schedules, what is asked of it, and its runs. One thing at a time; jobs are beside each other.
+ * Why: docs/decisions/jobs.md#of-two-who-think-that-they-lead-one-begins-a-run, docs/decisions/jobs.md#what-follows-of-a-runs-end-is-done-before-it-is-settled
+ */
 import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { Job } from '../base/job.js';
 import type { JobRun } from '../base/run.js';
@@ -68,7 +71,8 @@ export class JobKeeper {
       await this.parts.own.put(runRecord(run.id), run);
     } catch (reason) {
       if (endsLeader(reason)) throw reason;
-      return this.parts.log(`run ${run.id} can't be kept, and is dropped: ${causeText(reason)}`);
+      this.parts.log(`run ${run.id} can't be kept, and is dropped: ${causeText(reason)}`);
+      return;
     } finally {
       this.making.delete(run.id);
     }

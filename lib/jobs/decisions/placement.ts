@@ -1,4 +1,7 @@
-/** Where shards of a node went, as it is kept; and what becomes of those whose worker is gone. Pure. */
+/**
+ * Where shards of a node went, as it is kept; and what becomes of those whose worker is gone. Pure.
+ * Why: docs/decisions/jobs.md#a-shard-that-was-sent-by-name-moves-when-its-worker-is-gone
+ */
 
 /** By index of shard. */
 export interface Placement {

@@ -106,10 +106,10 @@ describe('who leads', () => {
     scene.apply(job({ nodes: [node('work', { shards: { kind: 'broadcast' } })] }));
     const id = scene.ask('nightly');
     await scene.clock.pass(10_000);
-    expect(scene.run(id).nodes['work']).to.include({ state: 'waiting', shardTotal: null });
+    expect(scene.run(id).nodes.work).to.include({ state: 'waiting', shardTotal: null });
     scene.startWorker('a');
     await scene.settle();
-    expect(scene.run(id).nodes['work']).to.include({ state: 'succeeded', shardTotal: 1 });
+    expect(scene.run(id).nodes.work).to.include({ state: 'succeeded', shardTotal: 1 });
   });
 
   it('a run that is stopped, or takes too long, ends at once, and nobody commits a shard of it any more', async () => {
@@ -182,8 +182,8 @@ describe('who leads', () => {
     const id = scene.ask('nightly');
     await scene.settle();
     expect(nodeStates(id)).to.deep.equal({ two: 'succeeded', three: 'failed', x: 'failed' });
-    expect(scene.run(id).nodes['three']!.error).to.include({ code: 'BROKEN_RECORD' });
-    expect(scene.run(id).nodes['x']!.error!.message).to.match(/give it: --param x=VALUE$/);
+    expect(scene.run(id).nodes.three!.error).to.include({ code: 'BROKEN_RECORD' });
+    expect(scene.run(id).nodes.x!.error!.message).to.match(/give it: --param x=VALUE$/);
     const other = scene.ask('nightly', { resume: id, params: { x: 'y' } });
     await scene.settle();
     expect(nodeStates(other)).to.deep.equal({ two: 'kept', three: 'failed', x: 'succeeded' });

@@ -137,13 +137,18 @@ class Story {
     switch (event.kind) {
       case 'fire':
         this.numFired++;
-        return scene.fire(`j${event.job}`);
+        {
+          scene.fire(`j${event.job}`);
+          return;
+        }
       case 'ask':
         return void this.wanted.add(scene.ask(`j${event.job}`));
       case 'pass':
         return scene.clock.pass(event.ms);
-      case 'kill':
-        return scene.killWorker(`w${event.worker}`, event.isGhost);
+      case 'kill': {
+        scene.killWorker(`w${event.worker}`, event.isGhost);
+        return;
+      }
       case 'start':
         if (!scene.workers.has(`w${event.worker}`)) scene.startWorker(`w${event.worker}`);
         return;
