@@ -8,12 +8,17 @@ import { createLaunchFolder } from './launch_folder.js';
 import { moe7m } from '../paths.js';
 import { Processes, type Ended, type Running, withoutNews } from './processes.js';
 
+const [GOLDEN] = moe7mCases();
+
 /** launch.sh in a folder of its own, and what it starts. */
 export class LaunchSite {
   readonly processes = new Processes();
   /** Empty until it is created. */
   dir = '';
   script = '';
+
+  /** What a job prints that ran {@link COMMAND}. */
+  readonly goldenOutput = `${GOLDEN!.text}\n`;
 
   readonly create = async (): Promise<void> => {
     this.dir = await mkdtemp(join(tmpdir(), 'expertwire-launch-'));
@@ -28,7 +33,6 @@ export class LaunchSite {
   }
 }
 
-const [GOLDEN] = moe7mCases();
 /** The secret that ranks of several machines share. */
 export const SECRET = { EXPERTWIRE_JOB_SECRET: 'a secret of this test' };
 /** A command that prints the golden text. */
@@ -47,6 +51,9 @@ export const COMMAND = [
 export const LONG = [...COMMAND.slice(0, -2), '480', '--ignore-eos', '--set', 'comm.on_peer_loss=fail'];
 /** Three times what is promised, for a loaded machine. */
 export const END_MS = 3 * 2000;
+
+/** Without what launchers say when all is well. */
+export const withoutLaunchers = (stderr: string): string => withoutNews(stderr).replace(/^srun: job .*\n/gm, '');
 
 /** The golden text, and nothing else. */
 export function expectGolden({ code, stdout, stderr }: Ended): void {
