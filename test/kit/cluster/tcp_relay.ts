@@ -4,6 +4,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 
 export class TcpRelay {
   private readonly sockets = new Set<Socket>();
+  /** Of them, those to the server. */
+  private readonly far = new Set<Socket>();
   private isFrozen = false;
   private numPieces = 0;
   private cutAt = Infinity;
@@ -37,6 +39,16 @@ export class TcpRelay {
     for (const socket of this.sockets) socket.resume();
   }
 
+  /** What the server says doesn't come through any more; what it is told does. */
+  holdAnswers(): void {
+    for (const socket of this.far) socket.pause();
+  }
+
+  /** All connections break now; what comes later passes. */
+  cut(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
   /** All connections break when so many pieces came through, of both directions; what comes later passes. */
   cutAfter(numPieces: number): void {
     this.numPieces = 0;
@@ -57,6 +69,8 @@ export class TcpRelay {
 
   private relay(near: Socket): void {
     const far = connect(this.target, '127.0.0.1');
+    this.far.add(far);
+    far.on('close', () => this.far.delete(far));
     for (const [from, to] of [
       [near, far],
       [far, near],
