@@ -165,6 +165,28 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'jobs <action> [names..]',
+    describe: 'Work that is done by workers when it is due: apply files of jobs, list, run, stop, read logs, fetch.',
+    load: async () => {
+      const [{ jobs }, { jobsOptions }] = await Promise.all([
+        import('./jobs/jobs.js'),
+        import('./jobs/jobs_options.js'),
+      ]);
+      return loaded((yargs) => jobsOptions(yargs), jobs);
+    },
+  },
+  {
+    name: 'worker',
+    describe: 'Do what jobs say, on this machine, until a signal comes.',
+    load: async () => {
+      const [{ worker }, { workerOptions }] = await Promise.all([
+        import('./worker/worker.js'),
+        import('./worker/worker_options.js'),
+      ]);
+      return loaded((yargs) => workerOptions(yargs), worker);
+    },
+  },
+  {
     name: 'pull <name>',
     describe: "Fetch a model by name, ORG/NAME, into the cache of the hub's tools: --model ORG/NAME then finds it.",
     load: async () => {

@@ -1,5 +1,6 @@
 /** What help says of each command. */
 import type { CommandHelp } from './command_help.js';
+import { JOBS_HELP } from './jobs_help.js';
 import { MACHINE_HELP } from './machine_help.js';
 import { MEASURE_HELP } from './measure_help.js';
 import { MODEL_HELP } from './model_help.js';
@@ -12,5 +13,6 @@ export const COMMAND_HELPS: Readonly<Record<string, CommandHelp>> = {
   ...SERVE_HELP,
   ...MODEL_HELP,
   ...MEASURE_HELP,
+  ...JOBS_HELP,
   ...MACHINE_HELP,
 };

@@ -14,6 +14,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Serve a model': ['serve', 'cluster', 'route', 'scale', 'kv'],
   'Model folders': ['pull', 'inspect', 'make-checkpoint'],
   'Measure and compare': ['experiment', 'report', 'measure', 'plan', 'bench'],
+  Jobs: ['jobs', 'worker'],
   'Ranks and machines': ['rank', 'launch', 'manifest', 'doctor', 'native', 'completion'],
 };
 

@@ -22,7 +22,7 @@ const url = key(z.url({ protocol: /^https?$/ }), 'an http:// or https:// URL', '
 const trigger = z.strictObject({
   cron: key(z.string(), 'six fields, the first one seconds, or five', 'string').optional(),
   timezone: key(z.string(), 'a name of the IANA database such as Europe/Berlin', 'string').optional(),
-  every_s: seconds(1).optional(),
+  every_s: integer(1, MAX_S).optional(),
   after: name.optional(),
   on: choice('success', 'failure', 'end').optional(),
 });

@@ -21,7 +21,7 @@ export function triggerOf(file: TriggerFile, path: Path, originOf: OriginOf): Tr
   }
   checkBeside(file, given[0]!, path, originOf);
   if (file.after !== undefined) return { kind: 'after', job: file.after, on: file.on ?? 'success' };
-  if (file.every_s !== undefined) return { kind: 'every', everyMs: Math.round(1000 * file.every_s) };
+  if (file.every_s !== undefined) return { kind: 'every', everyMs: 1000 * file.every_s };
   return { kind: 'cron', ...cronOf(file.cron!, file.timezone ?? 'UTC', path, originOf) };
 }
 

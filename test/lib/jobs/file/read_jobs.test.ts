@@ -61,12 +61,12 @@ describe('a file of jobs', () => {
 
   it('may hold several, with triggers of all kinds', async () => {
     const jobs = await read(`jobs:
-  - { name: a, triggers: [{ cron: '30 2 * * MON-FRI', timezone: Europe/Berlin }, { every_s: 1.5 }], nodes: { m: { command: [doctor] } } }
+  - { name: a, triggers: [{ cron: '30 2 * * MON-FRI', timezone: Europe/Berlin }, { every_s: 2 }], nodes: { m: { command: [doctor] } } }
   - { name: b, triggers: [{ after: a }, { after: c, on: end }], nodes: { m: { rebalance: { url: 'http://127.0.0.1:8000' } } } }`);
     expect(jobs.map(({ job }) => job.triggers)).to.deep.equal([
       [
         { kind: 'cron', cron: '0 30 2 * * MON-FRI', timezone: 'Europe/Berlin' },
-        { kind: 'every', everyMs: 1500 },
+        { kind: 'every', everyMs: 2000 },
       ],
       [
         { kind: 'after', job: 'a', on: 'success' },
