@@ -8,7 +8,10 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { markedProcesses, RUN_VARIABLE } from '../../../lib/experiment/runs/marked_processes.js';
-import { kill } from '../processes/processes.js';
+import { CLI, kill } from '../processes/processes.js';
+
+/** What the image begins with. */
+const IMAGE = [process.execPath, '--no-warnings', CLI];
 
 /** What of a template is played. */
 export interface PodManifest {
@@ -101,7 +104,7 @@ export class PlayedPod {
   }
 
   private start(files: Readonly<Record<string, string>>): ChildProcess {
-    const [{ command = [], args, volumeMounts }] = this.manifest.spec.containers as [
+    const [{ command = IMAGE, args, volumeMounts }] = this.manifest.spec.containers as [
       PodManifest['spec']['containers'][number],
     ];
     for (const { mountPath } of volumeMounts) mkdirSync(join(this.folder, mountPath), { recursive: true });
