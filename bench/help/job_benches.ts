@@ -35,10 +35,11 @@ export const JOB_BENCHES: Readonly<Record<string, BenchHelp>> = {
     ],
   },
   jobs: {
-    title: 'Jobs over NATS and in a folder: shards per second, and how late a job begins that is due each second.',
+    title:
+      'Jobs over NATS and in a folder: what a run in line costs, shards per second, jobs that are due each second.',
     when: 'Run it before you cut a job into thousands of shards, or have one due each second: what the bus, the leader and the workers add to what they run, on this machine. It wants a nats-server on the PATH.',
     examples: [
-      { says: 'Both measurements over both buses', line: 'expertwire bench jobs' },
+      { says: 'All three measurements over both buses', line: 'expertwire bench jobs' },
       {
         says: 'Ten minutes of a job each second',
         line: 'expertwire bench jobs --only triggers --buses nats --seconds 600',

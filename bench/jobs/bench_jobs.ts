@@ -4,6 +4,7 @@ import type { Measured } from '../base/measured.js';
 import { section } from '../base/measured_text.js';
 import { accepted } from '../base/options.js';
 import { runMeasurements } from '../base/run_measurements.js';
+import { measureQueue } from './measure_queue.js';
 import { measureTasks } from './measure_tasks.js';
 import { measureTriggers } from './measure_triggers.js';
 import { parseOptions, type JobsBenchOptions, type MeasurementName } from './options.js';
@@ -12,6 +13,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const MEASURES: Readonly<Record<MeasurementName, (bench: JobsBenchOptions & SiteOptions) => Promise<Measured>>> = {
+  queue: measureQueue,
   tasks: measureTasks,
   triggers: measureTriggers,
 };

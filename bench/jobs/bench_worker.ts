@@ -2,6 +2,7 @@
 import { coordinate } from '../../lib/jobs/coordinator/coordinate.js';
 import type { JobBus } from '../../lib/jobs/base/job_bus.js';
 import { systemClock } from '../../lib/jobs/local/clock.js';
+import { LEFT, leaveResult } from './played_result.js';
 import { Worker } from '../../lib/jobs/worker/worker.js';
 
 /** What it did since it was asked last. */
@@ -45,9 +46,11 @@ export class BenchWorker {
         ...{ rights: { models: [], canLoadCode: false, servers: [] }, realPath: () => null },
         ...{ env: {}, apiKey: null, program: [], graceMs: 0, blobs: bus.blobs },
       },
-      execute: async ({ task }) => {
+      execute: async ({ task, folder }) => {
         await own?.tried(task.dueMs);
-        return { files: [], value: null };
+        if (task.work.kind !== 'measure') return { files: [], value: null };
+        await leaveResult(folder.path);
+        return { files: LEFT, value: null };
       },
     });
     const leading = coordinate(bus, { id, clock: systemClock, log: () => undefined }, ending.signal);

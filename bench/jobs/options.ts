@@ -5,7 +5,7 @@ import { MAX_SHARDS } from '../../lib/jobs/base/job.js';
 import { benchParser } from '../base/options.js';
 
 /** What can be measured, in the order in which it is. */
-export const MEASUREMENTS = ['tasks', 'triggers'] as const;
+export const MEASUREMENTS = ['queue', 'tasks', 'triggers'] as const;
 /** One of {@link MEASUREMENTS}. */
 export type MeasurementName = (typeof MEASUREMENTS)[number];
 
@@ -21,6 +21,8 @@ export interface JobsBenchOptions {
   readonly workers: number;
   /** Shards at a time, of each worker. */
   readonly width: number;
+  /** Runs of `queue`. */
+  readonly runs: number;
   /** Shards of the job of `tasks`. */
   readonly tasks: number;
   /** Of each row of `triggers`. */
@@ -30,7 +32,8 @@ export interface JobsBenchOptions {
 
 /** Reads and checks the options. @throws UsageError */
 export function parseOptions(args: readonly string[]): JobsBenchOptions {
-  const what = 'Jobs: how many shards per second workers take, and how late a job begins that is due each second.';
+  const what =
+    'Jobs: what waiting in line adds to a run, how many shards per second workers take, and how late a job begins that is due each second.';
   const parsed = benchParser('jobs', args, what)
     .option('only', {
       type: 'string',
@@ -41,15 +44,23 @@ export function parseOptions(args: readonly string[]): JobsBenchOptions {
     .option('buses', { type: 'string', default: BUSES.join(','), requiresArg: true, describe: 'what keeps jobs' })
     .option('workers', { type: 'number', default: 4, describe: 'over NATS a process each' })
     .option('width', { type: 'number', default: 4, describe: 'shards at a time, of each worker' })
+    .option('runs', { type: 'number', default: 200, describe: 'queue: one after the other' })
     .option('tasks', { type: 'number', default: MAX_SHARDS, describe: 'tasks: shards of the job' })
     .option('seconds', { type: 'number', default: 60, describe: 'triggers: of each row' })
     .option('json', { type: 'string', requiresArg: true, describe: 'file for all figures' })
     .parseSync();
-  const { workers, width, tasks, seconds, json } = parsed;
-  for (const [name, value] of Object.entries({ workers, width, seconds })) wholeNumber(`--${name}`, value, 1);
+  const { workers, width, runs, tasks, seconds, json } = parsed;
+  for (const [name, value] of Object.entries({ workers, width, runs, seconds })) wholeNumber(`--${name}`, value, 1);
   wholeNumber('--tasks', tasks, 1, MAX_SHARDS);
   return {
-    ...{ names: list(parsed.only).map((text) => oneOf('--only', text, MEASUREMENTS)), workers, width, tasks, seconds },
+    ...{
+      names: list(parsed.only).map((text) => oneOf('--only', text, MEASUREMENTS)),
+      workers,
+      width,
+      runs,
+      tasks,
+      seconds,
+    },
     ...{ buses: list(parsed.buses).map((text) => oneOf('--buses', text, BUSES)), json },
   };
 }

@@ -23,9 +23,14 @@ describe('bench jobs', () => {
       expect(results.tasks.rows[0]).to.include({ bus: 'local', state: 'succeeded', once: 40, tries: 40 });
     }));
 
+  it('has runs in line beside the same ones here', async () => {
+    const told = await run('--only', 'queue', '--buses', 'local', '--runs', '5', '--workers', '1');
+    expect(told).to.match(/overhead_ms\n *local +5 /);
+  });
+
   it('refuses what it can’t measure', async () => {
     const refused: readonly (readonly [string, RegExp])[] = [
-      ['--only none', /--only: there is no 'none'; give some of tasks,triggers$/],
+      ['--only none', /--only: there is no 'none'; give some of queue,tasks,triggers$/],
       ['--buses kafka', /--buses: there is no 'kafka'; give some of nats,local$/],
       ['--tasks 10001', /--tasks/],
       ['--seconds 0', /--seconds/],
