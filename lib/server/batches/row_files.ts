@@ -16,6 +16,10 @@ export type Persevering = (work: () => Promise<void>) => Promise<void>;
 
 /** Both files of a batch. */
 export class RowFiles {
+  /** Those that the disk is given next. */
+  private waiting: { readonly rows: Row[]; readonly written: Promise<void> } | null = null;
+  private last: Promise<void> = Promise.resolve();
+
   private constructor(
     /** Of all rows so far, those of an earlier server too. */
     readonly tally: RowTally,
@@ -32,8 +36,30 @@ export class RowFiles {
     return new RowFiles(tally, outputFile, errorFile, persevere);
   }
 
-  /** Those of lines that have none yet. @throws what `persevere` does */
-  async write(rows: readonly Row[]): Promise<void> {
+  /** Those of lines that have none yet; what comes while the disk works is written at once. @throws what `persevere` does */
+  write(rows: readonly Row[]): Promise<void> {
+    if (this.waiting !== null) {
+      this.waiting.rows.push(...rows);
+      return this.waiting.written;
+    }
+    const group = [...rows];
+    const written = this.last.then(() => {
+      this.waiting = null;
+      return this.append(group);
+    });
+    this.waiting = { rows: group, written };
+    this.last = written.catch(() => undefined);
+    return written;
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    await this.last;
+    await this.output.close();
+    await this.errors.close();
+  }
+
+  private async append(rows: readonly Row[]): Promise<void> {
     const fresh = rows.filter(({ customId }) => !this.tally.customIds.has(customId));
     for (const isSuccess of [true, false]) {
       const texts = fresh.filter((row) => row.isSuccess === isSuccess).map(({ text }) => text);
@@ -42,12 +68,6 @@ export class RowFiles {
       await this.persevere(() => file.append(texts.join('')));
       for (const text of texts) this.tally.add(text, isSuccess);
     }
-  }
-
-  /** Idempotent. */
-  async close(): Promise<void> {
-    await this.output.close();
-    await this.errors.close();
   }
 }
 
