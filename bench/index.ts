@@ -24,6 +24,7 @@ const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
   hooks: async () => (await import('./hooks.js')).benchHooks,
   jobs: async () => (await import('./jobs/bench_jobs.js')).benchJobs,
   kv: async () => (await import('./kv/bench_kv.js')).benchKv,
+  launch: async () => (await import('./launch/bench_launch.js')).benchLaunch,
   peers: async () => (await import('./peers/bench_peers.js')).benchPeers,
   pull: async () => (await import('./pull/bench_pull.js')).benchPull,
   resume: async () => (await import('./resume/bench_resume.js')).benchResume,

@@ -50,6 +50,14 @@ export const JOB_BENCHES: Readonly<Record<string, BenchHelp>> = {
       },
     ],
   },
+  launch: {
+    title: 'Jobs of ranks under Slurm, Open MPI, MPICH and torchrun: how long until the first token.',
+    when: 'Run it to know what a launcher adds to the start of a job, against the same command by hand. Launchers that are not installed are said.',
+    examples: [
+      { says: 'Eight ranks under each that is there', line: 'expertwire bench launch' },
+      { says: 'Two of them, four ranks', line: 'expertwire bench launch --only hand,mpich --ranks 4 --rounds 3' },
+    ],
+  },
   resume: {
     title: 'A server that is killed while it streams: how long until the next one goes on.',
     when: 'Run it to choose between ranks that outlive their head and ranks that are started anew.',

@@ -16,6 +16,7 @@ export const BENCH_NAMES = [
   'hooks',
   'jobs',
   'kv',
+  'launch',
   'peers',
   'pull',
   'resume',
