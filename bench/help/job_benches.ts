@@ -32,6 +32,10 @@ export const JOB_BENCHES: Readonly<Record<string, BenchHelp>> = {
     examples: [
       { says: 'One rank, nine rounds', line: 'expertwire bench experiment --ranks 1 --rounds 9' },
       { says: 'A model of your own', line: 'expertwire bench experiment --model models/moe-7m --new-tokens 64' },
+      {
+        says: 'Runs in line on a bus, beside those that this machine runs itself',
+        line: 'expertwire bench experiment --bus nats://127.0.0.1:4222',
+      },
     ],
   },
   jobs: {

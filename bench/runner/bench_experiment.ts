@@ -24,6 +24,11 @@ export interface RunnerFigures {
   readonly beside_generate_ms: number;
   /** As the row says it: process − measure, its start and its end. */
   readonly overhead_ms: number;
+  /** A run by the runner of this machine, without its row, and the same in line for a worker of this machine. */
+  readonly local_ms: number;
+  readonly queued_ms: number;
+  /** queued − local: what the bus adds. */
+  readonly queue_ms: number;
 }
 
 /** Runs it, and prints a table, or one JSON object. @throws UsageError; BenchError PROCESS_DIED */
@@ -46,11 +51,14 @@ function figuresOf(rounds: readonly RunnerRound[]): RunnerFigures {
     runner_ms: of(({ runMs, measureMs }) => runMs - measureMs),
     beside_generate_ms: of(({ runMs, generateMs }) => runMs - generateMs),
     overhead_ms: of(({ overheadMs }) => overheadMs),
+    local_ms: of(({ localMs }) => localMs),
+    queued_ms: of(({ queuedMs }) => queuedMs),
+    queue_ms: of(({ queuedMs, localMs }) => queuedMs - localMs),
   };
 }
 
 function report(
-  { model, ranks, rounds, seed, ...tokens }: Omit<RunnerOptions, 'json'>,
+  { model, ranks, rounds, seed, bus, ...tokens }: Omit<RunnerOptions, 'json'>,
   figures: RunnerFigures,
 ): string {
   const { cpu, cores, memory, node } = thisMachine();
@@ -62,6 +70,9 @@ function report(
     ['  − measure: the runner alone', ms(figures.runner_ms)],
     ['  − generate: all that an experiment adds', ms(figures.beside_generate_ms)],
     ['  process − measure, as its row says', ms(figures.overhead_ms)],
+    ['a run by the runner of this machine, without its row', ms(figures.local_ms)],
+    [`the same in line on ${bus ?? 'a bus of this process'}, for a worker here`, ms(figures.queued_ms)],
+    ['  − the runner of this machine: the bus', ms(figures.queue_ms)],
   ];
   return (
     `${cpu}, ${cores} cores, ${memory}, Node ${node}; seed ${seed}\n` +

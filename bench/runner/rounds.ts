@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { closing } from '../../lib/commands/base/closing.js';
 import type { CommandContext } from '../../lib/commands/base/context.js';
 import type { ExperimentPlan } from '../../lib/experiment/base/experiment.js';
-import type { ResultRow } from '../../lib/experiment/base/run.js';
+import type { ResultRow, Runner } from '../../lib/experiment/base/run.js';
 import { readExperiment } from '../../lib/experiment/file/read_experiment.js';
 import { thisEnvironment } from '../../lib/experiment/runs/environment.js';
 import { LocalRunner } from '../../lib/experiment/runs/local_runner.js';
@@ -16,6 +16,7 @@ import { ResultsFolder } from '../../lib/experiment/runs/results_folder.js';
 import { runExperiment } from '../../lib/experiment/runs/run_experiment.js';
 import { BenchError } from '../base/errors.js';
 import type { RunnerOptions } from './options.js';
+import { queuedSite } from './queued.js';
 
 /** What one round took. */
 export interface RunnerRound {
@@ -24,6 +25,9 @@ export interface RunnerRound {
   readonly runMs: number;
   /** Of the row. */
   readonly overheadMs: number;
+  /** By the runner of this machine alone, and in line for a worker of it. */
+  readonly localMs: number;
+  readonly queuedMs: number;
 }
 
 type Env = CommandContext['env'];
@@ -41,17 +45,23 @@ export async function roundsOf(
   const plan = await readExperiment(file, { env });
   const results = await ResultsFolder.open(join(folder, 'results'), plan);
   const rounds: RunnerRound[] = [];
-  await closing(
-    () => results.close(),
-    async () => {
-      for (const { id } of plan.runs) {
-        const generateMs = await timed(generateArgs(options, prompt), env, signal);
-        const { runMs, row } = await runOf(plan, id, results, env, signal);
-        const measureMs = await timed(['measure', runFolderOf(results.path, id)], env, signal);
-        rounds.push({ generateMs, measureMs, runMs, overheadMs: row.overhead_ms! });
-      }
-    },
-  );
+  const local = new LocalRunner({ env });
+  const site = await queuedSite(options.bus, folder, options.model, env);
+  const close = async (): Promise<void> => {
+    await Promise.all([local.close(), site.close()]);
+    await results.close();
+  };
+  await closing(close, async () => {
+    for (const { id } of plan.runs) {
+      const generateMs = await timed(generateArgs(options, prompt), env, signal);
+      const { runMs, row } = await runOf(plan, id, results, env, signal);
+      const measureMs = await timed(['measure', runFolderOf(results.path, id)], env, signal);
+      const own = runFolderOf(results.path, id);
+      const localMs = await runBy(local, own, plan, signal);
+      const queuedMs = await runBy(site.runner, own, plan, signal);
+      rounds.push({ generateMs, measureMs, runMs, overheadMs: row.overhead_ms!, localMs, queuedMs });
+    }
+  });
   return rounds;
 }
 
@@ -85,6 +95,18 @@ async function runOf(
   const row = results.rows.find((each) => each.id === id)!;
   if (row.error === null) return { runMs, row };
   throw new BenchError('PROCESS_DIED', `a run failed: ${row.error.message}`);
+}
+
+async function runBy(
+  runner: Runner,
+  folder: string,
+  { experiment: { timeoutMs } }: ExperimentPlan,
+  signal: AbortSignal,
+): Promise<number> {
+  const beganMs = performance.now();
+  const end = await runner.run(folder, timeoutMs, signal);
+  if (end.status === 'ok') return performance.now() - beganMs;
+  throw new BenchError('PROCESS_DIED', `a run failed: ${end.error.message}`);
 }
 
 const PROGRAM = fileURLToPath(new URL('../../lib/cli.js', import.meta.url));

@@ -22,6 +22,14 @@ export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
         says: 'Runs that failed once more',
         line: 'expertwire experiment configs/experiments/balance.yaml --output results/balance --retry-failed',
       },
+      {
+        says: 'In Slurm, without waiting: the report is made behind the last run',
+        line: 'expertwire experiment configs/experiments/balance.yaml --runner slurm --detach',
+      },
+      {
+        says: 'By workers of any machines, over NATS',
+        line: "expertwire experiment configs/experiments/balance.yaml --runner '{kind: nats, bus: nats://10.0.0.1:4222}'",
+      },
     ],
     see: ['docs/experiments.md'],
   },

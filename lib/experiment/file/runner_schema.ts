@@ -101,7 +101,11 @@ const nats = z.strictObject({
     .prefault({}),
 });
 
-const SCHEMAS = { local: z.strictObject({}), slurm, kubernetes, nats } as const satisfies Record<RunnerKind, z.ZodType>;
+/** Settings of each kind. */
+export const RUNNER_SCHEMAS = { local: z.strictObject({}), slurm, kubernetes, nats } as const satisfies Record<
+  RunnerKind,
+  z.ZodType
+>;
 
 /** A kind, or a mapping with it and settings, as nobody has checked it. */
 export type RunnerText = string | Readonly<Record<string, Json>>;
@@ -119,7 +123,7 @@ export function runnerSettings(given: RunnerText, originOf: OriginOf): RunnerSet
     const text = `"runner" is ${shown(kind)}; ${advice} (runners are ${RUNNER_KINDS.join(', ')})`;
     throw errorAt(originOf, place, 'INVALID_VALUE', text);
   }
-  return { kind, ...checkedPart(SCHEMAS[kind], settings, { path: ['runner'], originOf }) } as RunnerSettings;
+  return { kind, ...checkedPart(RUNNER_SCHEMAS[kind], settings, { path: ['runner'], originOf }) } as RunnerSettings;
 }
 
 const isRunnerKind = (kind: unknown): kind is RunnerKind => (RUNNER_KINDS as readonly unknown[]).includes(kind);

@@ -6,6 +6,8 @@ import type * as z from 'zod';
 import { checkMeasure } from '../../../../bench/index.js';
 import { fileSchema } from '../../../../lib/experiment/file/file_schema.js';
 import { readExperiment } from '../../../../lib/experiment/file/read_experiment.js';
+import { RUNNER_SCHEMAS } from '../../../../lib/experiment/file/runner_schema.js';
+import { RUNNER_KINDS } from '../../../../lib/experiment/base/runner.js';
 import { MEASURES } from '../../../../lib/experiment/measures/measures.js';
 import { keysIn } from '../../../../lib/config/key_types.js';
 import { repoRoot } from '../../../kit/paths.js';
@@ -31,7 +33,7 @@ describe('docs/experiments.md', () => {
   });
 
   it('shows parts that work in such a file', async () => {
-    expect(parts).to.have.length(2);
+    expect(parts).to.have.length(3);
     const numbers = await Promise.all(
       parts.map(async (part) => {
         const key = part.split(':')[0]!;
@@ -42,15 +44,16 @@ describe('docs/experiments.md', () => {
         return (await read(fit + part)).runs.length;
       }),
     );
-    expect(numbers).to.deep.equal([2 * 2 * 2 * 2 * 3, 2 * 2 * 3]);
+    expect(numbers).to.deep.equal([2 * 2 * 2 * 2 * 3, 2 * 2 * 3, 12]);
   });
 
-  it('names every key of the file, of pictures and of workloads, and every setting', () => {
+  it('names every key of the file, of pictures, runners and workloads, and every setting', () => {
     const plot = keysIn(fileSchema, ['plots', 0]);
     const keys = [
       ...Object.keys(fileSchema.shape),
       ...plot,
       ...keysIn(fileSchema, ['sweep']),
+      ...RUNNER_KINDS.flatMap((kind) => Object.keys(RUNNER_SCHEMAS[kind].shape)),
       ...Object.values(MEASURES).flatMap(({ settings, workload }) => [...keysOf(settings), ...keysOf(workload)]),
     ];
     expect(plot).to.include('facet');
