@@ -5,7 +5,7 @@ import { JobError } from './errors.js';
 import type { Job, Json } from './job.js';
 import type { JobRecord } from './job_bus.js';
 import type { JobRun } from './run.js';
-import type { Shard, Task } from './task.js';
+import type { Ask, Shard, Task } from './task.js';
 
 const ERROR = z.object({ code: z.string(), message: z.string() });
 const NAME = z.string().regex(/^[A-Za-z0-9_-]{1,200}$/);
@@ -107,6 +107,20 @@ export function jobOf(record: JobRecord): Job {
   if (job.success) return job.data as unknown as Job;
   throw broken(record.key);
 }
+
+const ASK = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('run'),
+    job: NAME,
+    params: z.record(z.string(), JSON_VALUE),
+    atMs: z.number(),
+    resume: NAME.nullable(),
+  }),
+  z.object({ kind: z.literal('stop'), run: NAME, atMs: z.number() }),
+]);
+
+/** Null: it is none. */
+export const askOf = (text: string): Ask | null => ASK.safeParse(jsonOrUndefined(text)).data ?? null;
 
 const broken = (key: string): JobError =>
   new JobError(

@@ -2,8 +2,9 @@
  * Keeps one job going: its schedules, what is asked of it, and its runs. One thing at a time; jobs are beside each other.
  * Why: docs/decisions/jobs.md#of-two-who-think-that-they-lead-one-begins-a-run, docs/decisions/jobs.md#what-follows-of-a-runs-end-is-done-before-it-is-settled
  */
-import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
+import { causeText } from '../../../base/foreign_text.js';
 import type { Job } from '../base/job.js';
+import { jobOf } from '../base/parse.js';
 import type { JobRun } from '../base/run.js';
 import { jobRecord, runRecord, type Ask } from '../base/task.js';
 import { blockingOf, byTurn } from '../decisions/blocking.js';
@@ -169,7 +170,7 @@ export class JobKeeper {
 
   private async applied(): Promise<Job | null> {
     const found = await this.parts.bus.records.read(jobRecord(this.name));
-    return found === null ? null : ((jsonOrUndefined(found.text) as Job | undefined) ?? null);
+    return found === null ? null : jobOf(found);
   }
 
   private async stopAll(): Promise<void> {

@@ -1,19 +1,21 @@
 /** One time that a process leads: all jobs go on by it. Why: docs/decisions/jobs.md#who-leads-decides-and-a-stale-leader-writes-nothing */
-import { causeText, jsonOrUndefined } from '../../../base/foreign_text.js';
+import { causeText } from '../../../base/foreign_text.js';
 import { JobError } from '../base/errors.js';
-import type { Job } from '../base/job.js';
-import type { Firing, JobBus, JobClock } from '../base/job_bus.js';
-import type { JobRun } from '../base/run.js';
-import type { Ask } from '../base/task.js';
+import type { Firing, JobBus, JobClock, JobRecord } from '../base/job_bus.js';
+import { askOf, jobOf, runOf } from '../base/parse.js';
 import { isRunDue } from '../decisions/firing.js';
 import { scheduledRunId } from '../decisions/ids.js';
 import { newRun } from '../decisions/new_run.js';
 import type { Placement } from '../decisions/placement.js';
+import { waited } from '../local/clock.js';
 import { JobKeeper, type KeeperParts } from './job_keeper.js';
 import { endsLeader } from './leader_parts.js';
 import { LiveWorkers } from './live_workers.js';
 import { OwnRecords } from './own_records.js';
 import { Sweeper } from './sweeper.js';
+
+/** What is under way when a leader ends has so long. */
+const CLOSE_MS = 1000;
 
 /** How a leader leads. */
 export interface LeaderOptions {
@@ -84,26 +86,34 @@ class Leader {
     return new Promise<never>(() => undefined);
   }
 
+  /** What is under way comes to nothing. It isn't waited for long: calls wait for a bus that is down. */
   async close(): Promise<void> {
     this.own.end();
     this.workers.stop();
-    await Promise.all(this.stops.map((stop) => stop()));
-    await Promise.all([...this.keepers.values()].map((keeper) => keeper.close()));
-    await this.sweeper.close();
+    const { clock } = this.options;
+    const over = new AbortController();
+    const ends = [...this.stops.map((stop) => stop()), ...this.keeperEnds(), this.sweeper.close()];
+    await Promise.race([Promise.allSettled(ends), waited(clock, CLOSE_MS, over.signal)]);
+    over.abort();
+  }
+
+  private keeperEnds(): readonly Promise<void>[] {
+    return [...this.keepers.values()].map((keeper) => keeper.close());
   }
 
   /** What the leader before left. */
   private async load(): Promise<void> {
-    const broken = (key: string): void => this.options.log(`the record ${key} can't be read, and is left alone`);
-    const runs = [...(await this.own.load<JobRun>('run', broken)).values()];
+    const { own } = this;
+    const broken = (reason: unknown): void => this.options.log(`left alone: ${causeText(reason)}`);
+    const runs = [...(await own.load('run', runOf, broken)).values()];
     for (const run of runs) this.keeperOf(run.job.name).know(run);
     const unsettled = new Set(runs.filter(({ isSettled }) => !isSettled).map(({ id }) => id));
-    await this.own.load('turn', broken);
-    for (const [key, placed] of await this.own.load<Placement>('placed', broken)) {
+    await own.load('turn', textIn, broken);
+    for (const [key, placed] of await own.load('placed', placementIn, broken)) {
       if (unsettled.has(key.split('.')[1]!)) this.parts.placements.set(key, placed);
-      else await this.own.remove(key); // by a leader that was asleep when the run ended
+      else await own.remove(key); // by a leader that was asleep when the run ended
     }
-    for (const [key, text] of await this.own.load<string>('scheduled', broken)) {
+    for (const [key, text] of await own.load('scheduled', textIn, broken)) {
       const job = key.slice('scheduled.'.length);
       this.keeperOf(job); // it may have been removed meanwhile
       this.parts.scheduled.set(job, text);
@@ -111,11 +121,14 @@ class Leader {
   }
 
   private watchJobs(): Promise<void> {
-    return this.watch('job', (job, text) => {
-      const found = text === null ? null : (jsonOrUndefined(text) as Job | undefined);
-      if (found !== undefined) return this.keeperOf(job).mend(found);
-      this.keeperOf(job).park();
-      this.options.log(`the job ${job} can't be read; apply it again`);
+    return this.watch('job', (name, text, revision) => {
+      try {
+        const job = text === null ? null : jobOf({ key: `job.${name}`, text, revision });
+        this.keeperOf(name).mend(job);
+      } catch (reason) {
+        this.keeperOf(name).park();
+        this.options.log(causeText(reason));
+      }
     });
   }
 
@@ -130,9 +143,9 @@ class Leader {
   private watchAsks(): Promise<void> {
     return this.watch('ask', (id, text) => {
       if (text === null) return;
-      const ask = jsonOrUndefined(text) as Ask | undefined;
+      const ask = askOf(text);
       const job = ask?.kind === 'stop' ? this.jobOf(ask.run) : ask?.job;
-      if (ask === undefined || job === undefined) {
+      if (ask === null || job === undefined) {
         this.options.log(`ask ${id} is for nothing that there is, and is dropped`);
         this.bus.records.remove(`ask.${id}`).catch(this.fail);
         return;
@@ -154,20 +167,34 @@ class Leader {
     });
   }
 
+  /** What a job's own fault is doesn't come again. @throws JobError */
   private async fire(firing: Firing): Promise<void> {
+    try {
+      await this.handle(firing);
+    } catch (reason) {
+      if (!endsLeader(reason)) {
+        this.keeperFailed(reason, firing.job);
+        return;
+      }
+      this.fail(reason);
+      throw reason;
+    }
+  }
+
+  private async handle(firing: Firing): Promise<void> {
     const keeper = this.keeperOf(firing.job);
     const { job } = keeper;
-    if (job === null) return this.bus.schedules.set(firing.job, []);
+    this.own.check();
+    if (job === null) {
+      // Where one was told of schedules, they go with the job, or the job can't be read.
+      if (!this.parts.scheduled.has(firing.job)) await this.bus.schedules.set(firing.job, []);
+      return;
+    }
     const nowMs = this.options.clock.now();
     if (!isRunDue(job, firing, keeper.all, nowMs)) return;
     const { trigger, dueMs } = firing;
     const id = scheduledRunId(job.name, dueMs);
-    await keeper
-      .make(newRun({ id, job, cause: { kind: 'schedule', trigger }, params: {}, dueMs, nowMs }))
-      .catch((reason: unknown) => {
-        this.fail(reason);
-        throw reason;
-      });
+    await keeper.make(newRun({ id, job, cause: { kind: 'schedule', trigger }, params: {}, dueMs, nowMs }));
   }
 
   private keeperOf(job: string): JobKeeper {
@@ -207,6 +234,10 @@ class Leader {
     return (worker) => Math.max(loads.get(worker) ?? 0, inHand.get(worker) ?? 0);
   }
 }
+
+const textIn = ({ text }: JobRecord): string => JSON.parse(text) as string;
+
+const placementIn = ({ text }: JobRecord): Placement => JSON.parse(text) as Placement;
 
 const ended = (until: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

@@ -11,7 +11,7 @@ import { isRouted, routed } from '../decisions/routing.js';
 import { inParallel } from './in_parallel.js';
 import type { LeaderParts } from './leader_parts.js';
 import { nodeTasks } from './node_tasks.js';
-import { ShardCounts, shardOf } from './shard_counts.js';
+import { ShardCounts, shardIn } from './shard_counts.js';
 
 /** Tasks that are put in line at once. */
 const TASKS_AT_ONCE = 500;
@@ -106,7 +106,7 @@ export class LiveRun {
         // Its worker wrote meanwhile: that it is done, or that it will try again.
         const found = await bus.records.read(key);
         revision = found?.revision ?? 0;
-        if (found !== null) this.counts.count(node, index, shardOf(found.text), revision);
+        if (found !== null) this.counts.count(node, index, shardIn(found), revision);
       }
     }
   }

@@ -1,7 +1,6 @@
 /** Records that only whoever leads writes. Why: docs/decisions/jobs.md#who-leads-decides-and-a-stale-leader-writes-nothing */
-import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import { JobError } from '../base/errors.js';
-import type { Records } from '../base/job_bus.js';
+import type { JobRecord, Records } from '../base/job_bus.js';
 
 /** A watch may tell of a record a moment after it was removed. */
 const MAX_REMOVED = 1000;
@@ -16,14 +15,20 @@ export class OwnRecords {
 
   constructor(private readonly records: Records) {}
 
-  /** All below a token, by key; those that can't be read are told. */
-  async load<T>(prefix: string, broken: (key: string) => void): Promise<ReadonlyMap<string, T>> {
+  /** All below a token, by key; those that `read` can't are told. @throws JobError BUS_FAILED */
+  async load<T>(
+    prefix: string,
+    read: (record: JobRecord) => T,
+    broken: (reason: unknown) => void,
+  ): Promise<ReadonlyMap<string, T>> {
     const found = new Map<string, T>();
-    for (const { key, text, revision } of await this.records.list(prefix)) {
-      const value = jsonOrUndefined(text) as T | null | undefined;
-      if (value === undefined || value === null) broken(key);
-      else found.set(key, value);
-      this.revisions.set(key, revision);
+    for (const record of await this.records.list(prefix)) {
+      this.revisions.set(record.key, record.revision);
+      try {
+        found.set(record.key, read(record));
+      } catch (reason) {
+        broken(reason);
+      }
     }
     return found;
   }

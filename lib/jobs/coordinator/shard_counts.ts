@@ -1,6 +1,8 @@
 /** The shards of a run, counted as they come: each once, however often it is told. */
-import { jsonOrUndefined } from '../../../base/foreign_text.js';
-import type { Records } from '../base/job_bus.js';
+import { causeText } from '../../../base/foreign_text.js';
+import { JobError } from '../base/errors.js';
+import type { JobRecord, Records } from '../base/job_bus.js';
+import { shardOf } from '../base/parse.js';
 import type { TaskError } from '../base/run.js';
 import type { Shard } from '../base/task.js';
 import type { Tally } from '../decisions/graph.js';
@@ -76,7 +78,7 @@ export class ShardCounts {
 
   private hear(key: string, text: string | null, revision: number): void {
     const [node, index] = key.slice(`shard.${this.run}.`.length).split('.') as [string, string];
-    if (text !== null) this.count(node, Number(index), shardOf(text), revision);
+    if (text !== null) this.count(node, Number(index), shardIn({ key, text, revision }), revision);
   }
 
   private of(node: string): NodeShards {
@@ -87,9 +89,11 @@ export class ShardCounts {
 }
 
 /** What can't be read has failed: nobody can do it again. */
-export function shardOf(text: string): Shard {
-  const shard = jsonOrUndefined(text) as Shard | null | undefined;
-  if (shard !== undefined && shard !== null) return shard;
-  const error = { code: 'BROKEN_RECORD', message: 'the record of this shard can’t be read; run the job again' };
-  return { state: 'failed', error, worker: '', attempts: 0, endedMs: 0 };
+export function shardIn(record: JobRecord): Shard {
+  try {
+    return shardOf(record)!;
+  } catch (reason) {
+    const error = { code: 'BROKEN_RECORD', message: reason instanceof JobError ? reason.text : causeText(reason) };
+    return { state: 'failed', error, worker: '', attempts: 0, endedMs: 0 };
+  }
 }

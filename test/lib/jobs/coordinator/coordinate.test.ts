@@ -3,7 +3,7 @@ import type { PlannedRun } from '../../../../lib/experiment/base/run.js';
 import type { Job, JobNode, Route } from '../../../../lib/jobs/base/job.js';
 import type { NodeState } from '../../../../lib/jobs/base/run.js';
 import { job, node } from '../../../kit/jobs/jobs.js';
-import { JobScene } from '../../../kit/jobs/scene.js';
+import { BROKEN, JobScene } from '../../../kit/jobs/scene.js';
 
 const second = { kind: 'every', everyMs: 1000 } as const;
 const command = (...args: string[]): JobNode['work'] => ({ kind: 'command', args });
@@ -200,6 +200,20 @@ describe('who leads', () => {
     expect(scene.run(id).error).to.include({ code: 'NO_SUCH_RUN' });
     expect(scene.bus.list('ask')).to.deep.equal([]);
     expect(scene.logged.length).to.equal(2);
+  });
+
+  it('what can’t be read is left alone and told, and other jobs go on', async () => {
+    begin().startWorker('a');
+    for (const key of ['job.bad', 'run.bad', 'ask.bad', 'placed.bad']) scene.bus.write(key, BROKEN, 0);
+    scene.bus.write('job.odd', '{"name":"odd","triggers":[],"nodes":[]}', 0);
+    scene.apply(job());
+    const id = scene.ask('nightly');
+    scene.ask('odd');
+    scene.fire('bad');
+    await scene.clock.pass(10_000);
+    expect(scene.run(id).state).to.equal('succeeded');
+    expect(scene.bus.known.has('job.bad') && scene.bus.known.has('run.bad')).to.equal(true);
+    expect(scene.logged.filter((line) => /bad/.test(line)).length).to.be.at.least(2);
   });
 
   it('10,000 shards are each in effect once', async () => {
