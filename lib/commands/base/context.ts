@@ -42,6 +42,10 @@ export class Interruption extends Error {
   }
 }
 
+/** Whether a command's signal was aborted by SIGTERM. Classes of the bundle aren't those of the process's first file. */
+export const isTermination = (reason: unknown): boolean =>
+  reason instanceof Error && 'signal' in reason && reason.signal === 'SIGTERM';
+
 /** A failure that the user was told of already: exit code 1, and no further word. */
 export class ToldError extends Error {
   constructor() {

@@ -17,25 +17,18 @@ export async function list(run: JobsRun): Promise<void> {
   if (what === 'jobs') {
     const [jobs, runs] = [(await allJobs(bus)).filter(({ name }) => isMeant(name)), await allRuns(bus)];
     print(run, jobs, (all) => jobsText(all, (name) => runs.find(({ job }) => job.name === name)));
-    return;
-  }
-  if (what === 'runs') {
+  } else if (what === 'runs') {
     const runs = (await allRuns(bus)).filter(({ job }) => isMeant(job.name));
     print(run, runs, (all) => runsText(all, nowMs));
-    return;
-  }
-  if (what === 'workers') {
+  } else if (what === 'workers') {
     print(run, await workersOf(bus), (all) => workersText(all, nowMs));
-    return;
+  } else {
+    const letters = (await bus.records.list('dead')).flatMap(
+      ({ text }) => (jsonOrUndefined(text) as DeadLetter | undefined) ?? [],
+    );
+    const meant = letters.filter(({ task }) => isMeant(task.job));
+    print(run, meant, deadText);
   }
-  const letters = (await bus.records.list('dead')).flatMap(
-    ({ text }) => (jsonOrUndefined(text) as DeadLetter | undefined) ?? [],
-  );
-  print(
-    run,
-    letters.filter(({ task }) => isMeant(task.job)),
-    deadText,
-  );
 }
 
 /** An object a line, or a table. */

@@ -7,7 +7,7 @@ import type { RankExit } from '../../job/rank_process.js';
 import type { LossPolicy } from '../../config/loss_policy.js';
 import type { PlaceOrder } from '../../rank/rank_place.js';
 import type { SpawnedRankNews } from '../../rank/spawned_rank.js';
-import { ToldError, type CommandContext } from '../base/context.js';
+import { isTermination, ToldError, type CommandContext } from '../base/context.js';
 import { SharedTerminal } from '../base/shared_terminal.js';
 
 /** Which ranks. */
@@ -95,9 +95,6 @@ const LAST_WORDS_MS = 600;
 
 const processesOf = (first: number | undefined, count: number): LocalRanks =>
   new LocalRanks(Array.from({ length: count }, (_, i) => (first === undefined ? null : first + i)));
-
-const isTermination = (reason: unknown): boolean =>
-  reason instanceof Error && 'signal' in reason && reason.signal === 'SIGTERM';
 
 /** Ends of processes, in the order of time, also of those that come to it. */
 class Ends {

@@ -13,7 +13,7 @@ import { systemClock } from '../../jobs/local/clock.js';
 import { Worker, type WorkerOptions } from '../../jobs/worker/worker.js';
 import { closing } from '../base/closing.js';
 import { stayingAlive } from '../base/staying_alive.js';
-import { Interruption, UsageError, type CommandContext } from '../base/context.js';
+import { isTermination, UsageError, type CommandContext } from '../base/context.js';
 import { MAX_TIMEOUT_S, wholeNumber } from '../base/numbers.js';
 import { jobPlace, openJobs, placeText, type JobPlace } from '../jobs/job_place.js';
 import { readApiKeys } from '../serve/api_key_source.js';
@@ -64,7 +64,7 @@ async function work(
     `worker ${record.id} takes ${record.width === 1 ? 'a task' : `${record.width} tasks`} at a time from ${placeText(place)}\n`,
   );
   await Promise.race([aborted(AbortSignal.any([signal, lost])), led]);
-  const isPatient = !lost.aborted && signal.reason instanceof Interruption && signal.reason.signal === 'SIGTERM';
+  const isPatient = !lost.aborted && isTermination(signal.reason);
   if (one.numRunning > 0 && isPatient)
     stderr.write(`ending: ${one.numRunning} in hand are finished, or given back in ${drainS} s\n`);
   await one.end(isPatient ? 1000 * drainS : 0);
