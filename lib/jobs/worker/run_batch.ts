@@ -1,8 +1,6 @@
 /** Requests of a batch, sent to a server. */
-import { createWriteStream } from 'node:fs';
-import { once } from 'node:events';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { Agent, request } from 'undici';
 import { causeText, jsonOrUndefined, printable } from '../../../base/foreign_text.js';
 import { readBatchLine, type BatchLine } from '../../batches/batch_line.js';
@@ -32,13 +30,16 @@ export const runBatch: Execute<'batch'> = async ({ url, input, from, to, concurr
     await runLines({
       ...{ concurrency, signal: context.signal, retries: { ...LINE_RETRIES, patienceMs: PATIENCE_MS } },
       lines: linesOf(context.blobs.get(input), from, to),
-      send: (line, id, signal) => ask(`${server}${line.url}`, line, id, { ...context, agent, signal }),
+      send: (line, id, signal) =>
+        ask(`${server}${line.url}`, line, id, { ...context, agent, signal }).catch((cause: unknown) => {
+          throw new Unreachable(causeText(cause), { cause });
+        }),
       write: (row) => rows.write(row),
     });
   } catch (error) {
     context.signal.throwIfAborted();
-    if (error instanceof JobError) throw error;
-    const text = `no server answers at ${server} (${causeText(error)}); start it, or correct the url`;
+    if (!(error instanceof Unreachable)) throw error;
+    const text = `no server answers at ${server} (${error.message}); start it, or correct the url`;
     throw new JobError('TASK_FAILED', text, { cause: error });
   } finally {
     await rows.close();
@@ -93,22 +94,33 @@ async function ask(
 class Rows {
   completed = 0;
   failed = 0;
-  private readonly files = new Map<string, ReturnType<typeof createWriteStream>>();
+  private readonly files = new Map<string, FileHandle>();
+  private last: Promise<void> = Promise.resolve();
 
   constructor(private readonly context: Pick<TryContext, 'folder' | 'log'>) {}
 
-  readonly write: LinesRun['write'] = async (row: Row) => {
-    const { isSuccess, customId, text } = row;
-    if (isSuccess) this.completed++;
-    else if (++this.failed <= MAX_QUOTED)
-      this.context.log(`${printable(customId)}: ${printable(text, MAX_QUOTED_CHARS)}`);
-    const name = isSuccess ? ROW_FILES.output : ROW_FILES.errors;
-    const file = this.files.get(name) ?? createWriteStream(join(this.context.folder.path, name));
-    this.files.set(name, file);
-    if (!file.write(text)) await once(file, 'drain');
+  /** One after the other. */
+  readonly write: LinesRun['write'] = (row) => {
+    const written = this.last.then(() => this.append(row));
+    this.last = written.catch(() => undefined);
+    return written;
   };
 
   async close(): Promise<void> {
-    for (const file of this.files.values()) await finished(file.end());
+    await this.last;
+    for (const file of this.files.values()) await file.close();
+  }
+
+  private async append({ isSuccess, customId, text }: Row): Promise<void> {
+    const name = isSuccess ? ROW_FILES.output : ROW_FILES.errors;
+    const file = this.files.get(name) ?? (await open(join(this.context.folder.path, name), 'w'));
+    this.files.set(name, file);
+    await file.writeFile(text); // goes on behind the last one
+    if (isSuccess) this.completed++;
+    else if (++this.failed <= MAX_QUOTED)
+      this.context.log(`${printable(customId)}: ${printable(text, MAX_QUOTED_CHARS)}`);
   }
 }
+
+/** Nobody answered. */
+class Unreachable extends Error {}

@@ -145,7 +145,8 @@ export class BatchFolder {
   /** A temporary folder goes. Idempotent. */
   async close(): Promise<void> {
     await this.lock?.release();
-    if (this.folder === null && this.made !== null) await rm(await this.made, { recursive: true, force: true });
+    const made = await this.made?.catch(() => null);
+    if (made != null) await rm(made, { recursive: true, force: true });
   }
 
   private async writeFile(file: StoredFile): Promise<void> {
@@ -157,7 +158,12 @@ export class BatchFolder {
   }
 
   private there(): Promise<string> {
-    return this.folder === null ? (this.made ??= makeTemporary()) : Promise.resolve(this.folder);
+    if (this.folder !== null) return Promise.resolve(this.folder);
+    this.made ??= makeTemporary().catch((error: unknown) => {
+      this.made = null; // the next one tries again
+      throw error;
+    });
+    return this.made;
   }
 }
 

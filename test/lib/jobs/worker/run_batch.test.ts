@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { JobBus } from '../../../../lib/jobs/base/job_bus.js';
 import type { Shard, ShardKey, TaskWork } from '../../../../lib/jobs/base/task.js';
@@ -104,6 +106,21 @@ describe('a shard of a batch', () => {
           expect(asked[0]!.headers.authorization).to.equal(undefined);
         }),
       (_body, number) => (number <= 2 ? 503 : 200),
+    ));
+
+  it('tells a disk that can’t be written from a server that isn’t there', () =>
+    withServer((url) =>
+      withPlayedWorkers(async ({ bus, start, shard }) => {
+        await bus.blobs.put('b', blobOf(1));
+        await start('w', async (context) => {
+          await mkdir(join(context.folder.path, 'output.jsonl'));
+          return batch()(context);
+        });
+        await add(bus, url, [0, 1], { retries: { count: 0, backoffMs: 0, maxBackoffMs: 0 } });
+        expect(JSON.stringify(await shard(KEY)))
+          .to.match(/EISDIR/)
+          .and.not.match(/no server answers/);
+      }),
     ));
 
   it('asks no server that the worker’s owner didn’t name', () =>
