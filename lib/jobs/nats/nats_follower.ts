@@ -1,5 +1,5 @@
 /** Messages of a stream as they come: those that are there, that these were all, and what comes behind. */
-import { DeliverPolicy, type JsMsg, type PushConsumer } from '@nats-io/jetstream';
+import { DeliverPolicy, JetStreamApiCodes, JetStreamApiError, type JsMsg, type PushConsumer } from '@nats-io/jetstream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { JobError } from '../base/errors.js';
 import type { NatsCalls } from './nats_calls.js';
@@ -8,6 +8,7 @@ import type { NatsCalls } from './nats_calls.js';
 const RETRY_MS = 500;
 /** What is there may go before it is told: then the server is asked whether something is left. */
 const CHECK_MS = 300;
+const CHECKS_WHEN_READY = 10;
 
 /** Which messages. */
 export interface Followed {
@@ -99,7 +100,7 @@ export class NatsFollower {
         reading.heard(message.info.pending);
       },
     });
-    const checking = setInterval(() => void this.check(reading, consumer), CHECK_MS).unref();
+    const checking = setInterval(() => void this.check(epoch, reading, consumer), CHECK_MS).unref();
     this.stopReading = () => {
       clearInterval(checking);
       messages.stop();
@@ -115,10 +116,15 @@ export class NatsFollower {
     });
   }
 
-  private async check(reading: Reading, consumer: PushConsumer): Promise<void> {
-    if (reading.isReady || !this.calls.link.isUp) return;
-    const info = await consumer.info().catch(() => null);
-    if (info !== null && info.num_pending === 0 && info.delivered.consumer_seq <= reading.numHeard) reading.end();
+  private async check(epoch: number, reading: Reading, consumer: PushConsumer): Promise<void> {
+    if (!this.calls.link.isUp || !reading.isCheckDue()) return;
+    try {
+      const info = await consumer.info();
+      if (info.num_pending === 0 && info.delivered.consumer_seq <= reading.numHeard) reading.end();
+    } catch (error) {
+      // It was in the memory of a server of several, which is gone.
+      if (isGone(error) && this.isCurrent(epoch)) this.open();
+    }
   }
 
   /** The server forgets it by itself, later. */
@@ -131,12 +137,19 @@ export class NatsFollower {
 class Reading {
   numHeard = 0;
   isReady = false;
+  private numChecks = 0;
 
   constructor(
     private readonly numThere: number,
     private readonly ready: () => void,
   ) {
     if (numThere === 0) this.end();
+  }
+
+  /** Often until all is told, now and then afterwards. */
+  isCheckDue(): boolean {
+    this.numChecks++;
+    return !this.isReady || this.numChecks % CHECKS_WHEN_READY === 0;
   }
 
   heard(numPending: number): void {
@@ -161,3 +174,6 @@ function told(act: () => void): void {
     });
   }
 }
+
+const isGone = (error: unknown): boolean =>
+  error instanceof JetStreamApiError && error.code === JetStreamApiCodes.ConsumerNotFound;

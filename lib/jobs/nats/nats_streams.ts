@@ -1,4 +1,4 @@
-/** Streams and buckets of jobs: made where they aren't, and changed to what they are to be. */
+/** Streams and buckets of jobs: made where they aren't. */
 import {
   DiscardPolicy,
   JetStreamApiError,
@@ -46,12 +46,16 @@ export async function ensureStreams(manager: JetStreamManager, needs: StreamNeed
   }
 }
 
+/** Limits and copies that somebody changed there stay as they are. */
 async function ensure(manager: JetStreamManager, wanted: Wanted): Promise<void> {
   try {
     await manager.streams.add(wanted);
   } catch (error) {
     if (!(error instanceof JetStreamApiError) || error.code !== IN_USE) throw error;
-    await manager.streams.update(wanted.name, wanted);
+    const { config } = await manager.streams.info(wanted.name);
+    const { subjects = config.subjects, max_age = config.max_age } = wanted;
+    if (max_age !== config.max_age || subjects.join() !== config.subjects.join())
+      await manager.streams.update(wanted.name, { ...config, subjects, max_age });
   }
 }
 

@@ -113,6 +113,34 @@ describe('jobs over NATS, when something fails', function () {
     });
   });
 
+  it('who watches hears of what comes although the server that fed it is gone, and others serve', async () => {
+    const { server, bus, other } = await opened();
+    const told = new Told<string>();
+    other.records.watch('run', {
+      changed: (key, text) => told.tell(`${key} ${text}`),
+      ready: () => told.tell('ready'),
+    });
+    await told.have(1);
+    const admin = await connect({ servers: server.url });
+    const { consumers } = await jetstreamManager(admin);
+    const stream = 'KV_expertwire_test_jobs';
+    for await (const { name } of consumers.list(stream)) await consumers.delete(stream, name);
+    await admin.close();
+    await bus.records.write('run.a', '1', 0);
+    await told.until((all) => all.includes('run.a 1'));
+  });
+
+  it('limits that somebody changed at the server stay', async () => {
+    const { server } = await opened();
+    const admin = await connect({ servers: server.url });
+    const { streams } = await jetstreamManager(admin);
+    await streams.update('expertwire_test_logs', { max_bytes: 5_000_000 });
+    await scene.open(server.url, { settings: { ttl_ms: 2000 } });
+    expect((await streams.info('expertwire_test_logs')).config.max_bytes).to.equal(5_000_000);
+    expect((await streams.info('KV_expertwire_test_workers')).config.max_age).to.equal(2e9);
+    await admin.close();
+  });
+
   it('a bus that stays away is told when patience ends, and the process goes on', async () => {
     const { server, bus } = await opened({ callMs: 300 });
     await server.kill();
