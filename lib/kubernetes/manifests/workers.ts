@@ -16,6 +16,8 @@ export interface WorkersSettings extends Place, PodSettings {
 
 /** A worker that is asked to end finishes what it has in hand, or gives it back after so long. */
 const GRACE_S = 120;
+/** What it needs of that to give back what is left. */
+const END_S = 10;
 const POD_NAME: Variable = { name: 'POD_NAME', field: 'metadata.name' };
 
 /** A Deployment of `worker`. Each is known by the name of its pod. */
@@ -31,6 +33,8 @@ export function workersManifest(settings: WorkersSettings): readonly KubernetesO
       '$(POD_NAME)',
       '--parallel',
       String(parallel),
+      '--drain-timeout',
+      String(GRACE_S - END_S),
       ...models,
       ...args.map(verbatim),
     ],

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { manifest } from '../../../../lib/commands/manifest/manifest.js';
 import { checkedManifest, type ManifestArgs } from '../../../../lib/commands/manifest/manifest_options.js';
-import { runCommand } from '../../../../lib/commands/parser.js';
+import { parseLine } from '../../../../lib/commands/command_line.js';
+import { allCommands, runCommand } from '../../../../lib/commands/parser.js';
 import { mistakesIn } from '../../../kit/kubernetes/schemas.js';
 import { repoRoot } from '../../../kit/paths.js';
 import { commandContext } from '../../../kit/processes/command_context.js';
@@ -76,6 +77,30 @@ describe('manifests of Kubernetes', () => {
       for (const object of objectsOf(text)) expect(mistakesIn(object), object.kind).to.deep.equal([]);
     });
   }
+
+  it('what pods run is what the program takes', async () => {
+    const ran: string[] = [];
+    const inner: (readonly string[])[] = [];
+    const idle = allCommands(commandContext()).map((command) => ({
+      ...command,
+      load: async () => ({
+        options: (await command.load()).options,
+        run: (args: { readonly '--'?: readonly string[] }) => {
+          ran.push(command.name.split(' ', 1)[0]!);
+          if (args['--'] !== undefined) inner.push(args['--']);
+          return Promise.resolve();
+        },
+      }),
+    }));
+    for (const name of SHIPPED) {
+      const [{ spec }] = objectsOf(readFileSync(join(FOLDER, name), 'utf8')).slice(-1) as [Made];
+      const template = name === 'leader_worker_set.yaml' ? spec.leaderWorkerTemplate.leaderTemplate : spec.template;
+      await parseLine(template.spec.containers[0]!.args, idle, commandContext());
+      for (const words of inner.splice(0)) await parseLine(words, idle, commandContext());
+    }
+    expect(SHIPPED).to.deep.equal(['job.yaml', 'leader_worker_set.yaml', 'serve.yaml', 'workers.yaml']);
+    expect(ran).to.deep.equal(['launch', 'generate', 'launch', 'serve', 'serve', 'worker']);
+  });
 
   it('a schema refuses what Kubernetes doesn’t know', () => {
     const job = { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'a' }, spec: { template: {}, retries: 3 } };
