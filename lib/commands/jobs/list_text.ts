@@ -4,7 +4,6 @@ import { durationText } from '../../experiment/file/estimate.js';
 import type { Job, JobNode, Trigger } from '../../jobs/base/job.js';
 import type { DeadLetter, WorkerRecord } from '../../jobs/base/job_bus.js';
 import type { JobRun } from '../../jobs/base/run.js';
-import { table } from '../../metrics/charts.js';
 
 const MAX_CHARS = 60;
 
@@ -37,7 +36,7 @@ export function jobsText(jobs: readonly Job[], lastOf: (job: string) => JobRun |
     const triggers = job.triggers.map(triggerText).join(', ') || '–';
     return [job.name, triggers, last?.id ?? '–', last === undefined ? '–' : stateText(last)];
   });
-  return table([['JOB', 'TRIGGERS', 'LAST RUN', 'STATE'], ...rows]);
+  return columns([['JOB', 'TRIGGERS', 'LAST RUN', 'STATE'], ...rows]);
 }
 
 /** The state, and which node or shard is to blame. */
@@ -51,7 +50,7 @@ export function runsText(runs: readonly JobRun[], nowMs: number): string {
     const why = run.error === null ? '' : printable(`${run.error.code}: ${run.error.message}`, MAX_CHARS);
     return [run.id, stateText(run), new Date(run.dueMs).toISOString(), took, nodesText(run), why];
   });
-  return table([['RUN', 'STATE', 'DUE', 'TOOK', 'NODES', 'ERROR'], ...rows]);
+  return columns([['RUN', 'STATE', 'DUE', 'TOOK', 'NODES', 'ERROR'], ...rows]);
 }
 
 /** '2/3 done' */
@@ -67,7 +66,7 @@ export function workersText(workers: readonly WorkerRecord[], nowMs: number): st
   const rows = workers.map(({ id, host, pid, version, width, numRunning, startedMs }) => [
     ...[id, `${numRunning}/${width}`, printable(host), `${pid}`, version, durationText(nowMs - startedMs)],
   ]);
-  return table([['WORKER', 'RUNS', 'HOST', 'PROCESS', 'VERSION', 'SINCE'], ...rows]);
+  return columns([['WORKER', 'RUNS', 'HOST', 'PROCESS', 'VERSION', 'SINCE'], ...rows]);
 }
 
 /** With the reason. */
@@ -81,5 +80,18 @@ export function deadText(letters: readonly DeadLetter[]): string {
       printable(reason),
     ],
   ]);
-  return table([['SHARD', 'AT', 'DELIVERIES', 'REASON'], ...rows]);
+  return columns([['SHARD', 'AT', 'DELIVERIES', 'REASON'], ...rows]);
+}
+
+/** Left-aligned: they are names and texts. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((text, column) => text.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

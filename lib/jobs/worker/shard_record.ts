@@ -7,6 +7,7 @@ import { shardRecord, type Shard, type ShardKey } from '../base/task.js';
 /** A record as this worker knows it. */
 export class ShardRecord {
   private revision = 0;
+  private text: string | null = null;
 
   constructor(
     private readonly records: Pick<Records, 'read' | 'write'>,
@@ -17,6 +18,7 @@ export class ShardRecord {
   async read(): Promise<Shard | null> {
     const record = await this.records.read(shardRecord(this.key));
     this.revision = record?.revision ?? 0;
+    this.text = record?.text ?? null;
     return shardOf(record);
   }
 
@@ -28,9 +30,12 @@ export class ShardRecord {
     known: Shard | null,
     next: (shard: Shard | null) => Shard,
   ): Promise<{ readonly shard: Shard; readonly isOurs: boolean }> {
+    let wanted: Shard | null = null;
     for (let shard = known; ; shard = await this.read()) {
+      // It was written, and the bus went before it said so.
+      if (wanted !== null && this.text === JSON.stringify(wanted)) return { shard: wanted, isOurs: true };
       if (shard !== null && shard.state !== 'trying') return { shard, isOurs: false };
-      const wanted = next(shard);
+      wanted = next(shard);
       try {
         this.revision = await this.records.write(shardRecord(this.key), JSON.stringify(wanted), this.revision);
         return { shard: wanted, isOurs: true };

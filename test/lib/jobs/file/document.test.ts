@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { keysIn } from '../../../../lib/config/key_types.js';
@@ -33,12 +33,4 @@ describe('docs/jobs.md', () => {
     const names = [...keys, ...Object.keys(PLACEHOLDERS), ...Object.keys(COMMAND_LINES)];
     expect(names.filter((name) => !new RegExp(`\`[^\`\n]*\\b${name}\\b`).test(text))).to.deep.equal([]);
   });
-});
-
-describe('configs/jobs', () => {
-  const folder = join(repoRoot(), 'configs', 'jobs');
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml')))
-    it(`${file} is right`, async () => {
-      expect(await readJobs(join(folder, file), { cwd: repoRoot(), env: {} })).not.to.deep.equal([]);
-    });
 });
