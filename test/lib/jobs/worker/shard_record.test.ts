@@ -26,25 +26,23 @@ const failedOnce = (shard: Shard | null): Shard => ({
 class PlayedRecords {
   kept: JobRecord | null = null;
   /** What becomes of the next write before it is looked at. */
-  before: (key: string, text: string) => void = () => undefined;
+  before: (key: string, text: string) => unknown = () => undefined;
 
   readonly read = (): Promise<JobRecord | null> => Promise.resolve(this.kept);
 
-  readonly write = (key: string, text: string, revision: number): Promise<number> => {
+  readonly write = async (key: string, text: string, revision: number): Promise<number> => {
     const before = this.before;
     this.before = () => undefined;
-    try {
-      before(key, text);
-      if ((this.kept?.revision ?? 0) !== revision) throw new JobError('RECORD_CONFLICT', 'another one wrote; look');
-      this.put(key, text);
-      return Promise.resolve(this.kept!.revision);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    before(key, text);
+    if (((await this.read())?.revision ?? 0) !== revision)
+      throw new JobError('RECORD_CONFLICT', 'another one wrote; look');
+    return this.put(key, text);
   };
 
-  put(key: string, text: string): void {
-    this.kept = { key, text, revision: (this.kept?.revision ?? 0) + 1 };
+  put(key: string, text: string): number {
+    const revision = (this.kept?.revision ?? 0) + 1;
+    this.kept = { key, text, revision };
+    return revision;
   }
 }
 
