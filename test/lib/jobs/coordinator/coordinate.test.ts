@@ -213,7 +213,7 @@ describe('who leads', () => {
     await scene.clock.pass(10_000);
     expect(scene.run(id).state).to.equal('succeeded');
     expect(scene.bus.known.has('job.bad') && scene.bus.known.has('run.bad')).to.equal(true);
-    expect(scene.logged.filter((line) => /bad/.test(line)).length).to.be.at.least(2);
+    expect(scene.logged.filter((line) => line.includes('bad')).length).to.be.at.least(2);
   });
 
   it('10,000 shards are each in effect once', async () => {
