@@ -15,7 +15,7 @@ export const MACHINE_HELP: Readonly<Record<string, CommandHelp>> = {
     see: ['docs/elastic.md', 'docs/configuration.md'],
   },
   launch: {
-    when: 'The same line on every machine of a job: it runs the command with head and ranks where this machine belongs. Slurm, MPI, torchrun and Kubernetes say in the environment which machine that is; elsewhere --nnodes, --node-rank and --head do. A command comes behind two dashes; without one the demo runs. ./launch.sh is the same, and installs and builds first.',
+    when: 'The same line on every machine of a job: it runs the command with head and ranks where this machine belongs. Slurm, MPI, torchrun and Kubernetes say in the environment which machine that is; elsewhere --nnodes, --node-rank and --head do, or --hosts starts all by ssh. A command comes behind two dashes; without one the demo runs. ./launch.sh is the same, and installs and builds first.',
     examples: [
       {
         says: 'The first of two machines; the other has --node-rank 1',

@@ -65,6 +65,15 @@ describe('launch.sh --hosts', function () {
     await site.processes.allGone();
   });
 
+  it('a job that makes losses good goes on without a host', async () => {
+    const job = onHosts('127.0.0.2,localhost:2', [...COMMAND.slice(0, -2), '160', '--ignore-eos']);
+    await job.prints(/.{20}/);
+    kill(connection().pid, 'SIGKILL');
+    const { code, stderr } = await job.ended;
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.match(/^warning: .*rank 2\b.* goes on with 2 ranks/m);
+  });
+
   it('a rank that dies on a host ends the job, which names it', async () => {
     const job = onHosts('127.0.0.2,localhost', LONG);
     await job.prints(/.{20}/);
