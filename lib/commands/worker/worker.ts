@@ -63,14 +63,17 @@ async function work(
   stderr.write(
     `worker ${record.id} takes ${record.width === 1 ? 'a task' : `${record.width} tasks`} at a time from ${placeText(place)}\n`,
   );
-  await Promise.race([aborted(AbortSignal.any([signal, lost])), led]);
-  const isPatient = !lost.aborted && isTermination(signal.reason);
-  if (one.numRunning > 0 && isPatient)
-    stderr.write(`ending: ${one.numRunning} in hand are finished, or given back in ${drainS} s\n`);
-  await one.end(isPatient ? 1000 * drainS : 0);
-  leading.abort();
-  await led;
-  if (isPatient) obeyed?.();
+  const isPatient = (): boolean => !lost.aborted && isTermination(signal.reason);
+  const end = async (): Promise<void> => {
+    const { numRunning } = one;
+    if (numRunning > 0 && isPatient())
+      stderr.write(`ending: ${numRunning} in hand are finished, or given back in ${drainS} s\n`);
+    await one.end(isPatient() ? 1000 * drainS : 0);
+    leading.abort();
+    await led.catch(() => undefined); // it was told where it was what ended the work
+  };
+  await closing(end, () => Promise.race([aborted(AbortSignal.any([signal, lost])), led]));
+  if (isPatient()) obeyed?.();
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>
