@@ -85,6 +85,7 @@ const WITH_FILE: readonly BenchName[] = [
   'chaos',
   'cluster',
   'engine',
+  'jobs',
   'kv',
   'peers',
   'scale',
@@ -92,7 +93,7 @@ const WITH_FILE: readonly BenchName[] = [
   'serve',
   'slow',
 ];
-const WITHOUT_SEED: readonly BenchName[] = ['tokenizer'];
+const WITHOUT_SEED: readonly BenchName[] = ['jobs', 'launch', 'tokenizer'];
 
 /** What the command line of the benchmark says. `file`: where figures are wanted. Lists are joined by commas, but `set`, which is given for each. */
 export function benchArguments({ bench, args }: BenchSettings, seed: number, file: string): readonly string[] {
