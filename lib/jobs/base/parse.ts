@@ -85,7 +85,7 @@ const RUN = z.looseObject({
   id: NAME,
   job: z.looseObject({ name: NAME, nodes: z.array(z.looseObject({ name: NAME })) }),
   state: z.string(),
-  nodes: z.record(z.string(), z.looseObject({ state: z.string(), of: NAME })),
+  nodes: z.record(NAME, z.looseObject({ state: z.string(), of: NAME })),
 });
 
 /** @throws JobError BROKEN_RECORD */

@@ -1,6 +1,7 @@
 /** The plan of an experiment as the bus keeps it: a line for the experiment, and one for each of its runs. */
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
+import * as z from 'zod';
 import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { Experiment, ExperimentPlan } from '../../experiment/base/experiment.js';
 import type { PlannedRun } from '../../experiment/base/run.js';
@@ -14,13 +15,17 @@ export type KeptPlan = Pick<ExperimentPlan, 'experiment' | 'runs'>;
 export const planBytes = ({ experiment, runs }: KeptPlan): AsyncIterable<Uint8Array> =>
   Readable.from([experiment, ...runs].map((each) => Buffer.from(`${JSON.stringify(each)}\n`)));
 
-/** @throws JobError BROKEN_RECORD; BUS_FAILED */
+/** The id of a run is the name of a folder: it leads nowhere else. */
+const RUN = z.looseObject({ id: z.string().regex(/^[0-9a-f]{16}$/) });
+
+/** Whoever may write to the bus may have written it. @throws JobError BROKEN_RECORD; BUS_FAILED */
 export async function readPlan(blobs: Pick<Blobs, 'get'>, name: string): Promise<KeptPlan> {
   const values: unknown[] = [];
   for await (const line of linesOf(blobs.get(name))) values.push(jsonOrUndefined(line));
   const [experiment, ...runs] = values as [Experiment, ...PlannedRun[]];
-  // It was checked before it was put there: what isn't JSON was cut off.
-  if (values.length > 0 && !values.includes(undefined)) return { experiment, runs };
+  // What isn't JSON was cut off.
+  const isWhole = values.length > 0 && !values.includes(undefined);
+  if (isWhole && runs.every((run) => RUN.safeParse(run).success)) return { experiment, runs };
   throw new JobError('BROKEN_RECORD', `the plan ${name} can't be read; apply its job again`);
 }
 

@@ -173,7 +173,7 @@ describe('who leads', () => {
 
   it('an experiment’s shards are its runs, and a node that can’t be put in line fails with what to do', async () => {
     begin().startWorker('a');
-    const runs = [0, 1].map((index) => ({ id: `r${index}`, index }) as unknown as PlannedRun);
+    const runs = [0, 1].map((index) => ({ id: `${index}`.padStart(16, '0'), index }) as unknown as PlannedRun);
     const lines = [{ name: 'sweep' }, ...runs].map((each) => `${JSON.stringify(each)}\n`).join('');
     scene.bus.blobs.set('job.nightly/plan', Buffer.from(lines));
     const plan = (name: string, numRuns: number): JobNode =>

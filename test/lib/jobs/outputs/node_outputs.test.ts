@@ -1,10 +1,12 @@
 import { expect } from 'chai';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { readResults } from '../../../../lib/experiment/runs/read_results.js';
 import type { JobBus } from '../../../../lib/jobs/base/job_bus.js';
+import { JobError } from '../../../../lib/jobs/base/errors.js';
 import type { Work } from '../../../../lib/jobs/base/job.js';
+import { runOf as parsedRun } from '../../../../lib/jobs/base/parse.js';
 import { planBytes } from '../../../../lib/jobs/base/plan_blob.js';
 import { runRecord, shardRecord, type Shard } from '../../../../lib/jobs/base/task.js';
 import { openLocalJobBus } from '../../../../lib/jobs/local/local_job_bus.js';
@@ -12,6 +14,7 @@ import { writeOutputs } from '../../../../lib/jobs/outputs/node_outputs.js';
 import { planOf } from '../../../kit/experiment/plans.js';
 import { ENVIRONMENT, RESULT } from '../../../kit/experiment/runs.js';
 import { job, node, runOf } from '../../../kit/jobs/jobs.js';
+import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const withBus = (use: (bus: JobBus, dir: string) => Promise<void>): Promise<void> =>
@@ -82,5 +85,24 @@ describe('what a node left', () => {
       await writeOutputs(bus, { run: 'r', node: 'work' }, join(dir, 'rows'));
       expect(await readFile(join(dir, 'rows', 'output.jsonl'), 'utf8')).to.equal('{"n":0}\n{"n":1}\n{"n":2}\n');
       expect(await readFile(join(dir, 'rows', 'error.jsonl'), 'utf8')).to.equal('{"e":3}\n');
+    }));
+
+  it('lies in its folder alone, whatever ids and names the bus has', () =>
+    withBus(async (bus, dir) => {
+      const { experiment, runs } = planOf([1]);
+      const id = '../../../outside';
+      await bus.blobs.put('plan', planBytes({ experiment, runs: [{ ...runs[0]!, id }] }));
+      await keepRun(bus, { kind: 'experiment', plan: 'plan', numRuns: 1 });
+      await keepShard(bus, 0, { 'evil.sh': 'echo' });
+      const { code } = await errorOf(JobError, () =>
+        writeOutputs(bus, { run: 'r', node: 'work' }, join(dir, 'a', 'b', 'results')),
+      );
+      expect(code).to.equal('BROKEN_RECORD');
+      expect(await readdir(join(dir, 'a'))).to.deep.equal(['b']);
+      const run = runOf(job({ nodes: [node('work')] }), 'q', 0);
+      const text = JSON.stringify({ ...run, nodes: { '../../outside': run.nodes.work } });
+      const record = { key: runRecord('q'), text, revision: 1 };
+      expect((await errorOf(JobError, () => parsedRun(record))).code).to.equal('BROKEN_RECORD');
+      expect(parsedRun({ ...record, text: JSON.stringify(run) })).to.include({ id: 'q' });
     }));
 });
