@@ -16,6 +16,7 @@ export interface SettingPath {
 const SECTIONS: Readonly<Record<string, ValueKind>> = {
   ...{ 'comm.tls': 'code', 'engine.kv_tiers': 'code', plugins: 'code' },
   ...{ server: 'text', 'server.tls': 'code', 'server.journal': 'code', 'server.record_dir': 'code' },
+  'server.batches.folder': 'code',
   ...{ model: 'model', 'experts.placement': 'placement', 'experts.routing': 'routing' },
   ...{ model_overrides: 'text', backend: 'text', webgpu: 'text', compute: 'text', kernels: 'text', parallel: 'text' },
   ...{
