@@ -39,7 +39,10 @@ export interface ManifestArgs {
 export function manifestOptions<T>(yargs: Argv<T>): Argv<T & ManifestArgs> {
   return yargs
     .positional('kind', { choices: MANIFEST_KINDS, demandOption: true, describe: 'of what' })
-    .option('name', { type: 'string', describe: 'of all objects (expertwire)' })
+    .option('name', {
+      type: 'string',
+      describe: 'of all objects (expertwire-job, -groups, -servers, -workers: by the kind)',
+    })
     .option('namespace', { type: 'string', describe: 'of all objects (that of whoever applies them)' })
     .option('image', { type: 'string', describe: `with registry and tag (expertwire:${VERSION})` })
     .option('ranks', { type: 'number', describe: 'job, leader-worker-set: pods of a job, with a rank each (2)' })
@@ -81,6 +84,14 @@ const COMMANDS: Readonly<Record<ManifestKind, string | null>> = {
   workers: 'worker',
 };
 
+/** A name of its own for each: objects of two kinds would else take each other's place, or each other's requests. */
+const NAMES: Readonly<Record<ManifestKind, string>> = {
+  job: 'expertwire-job',
+  'leader-worker-set': 'expertwire-groups',
+  serve: 'expertwire-servers',
+  workers: 'expertwire-workers',
+};
+
 /** What every kind is made of. */
 export interface CheckedManifest extends PodSettings {
   readonly name: string;
@@ -110,7 +121,7 @@ export function checkedManifest(args: ManifestArgs): CheckedManifest {
   if (memory !== undefined && !MEMORY.test(memory))
     throw new UsageError(`--memory is '${memory}'; give bytes as Kubernetes writes them, such as 8Gi`);
   return {
-    ...{ name: objectName('--name', args.name ?? 'expertwire'), namespace: args.namespace },
+    ...{ name: objectName('--name', args.name ?? NAMES[kind]), namespace: args.namespace },
     ...{ image: args.image ?? `expertwire:${VERSION}`, cpus, memory, claim: args.claim },
     ...{ pullSecret: args.pullSecret, serviceAccount: args.serviceAccount, envSecrets: args.envSecret },
     ranks: wholeNumber('--ranks', args.ranks, 2, MAX_RANKS) ?? 2,

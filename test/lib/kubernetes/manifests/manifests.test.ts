@@ -3,7 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { manifest } from '../../../../lib/commands/manifest/manifest.js';
-import { checkedManifest, type ManifestArgs } from '../../../../lib/commands/manifest/manifest_options.js';
+import {
+  checkedManifest,
+  MANIFEST_KINDS,
+  type ManifestArgs,
+} from '../../../../lib/commands/manifest/manifest_options.js';
 import { parseLine } from '../../../../lib/commands/command_line.js';
 import { allCommands, runCommand } from '../../../../lib/commands/parser.js';
 import { mistakesIn } from '../../../kit/kubernetes/schemas.js';
@@ -29,6 +33,7 @@ interface Pod {
   }[];
 }
 interface Template {
+  readonly metadata: { readonly labels: Readonly<Record<string, string>> };
   readonly spec: Pod;
 }
 interface Made {
@@ -55,6 +60,9 @@ async function printed(args: Partial<ManifestArgs> & Pick<ManifestArgs, 'kind'>)
   expect(objects.flatMap((each) => mistakesIn(each))).to.deep.equal([]);
   return objects;
 }
+
+const INSTANCE = 'app.kubernetes.io/instance';
+const ofController = (name: string): string => name.replace('LeaderWorkerSet ', 'Service ');
 
 const refusal = (args: Partial<ManifestArgs> & Pick<ManifestArgs, 'kind'>): string => {
   try {
@@ -125,6 +133,27 @@ describe('manifests of Kubernetes', () => {
       ['Service', 'moe'],
       ['Job', 'moe'],
     ]);
+  });
+
+  it('kinds that are applied one after the other leave each other alone', async () => {
+    const kinds = await Promise.all(
+      MANIFEST_KINDS.map((kind) => printed({ kind, ...(kind === 'workers' && { bus: 'nats://nats:4222' }) })),
+    );
+    const names = kinds.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    // The controller of LeaderWorkerSet makes a Service of the set's name.
+    const all = [...names, ...names.filter((name) => name.startsWith('LeaderWorkerSet ')).map(ofController)];
+    expect(new Set(all).size, all.join()).to.equal(all.length);
+    const instances = kinds.flatMap((objects) =>
+      objects.flatMap(({ kind, spec }) => (kind === 'Service' ? [spec.selector![INSTANCE]!] : [])),
+    );
+    expect(instances).to.have.length(3);
+    expect(new Set(instances).size, instances.join()).to.equal(3);
+    const pods = kinds.map((objects) => {
+      const { kind, spec } = objects.at(-1)!;
+      const { metadata } = kind === 'LeaderWorkerSet' ? spec.leaderWorkerTemplate.leaderTemplate : spec.template;
+      return metadata.labels[INSTANCE];
+    });
+    expect(new Set(pods).size, pods.join()).to.equal(4);
   });
 
   it('a configuration goes along', () =>
