@@ -47,7 +47,8 @@ export function workerOptions<T>(yargs: Argv<T>): Argv<T & WorkerArgs> {
         type: 'string',
         array: true,
         nargs: 1,
-        describe: 'http://HOST:PORT that jobs may ask, besides servers of this machine; given once for each',
+        describe:
+          'http://HOST:PORT that jobs may ask, with the API key; without one those of this machine too; given once for each',
         group: rights,
       })
       .option('api-key-file', {

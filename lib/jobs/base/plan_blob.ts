@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import type { Experiment, ExperimentPlan } from '../../experiment/base/experiment.js';
 import type { PlannedRun } from '../../experiment/base/run.js';
+import { PLANNED_RUN } from '../../experiment/runs/schemas.js';
 import { JobError } from './errors.js';
 import type { Blobs } from './job_bus.js';
 
@@ -15,6 +16,9 @@ export type KeptPlan = Pick<ExperimentPlan, 'experiment' | 'runs'>;
 export const planBytes = ({ experiment, runs }: KeptPlan): AsyncIterable<Uint8Array> =>
   Readable.from([experiment, ...runs].map((each) => Buffer.from(`${JSON.stringify(each)}\n`)));
 
+/** Enough of it that it is one. */
+const EXPERIMENT = z.looseObject({ name: z.string(), metrics: z.record(z.string(), z.looseObject({})) });
+
 /** The id of a run is the name of a folder: it leads nowhere else. */
 const RUN = z.looseObject({ id: z.string().regex(/^[0-9a-f]{16}$/) });
 
@@ -24,8 +28,9 @@ export async function readPlan(blobs: Pick<Blobs, 'get'>, name: string): Promise
   for await (const line of linesOf(blobs.get(name))) values.push(jsonOrUndefined(line));
   const [experiment, ...runs] = values as [Experiment, ...PlannedRun[]];
   // What isn't JSON was cut off.
-  const isWhole = values.length > 0 && !values.includes(undefined);
-  if (isWhole && runs.every((run) => RUN.safeParse(run).success)) return { experiment, runs };
+  const isExperiment = EXPERIMENT.safeParse(experiment).success;
+  if (isExperiment && runs.every((run) => RUN.safeParse(run).success && PLANNED_RUN.safeParse(run).success))
+    return { experiment, runs };
   throw new JobError('BROKEN_RECORD', `the plan ${name} can't be read; apply its job again`);
 }
 

@@ -16,7 +16,11 @@ const json: z.ZodType<Json> = z.json();
 const name = key(z.string().regex(NAME), 'up to 64 letters, digits, - or _', 'string');
 const seconds = (min: number) =>
   key(z.number().min(min).max(MAX_S), `a number of seconds from ${min} to ${MAX_S}`, 'number');
-const url = key(z.url({ protocol: /^https?$/ }), 'an http:// or https:// URL', 'string');
+const url = key(
+  z.url({ protocol: /^https?$/ }).refine((text) => !/[?#@\\]/.test(text)),
+  'an http:// or https:// URL without a query or a password',
+  'string',
+);
 
 /** One of `cron`, `every_s` and `after`. */
 const trigger = z.strictObject({

@@ -15,7 +15,7 @@ export interface TryContext {
   readonly realPath: RealPath;
   /** Of processes: without what the worker alone is to know. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Sent to servers that the worker may ask; null: none. */
+  /** Sent to servers that the worker's owner named; null: none. */
   readonly apiKey: string | null;
   /** Arguments of Node that begin expertwire's command line. */
   readonly program: readonly string[];

@@ -9,8 +9,10 @@ const MAX_CHARS = 300;
 
 /** Its answer is the value. */
 export const rebalance: Execute<'rebalance'> = async ({ url }, { rights, apiKey, signal, log }) => {
-  const address = new URL('experts/rebalance', `${allowedServer(url, rights).replace(/\/+$/, '')}/`);
-  const headers = { 'content-type': 'application/json', ...(apiKey !== null && { authorization: `Bearer ${apiKey}` }) };
+  const server = allowedServer(url, rights);
+  const address = new URL(`${server.url}/experts/rebalance`);
+  const key = server.isNamed && apiKey !== null ? { authorization: `Bearer ${apiKey}` } : {};
+  const headers = { 'content-type': 'application/json', ...key };
   const answer = await fetch(address, { method: 'POST', headers, body: '{}', signal, redirect: 'error' }).catch(
     (cause: unknown) => {
       signal.throwIfAborted();

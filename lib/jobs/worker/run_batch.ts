@@ -23,7 +23,8 @@ const MAX_QUOTED_CHARS = 300;
 
 /** Leaves {@link ROW_FILES}; the value is how many rows each has. */
 export const runBatch: Execute<'batch'> = async ({ url, input, from, to, concurrency }, context) => {
-  const server = allowedServer(url, context.rights).replace(/\/+$/, '');
+  const { url: server, isNamed } = allowedServer(url, context.rights);
+  const apiKey = isNamed ? context.apiKey : null;
   const rows = new Rows(context);
   const agent = new Agent({ connections: concurrency, headersTimeout: 0, bodyTimeout: 0 }); // the shard has a time limit
   try {
@@ -31,7 +32,7 @@ export const runBatch: Execute<'batch'> = async ({ url, input, from, to, concurr
       ...{ concurrency, signal: context.signal, retries: { ...LINE_RETRIES, patienceMs: PATIENCE_MS } },
       lines: linesOf(context.blobs.get(input), from, to),
       send: (line, id, signal) =>
-        ask(`${server}${line.url}`, line, id, { ...context, agent, signal }).catch((cause: unknown) => {
+        ask(`${server}${line.url}`, line, id, { apiKey, agent, signal }).catch((cause: unknown) => {
           throw new Unreachable(causeText(cause), { cause });
         }),
       write: (row) => rows.write(row),

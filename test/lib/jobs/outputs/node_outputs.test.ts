@@ -12,6 +12,8 @@ import { runRecord, shardRecord, type Shard } from '../../../../lib/jobs/base/ta
 import { openLocalJobBus } from '../../../../lib/jobs/local/local_job_bus.js';
 import { writeOutputs } from '../../../../lib/jobs/outputs/node_outputs.js';
 import { planOf } from '../../../kit/experiment/plans.js';
+import { errorOf } from '../../../kit/rejects.js';
+import { JobError } from '../../../../lib/jobs/base/errors.js';
 import { ENVIRONMENT, RESULT } from '../../../kit/experiment/runs.js';
 import { job, node, runOf } from '../../../kit/jobs/jobs.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -75,6 +77,24 @@ describe('what a node left', () => {
         [plan.runs[0]!.id, 'ok', 2500],
         [plan.runs[1]!.id, 'timed_out', 0],
       ]);
+    }));
+
+  it('of a plan or a run that another hand wrote is nothing: names of folders are names', () =>
+    withBus(async (bus, dir) => {
+      const plan = planOf([1]);
+      const evil = { ...plan, runs: plan.runs.map((run) => ({ ...run, id: '../../../../outside' })) };
+      await bus.blobs.put('job.nightly/plan', planBytes(evil));
+      await keepRun(bus, { kind: 'experiment', plan: 'job.nightly/plan', numRuns: 1 });
+      await keepShard(bus, 0, { 'result.json': '{}' });
+      const write = () => writeOutputs(bus, { run: 'r', node: 'work' }, join(dir, 'results'));
+      expect((await errorOf(JobError, write)).code).to.equal('BROKEN_RECORD');
+      const record = (await bus.records.read(runRecord('r')))!;
+      const text = record.text.replace('"work":{"state"', '"../work":{"state"');
+      expect(text).not.to.equal(record.text);
+      await bus.records.write(runRecord('r'), text, record.revision);
+      expect((await errorOf(JobError, write)).code).to.equal('BROKEN_RECORD');
+      expect(await readdir(dir)).to.have.members(['jobs', 'results']);
+      expect(await readdir(join(dir, 'results'))).to.deep.equal([]);
     }));
 
   it('of a batch is one file of rows, in the order of its lines', () =>

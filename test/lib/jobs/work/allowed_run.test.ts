@@ -1,7 +1,10 @@
 import { expect } from 'chai';
+import { keyPaths } from '../../../../lib/config/layers.js';
+import { keyInfoOf } from '../../../../lib/config/schema.js';
 import type { PlannedRun } from '../../../../lib/experiment/base/run.js';
 import { JobError } from '../../../../lib/jobs/base/errors.js';
 import { allowedRun } from '../../../../lib/jobs/work/allowed_run.js';
+import { kindOfSetting } from '../../../../lib/jobs/work/settings.js';
 import type { Rights } from '../../../../lib/jobs/work/rights.js';
 import { plannedRun } from '../../../kit/experiment/planned_run.js';
 import { errorOf } from '../../../kit/rejects.js';
@@ -34,6 +37,10 @@ describe('runs of experiments on a worker', () => {
     const cases: readonly (readonly [Readonly<Record<string, object>>, RegExp])[] = [
       [{ plugins: [{ path: '/x.mjs', options: {} }] }, /config.plugins may load code/],
       [{ server: { ...config.server, journal: '/etc/cron.d/x' } }, /config.server.journal may load code/],
+      [
+        { server: { ...config.server, batches: { ...config.server.batches, folder: '/home/victim' } } },
+        /config.server.batches.folder may load code/,
+      ],
       [{ comm: { ...config.comm, tls: { ...config.comm.tls, key: '/etc/key' } } }, /config.comm.tls.key may/],
       [{ cluster: { ...config.cluster, enabled: true } }, /config.cluster.enabled may/],
       [{ experts: { ...config.experts, placement: '/etc/shadow' } }, /config.experts.placement is \/etc\/shadow/],
@@ -47,6 +54,12 @@ describe('runs of experiments on a worker', () => {
     expect(
       allowedRun(await withConfig({ engine: { ...config.engine, mla: 'naive' } }), RIGHTS, realPath).config.engine.mla,
     ).to.equal('naive');
+  });
+
+  it('no key of the configuration that names a file is any text', () => {
+    const named = keyPaths().filter((path) => /path|file|folder|module/i.test(keyInfoOf(path)?.allowed ?? ''));
+    expect(named.map((path) => path.join('.'))).to.include.members(['model', 'plugins', 'server.batches.folder']);
+    expect(named.filter((path) => kindOfSetting(path) === 'text')).to.deep.equal([]);
   });
 
   it('files of workloads are looked for as models are', async () => {

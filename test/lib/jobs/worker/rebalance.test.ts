@@ -17,7 +17,7 @@ describe('servers of jobs', () => {
       'http://[::1]:8000',
       'https://gpu.example:8443/x',
     ])
-      expect(allowedServer(url, rights)).to.equal(url);
+      expect(allowedServer(url, rights)).to.deep.equal({ url, isNamed: url.includes('gpu') });
     for (const url of [
       'http://gpu.example:8443',
       'https://gpu.example',
@@ -25,11 +25,15 @@ describe('servers of jobs', () => {
       'file:///etc',
       'nope',
       'http://localhost.evil.example',
+      'http://127.0.0.1:2375/containers/create?x=',
+      'http://127.0.0.1:2375/x?',
+      'http://127.0.0.1:2375/x#',
+      'http://user:password@127.0.0.1:8000',
     ])
       expect((await errorOf(JobError, () => allowedServer(url, rights))).code, url).to.equal('NOT_ALLOWED');
   });
 
-  it('are asked to plan anew, with the worker’s key, and what they answer is the value', async () => {
+  it('are asked to plan anew, those that were named with the worker’s key, and what they answer is the value', async () => {
     const seen: unknown[] = [];
     const server = createServer((request, response) => {
       seen.push([request.method, request.url, request.headers.authorization]);
@@ -47,10 +51,12 @@ describe('servers of jobs', () => {
         signal: new AbortController().signal,
         log: (line: string) => void lines.push(line),
       };
-      const call = () => rebalance({ kind: 'rebalance', url }, context as unknown as TryContext);
-      expect(await call()).to.deep.equal({ files: [], value: { status: 'done' } });
+      const call = (servers: readonly string[] = []) =>
+        rebalance({ kind: 'rebalance', url }, { ...context, rights: { ...rights, servers } } as unknown as TryContext);
+      expect(await call([url])).to.deep.equal({ files: [], value: { status: 'done' } });
       expect(seen).to.deep.equal([['POST', '/experts/rebalance', 'Bearer k']]);
       expect((await errorOf(JobError, call)).message).to.match(/^TASK_FAILED: .* answers 409 .*see docs/);
+      expect(seen[1]).to.deep.equal(['POST', '/experts/rebalance', undefined]);
       expect(lines).to.deep.equal(['200 {"status":"done"}', '409 {"error":"off"}']);
     } finally {
       server.closeAllConnections();

@@ -46,10 +46,13 @@ async function* blobOf(num: number): AsyncGenerator<Uint8Array> {
   }
 }
 
-const batch: (change?: { readonly apiKey: string | null }) => Play =
-  (change = { apiKey: null }) =>
-  (context) =>
-    runBatch(context.task.work as BatchWork, { ...context, ...change });
+/** `server`: one that the worker's owner named. */
+const batch =
+  ({ apiKey = null, server }: { readonly apiKey?: string | null; readonly server?: string } = {}): Play =>
+  (context) => {
+    const rights = { ...context.rights, servers: server === undefined ? [] : [server] };
+    return runBatch(context.task.work as BatchWork, { ...context, apiKey, rights });
+  };
 
 /** What a shard left, by the names of its files. */
 async function filesOf(bus: JobBus, shard: Shard): Promise<Readonly<Record<string, string>>> {
@@ -75,7 +78,7 @@ describe('a shard of a batch', () => {
       (url, asked) =>
         withPlayedWorkers(async ({ bus, start, shard }) => {
           await bus.blobs.put('b', blobOf(10));
-          await start('w', batch({ apiKey: 'sesame' }));
+          await start('w', batch({ apiKey: 'sesame', server: url }));
           await add(bus, `${url}/`, [3, 7]);
           const ended = await shard(KEY);
           expect(ended).to.deep.include({ state: 'done', value: { completed: 3, failed: 1 } });
@@ -99,7 +102,7 @@ describe('a shard of a batch', () => {
       (url, asked) =>
         withPlayedWorkers(async ({ bus, start, shard }) => {
           await bus.blobs.put('b', blobOf(3));
-          await start('w', batch());
+          await start('w', batch({ apiKey: 'sesame' })); // it is for servers that were named
           await add(bus, url, [0, 3]);
           expect(Object.keys(await filesOf(bus, await shard(KEY)))).to.deep.equal(['output.jsonl']);
           expect(asked.length).to.equal(5);
