@@ -90,7 +90,7 @@ export const jobSchema = z.strictObject({
     'number',
     'null',
   ).default(null),
-  keep_runs: integer(0, MAX_KEPT).default(20),
+  keep_runs: integer(1, MAX_KEPT).default(20),
   nodes: key(
     z.record(name, node).refine((nodes) => Object.keys(nodes).length > 0),
     'a mapping of names to what is done: nodes: { main: { command: [doctor] } }',

@@ -40,6 +40,7 @@ export async function tryShard(task: Task, delivery: Delivery, host: TryHost): P
   const shard = await record.read();
   const beginning = beginningOf(shard, delivery.deliveries);
   if (beginning.kind === 'over' || (delivery.deliveries > 1 && (await isOver(task, bus)))) return delivery.done();
+  if (host.ending.aborted) return delivery.again(0);
   if (beginning.kind === 'lost') {
     const { failures } = beginning;
     const error = { code: 'TASK_LOST', message: lostText(delivery.deliveries - 1 - failures) };

@@ -15,14 +15,19 @@ export interface WorkerOptions extends Omit<TryHost, 'worker' | 'bus' | 'watch' 
   readonly record: Omit<WorkerRecord, 'numRunning'>;
   /** Does a task's work. Default: as its kind says. */
   readonly execute?: TryHost['execute'];
+  /** What is given back has so long, beside the grace of its process: a bus that is down holds nobody up. Default a second. */
+  readonly farewellMs?: number;
   /** A line of what happens. */
   readonly tell?: (line: string) => void;
 }
 
+const FAREWELL_MS = 1000;
+
 /** From its place on the bus to its end. */
 export class Worker {
   private readonly ending = new AbortController();
-  private readonly inHand = new Set<string>();
+  /** Tries by shard: of one that comes again meanwhile, one behind the other. */
+  private readonly inHand = new Map<string, Promise<void>>();
   private readonly host: TryHost;
   private readonly stopTaking: () => Promise<void>;
   private ended: Promise<void> | null = null;
@@ -58,28 +63,44 @@ export class Worker {
   }
 
   private async leave(): Promise<void> {
-    await this.stopTaking();
+    await this.soon(this.stopTaking());
     this.host.watch.close();
-    await this.seat.leave();
+    await this.soon(this.seat.leave());
   }
 
   private async handle(delivery: Delivery): Promise<void> {
     const task = checkedTask(delivery.task);
     if (task === null) return this.refuse(delivery);
     const name = shardRecord(task.key);
-    // It came under another id, while a leader thought that this worker was gone.
-    if (this.inHand.has(name)) return delivery.done();
-    this.inHand.add(name);
+    // The same message may come again where this worker was silent for long; whether there is anything left to do is known when the first try is over.
+    const before = this.inHand.get(name) ?? Promise.resolve();
+    const own = before.then(() => tryShard(task, delivery, this.host));
+    const over = own.catch(() => undefined);
+    this.inHand.set(name, over);
     this.update();
     try {
-      await tryShard(task, delivery, this.host);
+      await own;
     } catch (error) {
       this.options.tell?.(`${name}: ${error instanceof Error ? error.message : String(error)}`);
       throw error;
     } finally {
-      this.inHand.delete(name);
+      if (this.inHand.get(name) === over) this.inHand.delete(name);
       this.update();
     }
+  }
+
+  /** Waits for it, but no longer than a farewell takes once all is given back: what wasn't said then is delivered again anyway. */
+  private async soon(work: Promise<void>): Promise<void> {
+    const { clock, context, farewellMs = FAREWELL_MS } = this.options;
+    const { signal } = this.ending;
+    let cancel = (): void => undefined;
+    const late = new Promise<void>((resolve) => {
+      const begin = (): void => void (cancel = clock.after(context.graceMs + farewellMs, resolve));
+      if (signal.aborted) begin();
+      else signal.addEventListener('abort', begin);
+    });
+    await Promise.race([work, late]);
+    cancel();
   }
 
   /** Of another version, or by another hand. Its run is not to wait for it. */

@@ -17,7 +17,8 @@ export type Play = (context: TryContext) => Promise<TryResult>;
 export interface PlayedWorkers {
   readonly bus: JobBus;
   readonly folder: string;
-  readonly start: (id: string, play: Play, width?: number) => Promise<Worker>;
+  /** `over`: a bus of its own in place of the scene's. */
+  readonly start: (id: string, play: Play, width?: number, over?: JobBus) => Promise<Worker>;
   /** Resolves once the shard's record satisfies. */
   readonly shard: (key: ShardKey, isMeant?: (shard: Shard) => boolean) => Promise<Shard>;
 }
@@ -31,11 +32,19 @@ export const withPlayedWorkers = (use: (workers: PlayedWorkers) => Promise<void>
     const scratch = join(folder, 'scratch');
     await mkdir(scratch);
     const workers: Worker[] = [];
-    const start = async (id: string, play: Play, width = 1): Promise<Worker> => {
+    const start = async (id: string, play: Play, width = 1, over = bus): Promise<Worker> => {
       const record = { id, host: 'here', pid: 1, version: '0', width, startedMs: 0 };
       const rights = { models: [], canLoadCode: false, servers: [] };
       const context = { rights, realPath: () => null, env: {}, apiKey: null, program: [], graceMs: 0 };
-      const worker = await Worker.start({ bus, record, clock: systemClock, scratch, context, execute: play });
+      const worker = await Worker.start({
+        bus: over,
+        farewellMs: 50,
+        record,
+        clock: systemClock,
+        scratch,
+        context,
+        execute: play,
+      });
       workers.push(worker);
       return worker;
     };

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { endedRun } from '../../../../lib/commands/jobs/ended_run.js';
 import { jobs } from '../../../../lib/commands/jobs/jobs.js';
 import type { JobsArgs } from '../../../../lib/commands/jobs/jobs_options.js';
 import { UsageError } from '../../../../lib/commands/base/context.js';
@@ -153,6 +154,22 @@ describe('expertwire jobs', () => {
       expect(await wrong(['who'])).to.match(/is not KEY=VALUE/);
       const { message } = await errorOf(JobError, () => run({ action: 'run', names: ['gret'] }));
       expect(message).to.match(/^NO_SUCH_JOB: .*did you mean greet\?/);
+    }));
+
+  it('run --wait ends where the run was removed, or never made', () =>
+    withScene(async (scene) => {
+      const { bus } = scene;
+      await withRuns(scene);
+      const { signal } = new AbortController();
+      expect((await endedRun(bus, 'nightly-1', signal)).state).to.equal('failed');
+      expect((await errorOf(JobError, () => endedRun(bus, 'nope-1', signal))).code).to.equal('NO_SUCH_RUN');
+      const waiting = errorOf(JobError, () => endedRun(bus, 'nightly-2', signal));
+      await bus.records.remove(runRecord('nightly-2'));
+      expect((await waiting).code).to.equal('NO_SUCH_RUN');
+      await bus.records.write('ask.nightly-3', '{}', 0);
+      const dropped = errorOf(JobError, () => endedRun(bus, 'nightly-3', signal));
+      await bus.records.remove('ask.nightly-3');
+      expect((await dropped).message).to.match(/it or its job was removed/);
     }));
 
   it('stop asks for the end of what runs, and remove takes the job away', () =>

@@ -177,7 +177,7 @@ describe('a worker', () => {
       expect(await bus.records.read('shard.next.work.0')).to.equal(null);
     }));
 
-  it('doesn’t do what is done, nor what it has in hand already', () =>
+  it('doesn’t do again what is done, nor what it had in hand meanwhile', () =>
     withPlayedWorkers(async ({ bus, start, shard }) => {
       let numTries = 0;
       const [begun, goOn] = [new Gate(), new Gate()];
@@ -201,6 +201,68 @@ describe('a worker', () => {
       expect(numTries).to.equal(1);
     }));
 
+  it('that is silent for long gets the same message again, and nothing of it is lost', () =>
+    withPlayedWorkers(async ({ bus, start, shard }) => {
+      let numTries = 0;
+      const [begun, goOn] = [new Gate(), new Gate()];
+      const handlers: ((delivery: Delivery) => Promise<void>)[] = [];
+      const silent = {
+        ...bus,
+        tasks: {
+          take: (_worker: string, _width: number, handle: (delivery: Delivery) => Promise<void>) => {
+            handlers.push(handle);
+            return () => Promise.resolve();
+          },
+        },
+      } as unknown as JobBus;
+      await start(
+        'w',
+        async (context) => {
+          if (++numTries > 1) return done(context);
+          begun.open();
+          await goOn.opened;
+          return failing(context);
+        },
+        2,
+        silent,
+      );
+      const verbs: string[] = [];
+      const delivery = (deliveries: number): Delivery => ({
+        ...{ task: queued().task, deliveries },
+        done: () => Promise.resolve(void verbs.push(`done ${deliveries}`)),
+        again: () => Promise.resolve(void verbs.push(`again ${deliveries}`)),
+        dead: () => Promise.resolve(void verbs.push(`dead ${deliveries}`)),
+      });
+      const first = handlers[0]!(delivery(1));
+      await begun.opened;
+      const second = handlers[0]!(delivery(2));
+      goOn.open();
+      await Promise.all([first, second]);
+      expect(verbs).to.deep.equal(['again 1', 'done 2']);
+      expect(await shard(KEY)).to.include({ state: 'done', attempts: 2 });
+    }));
+
+  it('ends though the bus doesn’t answer: what it has in hand is delivered again anyway', () =>
+    withPlayedWorkers(async ({ bus, start }) => {
+      const begun = new Gate();
+      const never = new Promise<void>(() => undefined);
+      const down = { ...bus, logs: { append: () => never } } as unknown as JobBus;
+      const worker = await start(
+        'w',
+        (context) => {
+          context.log('a line that nobody takes');
+          begun.open();
+          return untilAborted(context);
+        },
+        1,
+        down,
+      );
+      await bus.tasks.add([queued()]);
+      await begun.opened;
+      await worker.end(0);
+      expect(await stateOf(bus)).to.equal(null);
+    }));
+
   it('doesn’t try for ever what kills workers', () =>
     withPlayedWorkers(async ({ bus, shard, start }) => {
       await start('w', done);
@@ -214,7 +276,8 @@ describe('a worker', () => {
         dead: (reason) => Promise.resolve(void told.push(reason)),
       };
       const { tryShard } = await import('../../../../lib/jobs/worker/shard_try.js');
-      const host = { worker: 'w', bus, clock: { now: () => 5, after: () => () => undefined } };
+      const ending = new AbortController().signal;
+      const host = { worker: 'w', bus, ending, clock: { now: () => 5, after: () => () => undefined } };
       await tryShard(delivery.task, delivery, host as unknown as Parameters<typeof tryShard>[2]);
       expect(await shard(KEY)).to.include({ state: 'failed', endedMs: 5 });
       expect(told).to.have.length(1);
