@@ -13,10 +13,8 @@ import { openLocalJobBus } from '../../../../lib/jobs/local/local_job_bus.js';
 import { writeOutputs } from '../../../../lib/jobs/outputs/node_outputs.js';
 import { planOf } from '../../../kit/experiment/plans.js';
 import { errorOf } from '../../../kit/rejects.js';
-import { JobError } from '../../../../lib/jobs/base/errors.js';
 import { ENVIRONMENT, RESULT } from '../../../kit/experiment/runs.js';
 import { job, node, runOf } from '../../../kit/jobs/jobs.js';
-import { errorOf } from '../../../kit/rejects.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const withBus = (use: (bus: JobBus, dir: string) => Promise<void>): Promise<void> =>
