@@ -11,7 +11,7 @@ const CALLED: Readonly<Record<string, readonly string[]>> = {
   inspect: ['info', 'show', 'describe', 'ls', 'stat', 'summary'],
   plan: ['rebalance', 'place', 'placement', 'eplb', 'balance'],
   'make-checkpoint': ['make', 'create', 'init', 'new', 'random', 'checkpoint'],
-  rank: ['join', 'worker', 'node'],
+  rank: ['join', 'node'],
   doctor: ['check', 'status', 'diagnose', 'env', 'version'],
   native: ['install', 'tensorflow'],
   experiment: ['sweep', 'study', 'grid', 'compare'],

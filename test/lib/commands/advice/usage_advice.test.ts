@@ -21,7 +21,7 @@ describe('advice on a command', () => {
     const meant: Readonly<Record<string, string>> = {
       ...{ srve: 'serve', sreve: 'serve', Serve: 'serve', gen: 'generate', scoer: 'score', doctr: 'doctor' },
       ...{ run: 'generate', eval: 'score', start: 'serve', benchmark: 'bench', 'make-chekpoint': 'make-checkpoint' },
-      ...{ worker: 'rank', 'make-checkpoints': 'make-checkpoint' },
+      ...{ node: 'rank', 'make-checkpoints': 'make-checkpoint' },
     };
     for (const [given, command] of Object.entries(meant)) {
       expect(await told(given)).to.equal(`there is no command '${given}'; did you mean ${command}?`);
