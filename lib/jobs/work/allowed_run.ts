@@ -6,7 +6,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { valueAt } from '../../../base/foreign_value.js';
 import { configSchema, DEFAULTS } from '../../config/schema.js';
 import type { PlannedRun } from '../../experiment/base/run.js';
-import { isMeasure, MEASURES } from '../../experiment/measures/measures.js';
+import { Inputs } from '../../experiment/file/inputs.js';
+import { runId } from '../../experiment/file/run_id.js';
+import { isMeasure, MEASURES, type MeasureName } from '../../experiment/measures/measures.js';
 import { JobError } from '../base/errors.js';
 import { checkedValue } from './allowed_command.js';
 import { inputPath } from './paths.js';
@@ -15,8 +17,9 @@ import { kindOfSetting, leavesOf } from './settings.js';
 
 type Tree = Readonly<Record<string, unknown>>;
 
-/** With the paths that its files and models have here. @throws JobError NOT_ALLOWED */
-export function allowedRun(run: PlannedRun, rights: Rights, realPath: RealPath): PlannedRun {
+/** With the paths that its files and models have here; whether they are the same ones {@link checkSameFiles} says. @throws JobError NOT_ALLOWED */
+export function allowedRun(run: PlannedRun, given: Rights, realPath: RealPath): PlannedRun {
+  const rights = { ...given, relocates: true };
   const { measure, workload } = run;
   if (!isMeasure(measure.kind))
     throw new JobError('NOT_ALLOWED', `there is no measure "${measure.kind}"; update this worker`);
@@ -31,6 +34,17 @@ export function allowedRun(run: PlannedRun, rights: Rights, realPath: RealPath):
     measure: { ...measure, ...(Object.fromEntries(others) as Tree) } as PlannedRun['measure'],
     workload: files.reduce((tree, key) => withFiles(tree, key, rights, realPath), workload),
   };
+}
+
+/** Of another machine's run: its id says what was in its files. @throws JobError NOT_ALLOWED: others are called so here */
+export async function checkSameFiles(run: PlannedRun, here: PlannedRun): Promise<void> {
+  if (isDeepStrictEqual(run, here)) return;
+  const digests = await new Inputs().digestsOf(here, MEASURES[run.measure.kind as MeasureName]);
+  if (runId(run, digests) === run.id) return;
+  throw new JobError(
+    'NOT_ALLOWED',
+    `what is at ${here.config.model}, or another file of this run, isn't what it was planned with; give all machines the same files under the same names`,
+  );
 }
 
 /** Whatever isn't as by default. */

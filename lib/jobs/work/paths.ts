@@ -46,10 +46,10 @@ export function isInside(path: string, folder: string): boolean {
 }
 
 /** Null: there is none that may be read. */
-function whatIsThere(text: string, { folder, models }: Rights, realPath: RealPath): string | null {
+function whatIsThere(text: string, { folder, models, relocates = false }: Rights, realPath: RealPath): string | null {
   const roots = [folder, ...models];
   const candidates = isAbsolute(text)
-    ? [text, ...models.flatMap((dir) => endsOf(text).map((end) => join(dir, end)))]
+    ? [text, ...(relocates ? models : []).flatMap((dir) => endsOf(text).map((end) => join(dir, end)))]
     : // 'models/moe-7m' means the same as 'moe-7m' where the folder is called so
       [join(folder, text), ...models.flatMap((dir) => [join(dir, text), join(dirname(dir), text)])];
   for (const path of candidates) {

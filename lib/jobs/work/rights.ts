@@ -8,6 +8,8 @@ export interface Rights {
   readonly models: readonly string[];
   /** Plug-ins, configurations of files, other engines' programs. */
   readonly canLoadCode: boolean;
+  /** Paths of another machine may be looked for by their last parts, since what is found is compared with what was meant. Default false. */
+  readonly relocates?: boolean;
   /** Origins of servers that may be asked beside those of this machine: 'http://10.0.0.2:8000'. */
   readonly servers: readonly string[];
 }

@@ -6,7 +6,7 @@ import { RUN_FILES, writeRun } from '../../experiment/runs/run_folder.js';
 import { JobError } from '../base/errors.js';
 import type { Json } from '../base/job.js';
 import type { TaskError } from '../base/run.js';
-import { allowedRun } from '../work/allowed_run.js';
+import { allowedRun, checkSameFiles } from '../work/allowed_run.js';
 import type { Execute } from './execution.js';
 import { followFile } from './followed_file.js';
 
@@ -21,7 +21,9 @@ export class MeasureFailure extends Error {
 /** Leaves `result.json` and `log.txt`. @throws MeasureFailure; JobError NOT_ALLOWED; the signal's reason */
 export const runMeasure: Execute<'measure'> = async ({ run }, context) => {
   const { task, folder, rights, realPath, program, env, signal, graceMs, log } = context;
-  await writeRun(folder.path, allowedRun(run, rights, realPath));
+  const here = allowedRun(run, rights, realPath);
+  await checkSameFiles(run, here);
+  await writeRun(folder.path, here);
   const runner = new LocalRunner({ env, graceMs, program: [...program, 'measure', '--spawned'] });
   const end = followFile(join(folder.path, RUN_FILES.log), log);
   const ended = await runner.run(folder.path, task.timeoutMs, signal).finally(end);

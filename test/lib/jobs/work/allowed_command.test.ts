@@ -92,14 +92,14 @@ describe('commands of jobs', () => {
   it('read from the shard’s folder and the worker’s models alone, whatever links say', async () => {
     for (const path of ['/etc/passwd', '../../etc/passwd', 'leak/passwd', 'none.txt', '-'])
       expect(await refused(['score', '--file', path]), path).to.match(/neither in the shard's folder nor in \/models/);
-    for (const model of ['/home/u', 'link', '../etc', 'nope']) {
+    for (const model of ['/home/u', 'link', '../etc', 'nope', '/home/other/models/tiny']) {
       expect(await refused(['generate', '--model', model]), model).to.match(/no model in \/models/);
       expect(await refused(['generate', '--set', `model=${model}`]), model).to.match(/no model in \/models/);
     }
   });
 
   it('models are known by their names on every machine', () => {
-    for (const model of ['tiny', 'models/tiny', '/models/tiny', '/home/other/models/tiny'])
+    for (const model of ['tiny', 'models/tiny', '/models/tiny'])
       expect(allowed(['inspect', model]), model).to.deep.equal(['inspect', '/models/tiny']);
     expect(allowed(['generate', '--model', 'org/name'])).to.deep.equal(['generate', '--model=org/name']);
     expect(allowed(['generate', '--set', 'model=tiny'])).to.deep.equal(['generate', '--set=model="/models/tiny"']);

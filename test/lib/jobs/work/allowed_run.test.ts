@@ -1,12 +1,19 @@
 import { expect } from 'chai';
+import { appendFile, cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { keyPaths } from '../../../../lib/config/layers.js';
 import { keyInfoOf } from '../../../../lib/config/schema.js';
 import type { PlannedRun } from '../../../../lib/experiment/base/run.js';
+import { Inputs } from '../../../../lib/experiment/file/inputs.js';
+import { runId } from '../../../../lib/experiment/file/run_id.js';
+import { MEASURES } from '../../../../lib/experiment/measures/measures.js';
 import { JobError } from '../../../../lib/jobs/base/errors.js';
-import { allowedRun } from '../../../../lib/jobs/work/allowed_run.js';
+import { allowedRun, checkSameFiles } from '../../../../lib/jobs/work/allowed_run.js';
 import { kindOfSetting } from '../../../../lib/jobs/work/settings.js';
 import type { Rights } from '../../../../lib/jobs/work/rights.js';
 import { plannedRun } from '../../../kit/experiment/planned_run.js';
+import { tinyModel } from '../../../kit/paths.js';
+import { withTempFolder } from '../../../kit/temp_folder.js';
 import { errorOf } from '../../../kit/rejects.js';
 
 const RIGHTS: Rights = { folder: '/work/shard', models: ['/models'], canLoadCode: false, servers: [] };
@@ -31,6 +38,19 @@ describe('runs of experiments on a worker', () => {
       expect(allowedRun(await withConfig({ model }), RIGHTS, realPath).config.model).to.equal('/models/tiny');
     expect(await refused(await withConfig({ model: '/etc' }))).to.match(/config.model is \/etc, which is no model/);
   });
+
+  it('of another machine are done where the files are the same, and not where others are called so', () =>
+    withTempFolder(async (dir) => {
+      const model = join(dir, 'tiny-mixtral');
+      await cp(tinyModel('tiny-mixtral'), model, { recursive: true });
+      const run = await plannedRun('generate');
+      const planned = { ...run, id: runId(run, await new Inputs().digestsOf(run, MEASURES.generate)) };
+      const here = { ...planned, config: { ...planned.config, model } };
+      await checkSameFiles(planned, here);
+      await appendFile(join(model, 'config.json'), '\n');
+      const { code, text } = await errorOf(JobError, () => checkSameFiles(planned, here));
+      expect([code, text.includes(model)]).to.deep.equal(['NOT_ALLOWED', true]);
+    }));
 
   it('load no code, read no file and write none that isn’t the worker’s', async () => {
     const { config } = await withConfig({});
