@@ -11,9 +11,9 @@ secret=$(mktemp ".launch-secret-$$.XXXXXX")
 trap 'rm -f "$secret"' EXIT
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$secret"
 
-# Open MPI counts cores as slots; ranks compute with threads of their own, so it binds none to a core.
+# Open MPI calls itself OpenRTE as mpirun.openmpi. It counts cores as slots; ranks compute with threads of their own, so it binds none to a core.
 case $("${MPIRUN:-mpirun}" --version 2>&1) in
-  *'Open MPI'*) options=(-np "$ranks" --bind-to none --map-by :OVERSUBSCRIBE ${HOSTS:+--host "$HOSTS"}) ;;
+  *'Open MPI'* | *OpenRTE*) options=(-np "$ranks" --bind-to none --map-by :OVERSUBSCRIBE ${HOSTS:+--host "$HOSTS"}) ;;
   *) options=(-np "$ranks" ${HOSTS:+-hosts "$HOSTS"}) ;; # hydra: MPICH, Intel MPI, MVAPICH
 esac
 "${MPIRUN:-mpirun}" "${options[@]}" ./launch.sh ${HEAD:+--head "$HEAD"} --secret-file "$secret" "$@"
