@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 ranks=$1
 shift
+# What torchrun would set, with a warning; ranks don't compute with OpenMP.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # torchrun listens at its master port itself; ranks join their head at the next one.
 exec torchrun --no-python --nnodes "${NNODES:-1}" --node-rank "${NODE_RANK:-0}" --nproc-per-node "$ranks" \
   --master-addr "${MASTER:-127.0.0.1}" --master-port "${MASTER_PORT:-29500}" ./launch.sh "$@"

@@ -22,7 +22,7 @@ describe('launch.sh under torchrun', function () {
   describeLauncher(
     () => ({
       command: ['torchrun', '--no-python', '--nproc-per-node', '4', '--master-port', String(port)],
-      env: {},
+      env: { OMP_NUM_THREADS: '1' }, // or torchrun says that it sets it
       rankVariable: 'RANK',
       head: async () => ['--head', `127.0.0.1:${await freePort()}`],
       interrupt: (job) => void job.signal('SIGINT'),
