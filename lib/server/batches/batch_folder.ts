@@ -65,25 +65,28 @@ export class BatchFolder {
     }
   }
 
-  /** Takes what comes, up to `maxBytes`: null where there is more, and nothing is kept. @throws what the file system and `content` throw */
-  async receive(id: string, content: AsyncIterable<Uint8Array>, maxBytes: number): Promise<number | null> {
+  /** Takes what comes, while `hasRoom` for all of it so far: null where it hasn't, and nothing is kept. @throws what the file system and `content` throw */
+  async receive(
+    id: string,
+    content: AsyncIterable<Uint8Array>,
+    hasRoom: (numBytes: number) => boolean,
+  ): Promise<number | null> {
     const path = `${await this.contentOf(id)}${ARRIVING}`;
     const file = await open(path, 'w', MODE);
-    let numBytes = 0;
+    let [numBytes, fits, isWhole] = [0, true, false];
     try {
       for await (const chunk of content) {
         numBytes += chunk.length;
-        if (numBytes <= maxBytes) await file.writeFile(chunk);
+        fits &&= hasRoom(numBytes);
+        if (fits) await file.writeFile(chunk);
       }
       await file.datasync();
-    } catch (error) {
-      numBytes = Infinity;
-      throw error;
+      isWhole = fits;
     } finally {
       await file.close();
-      if (numBytes > maxBytes) await rm(path, { force: true });
+      if (!isWhole) await rm(path, { force: true });
     }
-    return numBytes > maxBytes ? null : numBytes;
+    return isWhole ? numBytes : null;
   }
 
   /** What was received is a file from now on. @throws what the file system throws */
@@ -169,6 +172,8 @@ export class BatchFolder {
 
 const RECORD = '.json';
 const ARRIVING = '.arriving';
+/** As ids of files are. */
+const CONTENT_NAME = /^file-[0-9a-f]{24}(\.arriving)?$/;
 
 async function makeTemporary(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'expertwire-batches-'));
@@ -202,7 +207,8 @@ async function read(folder: string, warn: (text: string) => void): Promise<Found
     for (const id of [batch?.outputFileId, batch?.errorFileId]) if (id !== undefined) finishing.add(id);
   }
   for (const name of names) {
-    const isHalf = name.endsWith(ARRIVING) || (!names.includes(`${name}${RECORD}`) && !name.endsWith(RECORD));
+    if (!CONTENT_NAME.test(name)) continue; // it isn't the server's
+    const isHalf = name.endsWith(ARRIVING) || !names.includes(`${name}${RECORD}`);
     if (isHalf && !finishing.has(name)) await rm(join(folder, 'files', name), { force: true });
   }
   const byAge = (a: { readonly createdS: number }, b: { readonly createdS: number }): number => a.createdS - b.createdS;

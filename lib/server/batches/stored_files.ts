@@ -19,6 +19,8 @@ export type FileAsked = Pick<StoredFile, 'owner' | 'filename'> & { readonly expi
 /** All of a server. */
 export class StoredFiles {
   private readonly files = new Map<string, StoredFile>();
+  /** What is no file yet, and how much of it is there. */
+  private readonly arriving = new Map<string, number>();
 
   /** `isInUse`: a batch that isn't over reads it. */
   constructor(
@@ -45,25 +47,37 @@ export class StoredFiles {
   /** Takes what comes; it is no file yet, until it is kept or dropped. @throws ApiError BODY_TOO_LARGE, STORAGE_FULL */
   async receive(content: AsyncIterable<Uint8Array>): Promise<{ readonly id: string; readonly bytes: number }> {
     await this.sweep();
-    if (this.files.size >= MAX_FILES) {
+    if (this.files.size + this.arriving.size >= MAX_FILES) {
       throw new ApiError('STORAGE_FULL', `there are ${MAX_FILES} files, and no room for more; delete some`);
     }
     const id = newFileId();
-    const { max_file_bytes: most } = this.limits;
-    const bytes = await this.folder.receive(id, content, Math.min(most, this.roomBytes)).catch(storageError);
+    const { max_file_bytes: most, max_bytes: mostOfAll } = this.limits;
+    let asked = 0;
+    const hasRoom = (numBytes: number): boolean => {
+      asked = numBytes;
+      return numBytes <= most && this.reserve(id, numBytes);
+    };
+    this.arriving.set(id, 0);
+    let bytes: number | null = null;
+    try {
+      bytes = await this.folder.receive(id, content, hasRoom).catch(storageError);
+    } finally {
+      if (bytes === null) this.arriving.delete(id);
+    }
     if (bytes !== null) return { id, bytes };
-    if (this.roomBytes < most) throw noRoom(this.limits.max_bytes);
+    if (asked <= most) throw noRoom(mostOfAll);
     const text = `the file has more than server.batches.max_file_bytes, ${most} bytes; send it in several files`;
     throw new ApiError('BODY_TOO_LARGE', text, { param: 'file' });
   }
 
   /** What was received is a file. @throws ApiError STORAGE_FULL */
   async keep(id: string, bytes: number, { owner, filename, expiresAfterS }: FileAsked): Promise<StoredFile> {
-    if (bytes > this.roomBytes) throw noRoom(this.limits.max_bytes); // another one came meanwhile
+    if (!this.reserve(id, bytes)) throw noRoom(this.limits.max_bytes); // a batch left rows meanwhile
     const createdS = this.nowS();
     const expiresS = expiresAfterS === null ? null : createdS + expiresAfterS;
     const file: StoredFile = { id, owner, purpose: 'batch', filename, bytes, createdS, expiresS };
     await this.folder.keep(file).catch(storageError);
+    this.arriving.delete(id);
     this.files.set(id, file);
     return file;
   }
@@ -71,6 +85,7 @@ export class StoredFiles {
   /** What was received isn't wanted. */
   async drop(id: string): Promise<void> {
     await this.folder.drop(id);
+    this.arriving.delete(id);
   }
 
   /** From the beginning; of a file that was found. @throws ApiError STORAGE_FULL */
@@ -93,10 +108,14 @@ export class StoredFiles {
     await this.folder.removeFile(id).catch(storageError);
   }
 
-  private get roomBytes(): number {
-    let numBytes = 0;
-    for (const { bytes } of this.files.values()) numBytes += bytes;
-    return Math.max(0, this.limits.max_bytes - numBytes);
+  /** Counts what came of a file, where there is room for it beside all others. */
+  private reserve(id: string, numBytes: number): boolean {
+    let all = numBytes - (this.arriving.get(id) ?? 0);
+    for (const { bytes } of this.files.values()) all += bytes;
+    for (const bytes of this.arriving.values()) all += bytes;
+    if (all > this.limits.max_bytes) return false;
+    this.arriving.set(id, numBytes);
+    return true;
   }
 
   private readonly isExpired = ({ id, expiresS }: StoredFile): boolean =>

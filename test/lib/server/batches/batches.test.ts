@@ -246,8 +246,8 @@ describe('a batch in a folder', () => {
     withTempFolder(async (folder) => {
       await mkdir(join(folder, 'files'), { recursive: true });
       await writeFile(join(folder, 'files', 'file-1.json'), '{');
-      await writeFile(join(folder, 'files', 'file-2.arriving'), 'x');
-      await writeFile(join(folder, 'files', 'file-3'), 'x');
+      await writeFile(join(folder, 'files', `file-${'2'.repeat(24)}.arriving`), 'x');
+      await writeFile(join(folder, 'files', `file-${'3'.repeat(24)}`), 'x');
       await served(async ({ client }) => {
         expect((await client.ask('GET', '/v1/files')).json()).to.deep.include({ data: [] });
         expect(await readdir(join(folder, 'files'))).to.deep.equal(['file-1.json']);
