@@ -14,6 +14,8 @@ import type { JobRecord } from '../base/job_bus.js';
 /** Of one token. */
 const TOKEN = /^[A-Za-z0-9_-]+$/;
 const END = '.json';
+/** Files at a time: a process may have only so many open. */
+const MAX_OPEN = 64;
 
 /** The files in a folder. */
 export class RecordFiles {
@@ -86,7 +88,10 @@ export class RecordFiles {
 
   /** All of them. */
   async list(prefix: string): Promise<readonly JobRecord[]> {
-    const found = await Promise.all((await this.keys(prefix)).map((key) => this.read(key)));
+    const keys = await this.keys(prefix);
+    const found: (JobRecord | null)[] = [];
+    for (let i = 0; i < keys.length; i += MAX_OPEN)
+      found.push(...(await Promise.all(keys.slice(i, i + MAX_OPEN).map((key) => this.read(key)))));
     return found.filter((record) => record !== null);
   }
 
