@@ -27,13 +27,17 @@ export const printableLines = (text: string, maxChars: number): string =>
 export const causeText = (cause: unknown): string =>
   printable(cause instanceof Error ? cause.message : String(cause), MAX_CAUSE_CHARS);
 
-/** A value as a message shows it: JSON, but NaN and infinities by their names, and not long. */
+/** A text as logs may have it: who one is, and a password, is left out of the addresses in it. */
+export const withoutUsers = (text: string): string =>
+  text.replace(/([a-z][a-z0-9+.-]*:\/\/)(?:[^\s"\\]|\\.)*@/gi, '$1…@');
+
+/** A value as a message shows it: JSON, but NaN and infinities by their names, addresses without users, and not long. */
 export function shown(value: unknown, maxChars = MAX_VALUE_CHARS): string {
   if (typeof value === 'number' || value === undefined) return String(value);
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
   const plain = (_key: string, each: unknown): unknown => (typeof each === 'bigint' ? `${each}n` : each);
   try {
-    return printable(JSON.stringify(value, plain), maxChars);
+    return printable(withoutUsers(JSON.stringify(value, plain)), maxChars);
   } catch {
     return 'a value that is nested too deeply'; // or holds itself
   }

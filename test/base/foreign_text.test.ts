@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { decodeMessage, encodeMessage, type ControlMessageOf } from '../../comm/job/messages.js';
-import { printable, printableLines, shown, textOf } from '../../base/foreign_text.js';
+import { printable, printableLines, shown, textOf, withoutUsers } from '../../base/foreign_text.js';
 
 // eslint-disable-next-line no-control-regex -- that is what must not be there
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202e]/;
@@ -19,6 +19,14 @@ describe('text from elsewhere', () => {
       }),
     );
     for (const plain of ['München → 東京 😀', 'a "b" \\c']) expect(printable(plain)).to.equal(plain);
+  });
+
+  it('tells who one is of no address', () => {
+    expect(shown('nats://user:se"sa\\m@e@h:1,tls://k@b')).to.equal('"nats://…@b"');
+    expect(shown({ bus: 'nats://u:p@h:1', mail: 'a@b' })).to.equal('{"bus":"nats://…@h:1","mail":"a@b"}');
+    expect(shown(`nats://${'x'.repeat(300)}@h`)).to.equal('"nats://…@h"');
+    expect(shown('nats://h:1')).to.equal('"nats://h:1"');
+    expect(withoutUsers('{bus: nats://u:p@h')).to.equal('{bus: nats://…@h');
   });
 
   it('as a value is JSON, numbers by their names, however deep or long', () => {

@@ -1,7 +1,7 @@
 /** From what a file or the command line says of a runner to the runner. What only one kind needs is loaded for it. */
 import { hostname } from 'node:os';
 import { parse } from 'yaml';
-import { printable } from '../../../base/foreign_text.js';
+import { printable, withoutUsers } from '../../../base/foreign_text.js';
 import type { ExperimentPlan } from '../../experiment/base/experiment.js';
 import { CLUSTER_DEFAULTS } from '../../config/cluster_schema.js';
 import type { Runner } from '../../experiment/base/run.js';
@@ -24,11 +24,16 @@ export const runnerOf: MakeRunner = async (plan, context, folder) => {
       return new LocalRunner({ width: experiment.parallel, env });
     case 'slurm': {
       const { SlurmRunner } = await import('../../experiment/runners/slurm/slurm_runner.js');
-      return new SlurmRunner({ settings: runner, parallel: experiment.parallel, env });
+      return new SlurmRunner({ settings: runner, parallel: experiment.parallel, env, onNotice: noticesTo(context) });
     }
     case 'kubernetes': {
       const { KubernetesRunner } = await import('../../experiment/runners/kubernetes/kubernetes_runner.js');
-      return new KubernetesRunner({ settings: runner, parallel: experiment.parallel, env });
+      return new KubernetesRunner({
+        settings: runner,
+        parallel: experiment.parallel,
+        env,
+        onNotice: noticesTo(context),
+      });
     }
     case 'nats':
       return queueRunner(runner, plan, context, folder);
@@ -36,16 +41,16 @@ export const runnerOf: MakeRunner = async (plan, context, folder) => {
 };
 
 /** Runs were handed over: it says what became of them, and begins none. @throws UsageError */
-export const collectorOf: MakeRunner = async ({ experiment: { parallel }, runner: settings }, { env }) => {
+export const collectorOf: MakeRunner = async ({ experiment: { parallel }, runner: settings }, context) => {
   if (settings.kind !== 'slurm') throw new UsageError('--collect is for runs of Slurm; leave it out');
   const { SlurmRunner } = await import('../../experiment/runners/slurm/slurm_runner.js');
-  return new SlurmRunner({ settings, parallel, env, isCollecting: true });
+  return new SlurmRunner({ settings, parallel, env: context.env, isCollecting: true, onNotice: noticesTo(context) });
 };
 
 async function queueRunner(
   { bus: servers, cluster: name, credentials, tls }: NatsRunnerSettings,
   { experiment }: ExperimentPlan,
-  { env, stderr }: RunnerContext,
+  context: RunnerContext,
   folder: string,
 ): Promise<Runner> {
   const [{ openNatsJobBus }, { QueueRunner }, { sessionOf }] = await Promise.all([
@@ -53,11 +58,18 @@ async function queueRunner(
     import('../../experiment/runners/queue/queue_runner.js'),
     import('../../experiment/runners/queue/run_tasks.js'),
   ]);
-  const bus = await openNatsJobBus({ ...CLUSTER_DEFAULTS, bus: servers, name, nats: { credentials, tls } }, env);
+  const bus = await openNatsJobBus(
+    { ...CLUSTER_DEFAULTS, bus: servers, name, nats: { credentials, tls } },
+    context.env,
+  );
   const session = sessionOf(experiment.name, `${hostname()}:${folder}`);
-  const onNotice = (line: string): void => void stderr.write(`${line}\n`);
-  return new QueueRunner({ bus, session, width: experiment.parallel, onNotice });
+  return new QueueRunner({ bus, session, width: experiment.parallel, onNotice: noticesTo(context) });
 }
+
+const noticesTo =
+  ({ stderr }: RunnerContext) =>
+  (line: string): void =>
+    void stderr.write(`${line}\n`);
 
 /** What `--runner` says: a name, or a mapping as YAML has it. @throws UsageError */
 export function givenRunner(text: string | undefined): RunnerText | undefined {
@@ -65,13 +77,17 @@ export function givenRunner(text: string | undefined): RunnerText | undefined {
   const value = parsed(text);
   if (typeof value === 'string' || (typeof value === 'object' && value !== null && !Array.isArray(value)))
     return value as RunnerText;
-  throw new UsageError(`--runner ${printable(text)} is neither a name nor a mapping; give such as '{kind: slurm}'`);
+  throw new UsageError(`--runner ${toldText(text)} is neither a name nor a mapping; give such as '{kind: slurm}'`);
 }
+
+const toldText = (text: string): string => printable(withoutUsers(text));
 
 function parsed(text: string): unknown {
   try {
     return parse(text);
   } catch (cause) {
-    throw new UsageError(`--runner ${printable(text)} is no YAML (${(cause as Error).message}); give such as slurm`);
+    throw new UsageError(
+      `--runner ${toldText(text)} is no YAML (${withoutUsers((cause as Error).message)}); give such as slurm`,
+    );
   }
 }

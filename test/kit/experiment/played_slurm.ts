@@ -25,6 +25,8 @@ export class PlayedSlurm implements Slurm {
   isHeld = false;
   /** So many questions that nobody answers, from now on. */
   numUnanswered = 0;
+  /** Questions so far. */
+  numAsked = 0;
   /** The next job is taken, and its answer is lost. */
   losesAnswer = false;
   /** Accounts are kept of tasks that were forgotten. */
@@ -106,6 +108,7 @@ export class PlayedSlurm implements Slurm {
   }
 
   private answer(): void {
+    this.numAsked++;
     if (this.numUnanswered === 0) return;
     this.numUnanswered--;
     throw new Unreachable('Unable to contact slurm controller (connect failure)');

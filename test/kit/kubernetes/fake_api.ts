@@ -37,10 +37,13 @@ export class FakeCluster {
   readonly pods = new Map<string, PlayedPod>();
   private readonly watches = new Set<ServerResponse>();
   private readonly logs = new Set<ServerResponse>();
+  private refusal: string | null;
   private version = 1;
   private readonly server = createServer((request, response) => void this.answer(request, response));
 
-  constructor(private readonly options: FakeClusterOptions = {}) {}
+  constructor(private readonly options: FakeClusterOptions = {}) {
+    this.refusal = options.refusesPods ?? null;
+  }
 
   /** Where it listens. */
   async listen(): Promise<string> {
@@ -53,6 +56,12 @@ export class FakeCluster {
     await Promise.all([...this.pods.values()].map((pod) => pod.delete(0)));
     this.server.closeAllConnections();
     await new Promise((done) => this.server.close(done));
+  }
+
+  /** Pods are made from now on. */
+  makeRoom(): void {
+    this.refusal = null;
+    this.startPods();
   }
 
   /** Whether a run that plays for long is so far that it can be asked to end. */
@@ -122,7 +131,7 @@ export class FakeCluster {
 
   /** What the controller of Jobs and the machines do once all is there. */
   private startPods(): void {
-    if (this.options.refusesPods !== undefined) return;
+    if (this.refusal !== null) return;
     for (const [name, job] of this.jobs) {
       const files = this.configMaps.get(name)?.data;
       if (files === undefined || this.pods.has(name)) continue;
@@ -186,8 +195,8 @@ export class FakeCluster {
   }
 
   private events(): readonly object[] {
-    const { refusesPods: message } = this.options;
-    return message === undefined ? [] : [{ reason: 'SuccessfulCreate' }, { reason: 'FailedCreate', message }];
+    const message = this.refusal;
+    return message === null ? [] : [{ reason: 'SuccessfulCreate' }, { reason: 'FailedCreate', message }];
   }
 }
 

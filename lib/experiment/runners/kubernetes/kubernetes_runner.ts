@@ -25,6 +25,8 @@ export interface KubernetesRunnerOptions {
   /** Default: as the settings and the environment say. */
   readonly connection?: Connection;
   readonly limits?: ApiLimits;
+  /** What becomes of runs otherwise than one thinks, in a line. */
+  readonly onNotice?: (line: string) => void;
 }
 
 const GRACE_MS = 5000;
@@ -36,6 +38,7 @@ export class KubernetesRunner implements Runner {
   readonly width: number;
   private readonly closing = new AbortController();
   private readonly running = new Set<Promise<unknown>>();
+  private hasToldWait = false;
   private api: Promise<KubernetesApi> | null = null;
 
   constructor(private readonly options: KubernetesRunnerOptions) {
@@ -74,17 +77,27 @@ export class KubernetesRunner implements Runner {
     await clearRun(folder);
     const text = await readFile(join(folder, RUN_FILES.run), 'utf8');
     if (Buffer.byteLength(text) > MAX_RUN_BYTES) return tooLarge(text);
-    const { settings, graceMs = GRACE_MS, program } = this.options;
+    const { settings, graceMs = GRACE_MS, program, onNotice } = this.options;
     const api = await this.connected();
-    const id = randomBytes(4).toString('hex');
+    const name = `expertwire-run-${randomBytes(4).toString('hex')}`;
     const job = new RunningJob(api, {
       ...{ settings, program, graceMs, folder, timeoutMs },
-      ...{ name: `expertwire-run-${id}`, mark: randomBytes(8).toString('hex') },
+      ...{ name, mark: randomBytes(8).toString('hex') },
       namespace: settings.namespace ?? api.namespace,
+      onWait: (why) => this.tellWait(why),
+      onLeft: (why) => onNotice?.(leftText(name, why)),
     });
     const end = await job.run(text, signal);
     if (end.status !== 'ok') signal.throwIfAborted();
     return end;
+  }
+
+  /** Once: the others wait for the same. */
+  private tellWait(why: string): void {
+    if (this.hasToldWait) return;
+    this.hasToldWait = true;
+    const patienceS = this.options.settings.pending_timeout_s;
+    this.options.onNotice?.(`runs wait for room in the cluster (${why}), each for ${patienceS} s (pending_timeout_s)`);
   }
 
   /** One connection for all runs. */
@@ -98,6 +111,9 @@ export class KubernetesRunner implements Runner {
     return new KubernetesApi(connection ?? (await connectionOf(env, settings)), limits);
   }
 }
+
+const leftText = (name: string, why: string): string =>
+  `what the Job ${name} made may be left (${why}); the cluster takes it away an hour after the Job's deadline, and kubectl delete job ${name} at once`;
 
 const tooLarge = (text: string): RunEnd => ({
   status: 'failed',

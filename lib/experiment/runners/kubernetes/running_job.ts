@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { causeText } from '../../../../base/foreign_text.js';
 import { writeWhole } from '../../../../base/whole_file.js';
 import { KubernetesError } from '../../../kubernetes/api/errors.js';
 import type { KubernetesApi } from '../../../kubernetes/api/kubernetes_api.js';
@@ -22,6 +23,10 @@ export interface RunningJobOptions extends Omit<RunJob, 'deadlineMs'> {
   readonly folder: string;
   /** From its program's start. */
   readonly timeoutMs: number;
+  /** The cluster has no room for its pod yet, and says why. */
+  readonly onWait: (why: string) => void;
+  /** What it made couldn't be taken away. */
+  readonly onLeft: (why: string) => void;
 }
 
 /** A cluster that has no pod for a Job after so long is asked why. */
@@ -54,14 +59,15 @@ export class RunningJob {
     this.pods = new WatchedPods(api, `${this.core}/pods?labelSelector=${selector}`);
   }
 
-  /** How the run ended. Where `signal` is aborted its process is asked to end first. @throws KubernetesError; `signal`'s reason before the pod began */
+  /** How the run ended, though what is left of it can't be taken away. Where `signal` is aborted its process is asked to end first. @throws KubernetesError; `signal`'s reason before the pod began */
   async run(text: string, signal: AbortSignal): Promise<RunEnd> {
     try {
       await this.create(text, signal);
       void this.pods.watch(this.watching.signal);
       return await this.followed(signal);
     } finally {
-      await this.remove().finally(() => this.watching.abort());
+      await this.remove().catch((error: unknown) => this.options.onLeft(causeText(error)));
+      this.watching.abort();
     }
   }
 
@@ -103,7 +109,11 @@ export class RunningJob {
     const both = AbortSignal.any([signal, patience]);
     const seen: { why: string | null } = { why: null };
     const asking = new AbortController();
-    const refused = whyNoPod(this.api, this.core, this.options.name, ASK_MS, AbortSignal.any([both, asking.signal]));
+    const isAsking = AbortSignal.any([both, asking.signal]);
+    const refused = whyNoPod(this.api, this.core, this.options.name, ASK_MS, isAsking, (why) => {
+      seen.why = why;
+      this.options.onWait(why);
+    });
     const state = this.pods.until((pods) => {
       const pod = pods.at(-1);
       if (pod === undefined) return null;

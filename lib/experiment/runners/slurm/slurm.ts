@@ -4,18 +4,18 @@ import { causeText, printable } from '../../../../base/foreign_text.js';
 import { ExperimentError } from '../../base/errors.js';
 import { SQUEUE_FORMAT, statesOf, taskText, type TaskId, type TaskState } from './task_state.js';
 
-/** What Slurm is asked; a controller that can't be reached rejects with {@link Unreachable}. */
+/** What Slurm is asked; a controller that can't be reached rejects with {@link Unreachable}, and so does what a signal breaks off. */
 export interface Slurm {
   /** Puts a job in line and gives its number. @throws ExperimentError RUNNER_FAILED where Slurm refuses */
-  submit(args: readonly string[], script: string): Promise<string>;
+  submit(args: readonly string[], script: string, signal?: AbortSignal): Promise<string>;
   /** Jobs of that name, by number. */
-  named(name: string): Promise<readonly string[]>;
+  named(name: string, signal?: AbortSignal): Promise<readonly string[]>;
   /** All tasks of jobs that Slurm still knows, by {@link taskText}. */
-  states(jobs: readonly string[]): Promise<ReadonlyMap<string, TaskState>>;
+  states(jobs: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, TaskState>>;
   /** Of the accounts, where there are any: how a task ended that the controller has forgotten. */
-  accounted(task: TaskId): Promise<TaskState | null>;
+  accounted(task: TaskId, signal?: AbortSignal): Promise<TaskState | null>;
   /** Ends tasks, those that wait too. */
-  cancel(tasks: readonly TaskId[]): Promise<void>;
+  cancel(tasks: readonly TaskId[], signal?: AbortSignal): Promise<void>;
 }
 
 /** The controller doesn't answer, for now. */
@@ -31,51 +31,51 @@ export class SlurmCommands implements Slurm {
     this.env = Object.fromEntries(kept);
   }
 
-  async submit(args: readonly string[], script: string): Promise<string> {
-    const { code, stdout, stderr } = await this.command('sbatch', args, script);
+  async submit(args: readonly string[], script: string, signal?: AbortSignal): Promise<string> {
+    const { code, stdout, stderr } = await this.command('sbatch', args, { input: script, signal });
     const job = /^(\d+)(?:;|$)/.exec(stdout.trim())?.[1];
     if (code === 0 && job !== undefined) return job;
     const why = printable(complaintIn(stderr) || stdout.trim(), MAX_CHARS);
     throw new ExperimentError('RUNNER_FAILED', `Slurm takes no job ("${why}"); ${adviceFor(stderr)}`);
   }
 
-  async named(name: string): Promise<readonly string[]> {
-    const text = await this.asked('squeue', ['--noheader', `--name=${name}`, '--format=%F']);
+  async named(name: string, signal?: AbortSignal): Promise<readonly string[]> {
+    const text = await this.asked('squeue', ['--noheader', `--name=${name}`, '--format=%F'], signal);
     return [...new Set(text.split('\n').map((line) => line.trim()))].filter((line) => line !== '');
   }
 
-  async states(jobs: readonly string[]): Promise<ReadonlyMap<string, TaskState>> {
+  async states(jobs: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<string, TaskState>> {
     const args = ['--noheader', '--array', '--states=all', `--jobs=${jobs.join(',')}`, `--format=${SQUEUE_FORMAT}`];
-    return statesOf(await this.asked('squeue', args));
+    return statesOf(await this.asked('squeue', args, signal));
   }
 
-  async accounted(task: TaskId): Promise<TaskState | null> {
+  async accounted(task: TaskId, signal?: AbortSignal): Promise<TaskState | null> {
     const args = ['--noheader', '--parsable2', '--allocations', `--jobs=${taskText(task)}`];
-    const { code, stdout } = await this.command('sacct', [...args, '--format=State,NodeList']);
+    const { code, stdout } = await this.command('sacct', [...args, '--format=State,NodeList'], { signal });
     const [state = '', node = ''] = stdout.split('\n')[0]!.trim().split('|');
     const [word = ''] = state.split(' '); // CANCELLED by 1000
     return code !== 0 || word === '' ? null : { state: word, reason: '', node };
   }
 
-  async cancel(tasks: readonly TaskId[]): Promise<void> {
-    await this.asked('scancel', ['--quiet', ...tasks.map(taskText)]);
+  async cancel(tasks: readonly TaskId[], signal?: AbortSignal): Promise<void> {
+    await this.asked('scancel', ['--quiet', ...tasks.map(taskText)], signal);
   }
 
   /** What a command prints; of jobs that are no more: nothing. */
-  private async asked(name: string, args: readonly string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.command(name, args);
+  private async asked(name: string, args: readonly string[], signal?: AbortSignal): Promise<string> {
+    const { code, stdout, stderr } = await this.command(name, args, { signal });
     if (code === 0 || /Invalid job id|already completing or completed/i.test(stderr)) return stdout;
     const why = printable(complaintIn(stderr), MAX_CHARS);
     throw new ExperimentError('RUNNER_FAILED', `${name} refuses ("${why}"); look at the cluster's state with sinfo`);
   }
 
   /** @throws Unreachable; ExperimentError RUNNER_FAILED where there is no such program */
-  private command(name: string, args: readonly string[], input = ''): Promise<Said> {
+  private command(name: string, args: readonly string[], { input = '', signal }: Asking): Promise<Said> {
     return new Promise((resolve, reject) => {
-      const options = { env: this.env, maxBuffer: MAX_OUTPUT_BYTES, timeout: TIMEOUT_MS };
+      const options = { env: this.env, maxBuffer: MAX_OUTPUT_BYTES, timeout: TIMEOUT_MS, signal };
       const child = execFile(name, args, options, (error, stdout, stderr) => {
         const code = error === null ? 0 : error.code;
-        if (error?.killed === true || UNREACHABLE.test(stderr))
+        if (error?.killed === true || signal?.aborted === true || UNREACHABLE.test(stderr))
           reject(new Unreachable(complaintIn(stderr) || `${name} doesn't answer`));
         else if (typeof code === 'number') resolve({ code, stdout, stderr });
         else if (name === 'sacct')
@@ -86,6 +86,11 @@ export class SlurmCommands implements Slurm {
       child.stdin?.end(input);
     });
   }
+}
+
+interface Asking {
+  readonly input?: string;
+  readonly signal?: AbortSignal | undefined;
 }
 
 interface Said {

@@ -12,7 +12,7 @@ import { clearRun } from '../../runs/run_folder.js';
 import { arrayScript, sbatchArguments } from './array_script.js';
 import { forgetHanded, handedTo, writeHanded } from './handed.js';
 import { SlurmCommands, type Slurm } from './slurm.js';
-import { patiently, submitted, type Patience } from './submitting.js';
+import { Interrupted, jobName, patiently, submitted, type Patience } from './submitting.js';
 import { endOfLost, isOver, isStuck, leavesEnd, taskText, type TaskId, type TaskState } from './task_state.js';
 
 /** How runs are given to Slurm. */
@@ -31,11 +31,17 @@ export interface SlurmRunnerOptions {
   readonly slurm?: Slurm;
   /** How long a controller that doesn't answer is waited for. Default ten minutes. */
   readonly patienceMs?: number;
+  /** And once no run is wanted any more. Default 5000. */
+  readonly lastMs?: number;
+  /** What may be left in Slurm, in a line. */
+  readonly onNotice?: (line: string) => void;
 }
 
 /** What begins `expertwire measure` on a node. */
 export const APART = [fileURLToPath(new URL('../../../cli.js', import.meta.url)), 'measure', '--apart'];
 const GRACE_MS = 5000;
+/** Who wants to end waits no longer for a controller that doesn't answer. */
+const LAST_MS = 5000;
 
 /** Runs that are ready come one by one, each behind a write to the disk. */
 const GATHER_MS = 250;
@@ -64,16 +70,16 @@ export class SlurmRunner implements Runner {
   private readonly closing = new AbortController();
   private readonly wanted = new Set<Wanted>();
   private readonly slurm: Slurm;
-  private readonly patience: Patience;
+  /** Aborted once no run is wanted any more. */
+  private asking = new AbortController();
   private keeping: Promise<void> | null = null;
   private lastAddedMs = 0;
   private wake: () => void = () => undefined;
 
   constructor(private readonly options: SlurmRunnerOptions) {
-    const { settings, env, slurm = new SlurmCommands(env), patienceMs } = options;
+    const { settings, env, slurm = new SlurmCommands(env) } = options;
     this.width = settings.max_array;
     this.slurm = slurm;
-    this.patience = { eachMs: this.pollMs, patienceMs };
   }
 
   /** @throws `signal`'s reason; InternalError after {@link close}; ExperimentError RUNNER_FAILED; what the file system throws */
@@ -88,7 +94,11 @@ export class SlurmRunner implements Runner {
       this.wanted.add({ folder, timeoutMs, signal, resolve, reject, ...state });
     });
     this.lastAddedMs = performance.now();
-    const look = (): void => this.wake();
+    if (this.asking.signal.aborted) this.asking = new AbortController();
+    const look = (): void => {
+      if (this.isUnwanted) this.asking.abort();
+      this.wake();
+    };
     signal.addEventListener('abort', look);
     this.keeping ??= this.keep();
     return end.finally(() => signal.removeEventListener('abort', look));
@@ -104,21 +114,49 @@ export class SlurmRunner implements Runner {
     return 1000 * this.options.settings.poll_s;
   }
 
+  private get isUnwanted(): boolean {
+    return [...this.wanted].every((each) => each.signal.aborted);
+  }
+
+  /** Of one question. */
+  private get patience(): Patience {
+    const { patienceMs, lastMs = LAST_MS } = this.options;
+    if (this.isUnwanted) return { eachMs: Math.min(this.pollMs, 1000), signal: AbortSignal.timeout(lastMs) };
+    return { eachMs: this.pollMs, patienceMs, signal: this.asking.signal };
+  }
+
   /** As long as any run is wanted. What Slurm can't do any more ends all. */
   private async keep(): Promise<void> {
     try {
       while (this.wanted.size > 0) {
-        const gatherMs = await this.submit();
-        await this.nap(gatherMs ?? this.pollMs);
-        await this.cancel();
-        await this.look();
+        const isLast = this.isUnwanted;
+        await this.round().catch((error: unknown) => {
+          if (isLast || !(error instanceof Interrupted)) throw error;
+        });
       }
     } catch (error) {
+      this.tellLeft();
       for (const each of this.wanted) each.reject(each.signal.aborted ? each.signal.reason : error);
       this.wanted.clear();
     } finally {
       this.keeping = null;
     }
+  }
+
+  private async round(): Promise<void> {
+    const gatherMs = await this.submit();
+    await this.nap(gatherMs ?? this.pollMs);
+    await this.cancel();
+    await this.look();
+  }
+
+  /** What nobody ended. */
+  private tellLeft(): void {
+    const left = [...this.wanted].filter(
+      ({ task, isCancelled, signal }) => task !== null && !isCancelled && signal.aborted,
+    );
+    const jobs = [...new Set(left.map(({ task }) => task!.job))];
+    if (jobs.length > 0) this.options.onNotice?.(leftText(`jobs ${jobs.join(', ')}`, jobs.join(' ')));
   }
 
   private nap(ms: number): Promise<void> {
@@ -147,12 +185,29 @@ export class SlurmRunner implements Runner {
   private async submitAll(waiting: readonly Wanted[]): Promise<void> {
     const { settings, parallel: width, graceMs = GRACE_MS, program = APART } = this.options;
     const words = [process.execPath, '--no-warnings', ...program];
-    const job = await submitted(this.slurm, this.patience, (name) => ({
+    const name = jobName();
+    const array = {
       args: sbatchArguments(settings, name, waiting, { width, graceMs }),
       script: arrayScript(waiting, { words, graceMs }),
-    }));
+    };
+    const job = await submitted(this.slurm, this.patience, () => array, name).catch((error: unknown) => {
+      if (error instanceof Interrupted) return this.takenAs(name);
+      throw error;
+    });
+    if (job === null) return;
     for (const [index, each] of waiting.entries()) each.task = { job, index };
     await Promise.all(waiting.map(({ folder, task }) => writeHanded(folder, task!)));
+  }
+
+  /** Whether Slurm took a job before nobody wanted it any more: it is to be cancelled then. @throws Interrupted where it doesn't say */
+  private async takenAs(name: string): Promise<string | null> {
+    try {
+      const [job] = await this.ask((signal) => this.slurm.named(name, signal));
+      return job ?? null;
+    } catch (error) {
+      this.options.onNotice?.(leftText(`a job called ${name}`, `--name=${name}`));
+      throw error;
+    }
   }
 
   private async cancel(): Promise<void> {
@@ -160,7 +215,12 @@ export class SlurmRunner implements Runner {
       ({ task, isCancelled, signal }) => task !== null && !isCancelled && signal.aborted,
     );
     if (ended.length === 0) return;
-    await patiently(() => this.slurm.cancel(ended.map(({ task }) => task!)), this.patience);
+    await this.ask((signal) =>
+      this.slurm.cancel(
+        ended.map(({ task }) => task!),
+        signal,
+      ),
+    );
     for (const each of ended) each.isCancelled = true;
   }
 
@@ -168,7 +228,7 @@ export class SlurmRunner implements Runner {
     const handed = [...this.wanted].filter(({ task }) => task !== null);
     if (handed.length === 0) return;
     const jobs = [...new Set(handed.map(({ task }) => task!.job))];
-    const states = await patiently(() => this.slurm.states(jobs), this.patience);
+    const states = await this.ask((signal) => this.slurm.states(jobs, signal));
     await Promise.all(handed.map((each) => this.settle(each, states.get(taskText(each.task!)) ?? null)));
   }
 
@@ -207,17 +267,22 @@ export class SlurmRunner implements Runner {
   }
 
   private accounted(task: TaskId): Promise<TaskState | null> {
-    return patiently(() => this.slurm.accounted(task), this.patience);
+    return this.ask((signal) => this.slurm.accounted(task, signal));
   }
 
   /** All others would wait for the same. */
   private async giveUp({ task }: Wanted, { reason }: TaskState): Promise<never> {
     const tasks = [...this.wanted].flatMap((each) => (each.task === null ? [] : [each.task]));
-    await patiently(() => this.slurm.cancel(tasks), this.patience);
+    await this.ask((signal) => this.slurm.cancel(tasks, signal));
     throw new ExperimentError(
       'RUNNER_FAILED',
       `task ${taskText(task!)} of Slurm would wait for ever (${reason}); look at partition, constraint, gres and dependency of the runner`,
     );
+  }
+
+  private ask<T>(question: (signal: AbortSignal | undefined) => Promise<T>): Promise<T> {
+    const { patience } = this;
+    return patiently(() => question(patience.signal), patience);
   }
 
   private forget(each: Wanted, tell: () => void): void {
@@ -234,6 +299,9 @@ const NEVER_HANDED: RunEnd = {
     message: 'Slurm was never given the run: the file was changed meanwhile; run the same command with --retry-failed',
   },
 };
+
+const leftText = (what: string, args: string): string =>
+  `Slurm's controller doesn't answer: ${what} may be left there; end what is with scancel ${args} once it does`;
 
 const abort =
   ({ reject, signal }: Wanted): (() => void) =>

@@ -12,36 +12,50 @@ export interface Patience {
   readonly eachMs: number;
   /** Default ten minutes. */
   readonly patienceMs?: number | undefined;
+  /** Ends the wait, and what is asked. Default: nothing does. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** What `ask` gives, asked again while nobody answers. @throws ExperimentError RUNNER_FAILED where that lasts too long; what `ask` throws */
+/** Nobody wants an answer any more. */
+export class Interrupted extends Error {}
+
+/** What `ask` gives, asked again while nobody answers. @throws ExperimentError RUNNER_FAILED where that lasts too long; Interrupted by the signal; what `ask` throws */
 export async function patiently<T>(
   ask: (tries: number) => Promise<T>,
-  { eachMs, patienceMs = PATIENCE_MS }: Patience,
+  { eachMs, patienceMs = PATIENCE_MS, signal }: Patience,
 ): Promise<T> {
   const lastMs = performance.now() + patienceMs;
   for (let tries = 0; ; tries++) {
     try {
       return await ask(tries);
     } catch (error) {
+      checkWanted(signal, error);
       if (!(error instanceof Unreachable)) throw error;
       if (performance.now() > lastMs) throw away(error, patienceMs);
-      await delay(eachMs);
+      await delay(eachMs, undefined, { signal }).catch(() => undefined);
+      checkWanted(signal, error);
     }
   }
 }
 
-/** A job's number. Slurm may have taken it though its answer was lost: its name tells. @throws ExperimentError RUNNER_FAILED */
+function checkWanted(signal: AbortSignal | undefined, cause: unknown): void {
+  if (signal?.aborted === true) throw new Interrupted('nobody wants the answer any more', { cause });
+}
+
+/** A name that no other job has. */
+export const jobName = (): string => `expertwire-${randomUUID().slice(0, 8)}`;
+
+/** A job's number. Slurm may have taken it though its answer was lost: its name tells. @throws ExperimentError RUNNER_FAILED; Interrupted */
 export async function submitted(
   slurm: Slurm,
   patience: Patience,
   jobOf: (name: string) => { readonly args: readonly string[]; readonly script: string },
+  name = jobName(),
 ): Promise<string> {
-  const name = `expertwire-${randomUUID().slice(0, 8)}`;
   const { args, script } = jobOf(name);
   return patiently(async (tries) => {
-    const [taken] = tries === 0 ? [] : await slurm.named(name);
-    return taken ?? slurm.submit(args, script);
+    const [taken] = tries === 0 ? [] : await slurm.named(name, patience.signal);
+    return taken ?? slurm.submit(args, script, patience.signal);
   }, patience);
 }
 

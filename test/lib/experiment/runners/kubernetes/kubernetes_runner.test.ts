@@ -27,11 +27,17 @@ const settings = (over: Partial<KubernetesSettings> = {}): KubernetesSettings =>
   ...over,
 });
 
-const runnerAt = (server: string, graceMs: number, over: Partial<KubernetesSettings> = {}): KubernetesRunner =>
+const runnerAt = (
+  server: string,
+  graceMs: number,
+  over: Partial<KubernetesSettings> = {},
+  onNotice: (line: string) => void = () => undefined,
+): KubernetesRunner =>
   new KubernetesRunner({
     ...{ settings: settings(over), parallel: 2, env: {}, graceMs, program: PROGRAM },
     connection: { server, namespace: 'default', token: () => Promise.resolve('t') },
     limits: { retryMs: 5 },
+    onNotice,
   });
 
 describe('on Kubernetes', () => {
@@ -56,18 +62,19 @@ describe('a runner on Kubernetes', () => {
   async function played(
     options: FakeClusterOptions,
     play: string,
-    use: (ended: Promise<RunEnd>, cluster: FakeCluster) => Promise<void>,
+    use: (ended: Promise<RunEnd>, cluster: FakeCluster, notices: readonly string[]) => Promise<void>,
     over: Partial<KubernetesSettings> = {},
   ): Promise<void> {
     const cluster = new FakeCluster(options);
-    const runner = runnerAt(await cluster.listen(), 1000, over);
+    const notices: string[] = [];
+    const runner = runnerAt(await cluster.listen(), 1000, over, (line) => notices.push(line));
     try {
       await withTempFolder(async (dir) => {
         const folder = await runFolder(dir, plannedRun({ workload: { play } }));
         const stopping = new AbortController();
         const ended = runner.run(folder, LONG_MS, stopping.signal);
         try {
-          await use(ended, cluster);
+          await use(ended, cluster, notices);
         } finally {
           stopping.abort(new Error('the test is over'));
           await ended.catch(() => undefined);
@@ -155,9 +162,37 @@ describe('a runner on Kubernetes', () => {
   });
 
   it('tells why the cluster makes no pod', () =>
-    played({ refusesPods: 'exceeded quota: cpu' }, 'result', async (ended) => {
-      expect(failureOf(await ended)).to.match(/makes no pod for the run \(exceeded quota: cpu\); ask for less/);
+    played({ refusesPods: 'pods "a" is forbidden: violates PodSecurity' }, 'result', async (ended) => {
+      expect(failureOf(await ended)).to.match(
+        /makes no pod for the run \(pods "a" is forbidden: violates PodSecurity\); ask for less/,
+      );
     })).timeout(20_000);
+
+  it('waits where a quota is used up, says so once, and runs when there is room', () => {
+    const refusesPods = 'pods "a" is forbidden: exceeded quota: team, requested: pods=1, used: pods=10';
+    return played({ refusesPods }, 'result', async (ended, cluster, notices) => {
+      await until(
+        () => notices.length > 0,
+        () => 'nobody said anything',
+      );
+      expect(notices.join()).to.match(/^runs wait for room in the cluster \(.*exceeded quota: team.*pending_timeout_s/);
+      cluster.makeRoom();
+      expect((await ended).status).to.equal('ok');
+    });
+  }).timeout(20_000);
+
+  it('keeps a result though what is left can’t be taken away, and says that', () => {
+    const answers = (method: string, path: string): number | null =>
+      method === 'DELETE' && path.includes('/jobs/') && isAway ? 500 : null;
+    let isAway = true;
+    return played({ answers }, 'result', async (ended, cluster, notices) => {
+      expect((await ended).status).to.equal('ok');
+      expect(notices.join()).to.match(/^what the Job expertwire-run-\w+ made may be left \(.*500.*kubectl delete job/);
+      isAway = false;
+      cluster.jobs.clear();
+      cluster.configMaps.clear();
+    });
+  });
 
   it('tells of a pod that somebody took away', () =>
     played({}, 'hang', async (ended, cluster) => {

@@ -95,6 +95,54 @@ describe('a runner in Slurm', () => {
       );
     }));
 
+  it('ends at once where nobody answers and nothing was handed over; a job that may have been taken is told', () =>
+    withSlurm(['result'], async (slurm, [folder]) => {
+      const notices: string[] = [];
+      slurm.numUnanswered = Infinity;
+      const runner = runnerOver(slurm, { lastMs: 50, onNotice: (line) => notices.push(line) });
+      const stopping = new AbortController();
+      const running = runner.run(folder!, TIMEOUT_MS, stopping.signal);
+      await until(
+        () => slurm.numAsked > 0,
+        () => 'nobody asked',
+      );
+      stopping.abort(new Error('Ctrl-C'));
+      expect((await errorOf(Error, () => running)).message).to.equal('Ctrl-C');
+      expect(notices.join()).to.match(/a job called (expertwire-\w+) may be left there; .* scancel --name=\1 once/);
+      await runner.close();
+    }));
+
+  it('gives up soon to cancel what runs where nobody answers, and says what is left', () =>
+    withSlurm(['hang'], async (slurm, [folder]) => {
+      const notices: string[] = [];
+      const runner = runnerOver(slurm, { lastMs: 50, onNotice: (line) => notices.push(line) });
+      const stopping = new AbortController();
+      const running = runner.run(folder!, TIMEOUT_MS, stopping.signal);
+      await began(folder!);
+      slurm.numUnanswered = Infinity;
+      stopping.abort(new Error('Ctrl-C'));
+      expect((await errorOf(Error, () => running)).message).to.equal('Ctrl-C');
+      expect(notices.join()).to.match(/jobs 101 may be left there; end what is with scancel 101 once it does/);
+      await slurm.strike('CANCELLED');
+      await runner.close();
+    }));
+
+  it('cancels a job that was taken though its answer was lost when it was wanted no more', () =>
+    withSlurm(['result'], async (slurm, [folder]) => {
+      Object.assign(slurm, { isHeld: true, losesAnswer: true });
+      const runner = runnerOver(slurm, { settings: { ...settings, poll_s: 60 } });
+      const stopping = new AbortController();
+      const running = runner.run(folder!, TIMEOUT_MS, stopping.signal);
+      await until(
+        () => slurm.submissions.length > 0,
+        () => 'nothing was handed over',
+      );
+      stopping.abort(new Error('Ctrl-C'));
+      expect((await errorOf(Error, () => running)).message).to.equal('Ctrl-C');
+      expect(slurm.cancelled).to.deep.equal(['101_0']);
+      await runner.close();
+    }));
+
   it('goes on with a task that Slurm puts in line again when its node fails', () =>
     withSlurm(['hang'], async (slurm, [folder]) => {
       const runner = runnerOver(slurm);
@@ -173,7 +221,7 @@ describe('a runner in Slurm', () => {
       const other = new PlayedSlurm(process.env);
       const collecting = runnerOver(other, { isCollecting: true });
       const lost = await collecting.run(first!, TIMEOUT_MS, never);
-      expect(messageOf(lost)).to.match(/^Slurm no longer knows task 101_0, and it left no result; run the same/);
+      expect(messageOf(lost)).to.match(/^Slurm no longer knows task 10[12]_0, and it left no result; run the same/);
       expect(other.submissions).to.have.length(0);
       expect(valuesOf([await runnerOver(other).run(second!, TIMEOUT_MS, never)])).to.deep.equal([1]);
       expect(other.submissions).to.have.length(1);
