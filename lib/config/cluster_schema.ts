@@ -12,6 +12,9 @@ export const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const DAY_MS = 86_400_000;
 const name = z.string().regex(NAME);
 
+/** Addresses of servers of NATS; none says who one is, since others see them. */
+export const NATS_SERVERS = /^(nats|tls):\/\/[^\s,@]+(,[^\s,@]+)*$/;
+
 /** The bus between the processes of one cluster; `local`: the router asks each instance over HTTP. */
 const bus = z.union([z.literal('local'), z.string().regex(/^(nats|tls):\/\/[^\s,]+(,[^\s,]+)*$/)]);
 

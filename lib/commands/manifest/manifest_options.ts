@@ -1,5 +1,7 @@
 /** What `expertwire manifest` is asked for: checked, and as the functions that make objects take it. Pure. */
 import type { Argv } from 'yargs';
+import { shown } from '../../../base/foreign_text.js';
+import { NATS_SERVERS } from '../../config/cluster_schema.js';
 import { VERSION } from '../../config/package_files.js';
 import { MAX_RANKS } from '../../../base/ids.js';
 import { isObjectName, MEMORY } from '../../kubernetes/manifests/objects.js';
@@ -116,6 +118,7 @@ export function checkedManifest(args: ManifestArgs): CheckedManifest {
     throw new UsageError(`--${wrong[0]} is for ${wrong[1].join(', ')}; leave it out for ${kind}`);
   if (kind === 'workers' && args.bus === undefined)
     throw new UsageError('workers need --bus nats://HOST:4222, where their tasks come from');
+  checkBus(args);
   if (cpus !== undefined && !(cpus > 0 && cpus <= MAX_CPUS))
     throw new UsageError(`--cpus is ${cpus}; give a number over 0 and up to ${MAX_CPUS}, such as 4 or 0.5`);
   if (memory !== undefined && !MEMORY.test(memory))
@@ -133,6 +136,19 @@ export function checkedManifest(args: ManifestArgs): CheckedManifest {
     nodeSelector: labels(args.nodeSelector),
     command: commandOf(args),
   };
+}
+
+/** Everybody who may read the objects would read a password with them. */
+function checkBus({ bus, '--': words = [] }: ManifestArgs): void {
+  if (bus !== undefined && !NATS_SERVERS.test(bus))
+    throw new UsageError(
+      `--bus is ${shown(bus)}; give nats://HOST:PORT or tls://HOST:PORT, without a user or a password: those are keys of a Secret (--env-secret: NATS_USER, NATS_PASSWORD, NATS_CREDS)`,
+    );
+  const told = words.find((word) => /(nats|tls):\/\/\S*@/.test(word));
+  if (told !== undefined)
+    throw new UsageError(
+      `${shown(told)} behind -- has a user or a password; leave it out, and give a Secret with NATS_USER and NATS_PASSWORD (--env-secret)`,
+    );
 }
 
 const MAX_CPUS = 4096;

@@ -1,7 +1,7 @@
 /** `runner:` of an experiment's file, and `--runner` of the command line, which says the same. */
 import * as z from 'zod';
 import { shown } from '../../../base/foreign_text.js';
-import { CLUSTER_DEFAULTS, NAME } from '../../config/cluster_schema.js';
+import { CLUSTER_DEFAULTS, NAME, NATS_SERVERS } from '../../config/cluster_schema.js';
 import { VERSION } from '../../config/package_files.js';
 import { MEMORY } from '../../kubernetes/manifests/objects.js';
 import { boolean, integer, key, pemFile } from '../../config/key_types.js';
@@ -90,7 +90,7 @@ const kubernetes = z.strictObject({
 
 const nats = z.strictObject({
   bus: key(
-    z.string().regex(/^(nats|tls):\/\/[^\s,@]+(,[^\s,@]+)*$/),
+    z.string().regex(NATS_SERVERS),
     'nats://HOST:PORT (tls://HOST:PORT), several with commas between them; who one is is said by NATS_USER and NATS_PASSWORD, or credentials',
     'string',
   ),

@@ -213,6 +213,17 @@ describe('manifests of Kubernetes', () => {
   for (const [what, args, pattern] of [
     ['an option of another kind', { kind: 'job', replicas: 2 }, /--replicas is for .*; leave it out for job/],
     ['workers without a bus', { kind: 'workers' }, /need --bus/],
+    ['a bus that is none', { kind: 'workers', bus: 'nats' }, /--bus is "nats"; give nats:\/\/HOST:PORT/],
+    [
+      'a bus with a password, which is not told',
+      { kind: 'workers', bus: 'nats://user:sesame@nats:4222' },
+      /--bus is "nats:\/\/…@nats:4222"; .*NATS_PASSWORD/,
+    ],
+    [
+      'a password behind --, which is not told',
+      { kind: 'serve', '--': ['serve', '--set', 'cluster.bus=nats://user:sesame@nats:4222'] },
+      /^"cluster.bus=nats:\/\/…@nats:4222" behind -- has a user/,
+    ],
     ['a name that is no host', { kind: 'job', name: 'My_Job' }, /--name is 'My_Job'; give/],
     ['a name that is too long', { kind: 'job', name: 'a'.repeat(41) }, /at most 40/],
     ['no cores', { kind: 'job', cpus: 0 }, /--cpus is 0; give/],
