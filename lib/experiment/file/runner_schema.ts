@@ -12,15 +12,22 @@ import { checkedPart, errorAt, nearestOf, type OriginOf } from './checked_part.j
 const textOrNull = key(z.string().min(1).nullable(), 'a text, or null', 'string', 'null').default(null);
 
 /** What the runner says itself: an array of runs, and where its words go. */
-const OWN_ARGUMENTS =
-  /^(?:-a|-o|-e|-W|-t|-D|--(?:array|output|error|wait|wrap|time|parsable|chdir|requeue|no-requeue)(?:=|$))/;
+const OWN_OPTIONS =
+  'array output error wait wrap time parsable chdir requeue no-requeue job-name clusters nodes ntasks'.split(' ');
+const OWN_LETTERS = /^-[aoeWtDJMnN]/;
+
+/** sbatch takes long options by any beginning that is one's alone. */
+function isOwnArgument(text: string): boolean {
+  const name = /^--([^=]+)/.exec(text)?.[1];
+  return name === undefined ? OWN_LETTERS.test(text) : OWN_OPTIONS.some((option) => option.startsWith(name));
+}
 
 const EXTRA =
-  'a list of arguments of sbatch such as --reservation=mine; arrays, times and files of output are said by the runner itself';
+  'a list of arguments of sbatch such as --reservation=mine; arrays, names, times, nodes and files of output are said by the runner itself, clusters by SLURM_CLUSTERS';
 const argument = z
   .string()
   .regex(/^-/)
-  .refine((text) => !OWN_ARGUMENTS.test(text));
+  .refine((text) => !isOwnArgument(text));
 const extra = key(z.array(key(argument, EXTRA, 'string')), EXTRA, 'list').default([]);
 
 const slurm = z.strictObject({

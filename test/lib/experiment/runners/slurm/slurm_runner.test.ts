@@ -57,6 +57,25 @@ const began = (folder: string): Promise<void> =>
   );
 
 describe('a runner in Slurm', () => {
+  it('takes no argument of sbatch that it says itself, under any of its names', () => {
+    const read = (extra: string): unknown =>
+      runnerSettings({ kind: 'slurm', extra: [extra] }, () => ({ where: 'a test' }));
+    for (const own of [
+      '--arr=0-5',
+      '--wra=id',
+      '--outp=x',
+      '--tim=1',
+      '--job-name=x',
+      '-Jx',
+      '--clusters=b',
+      '-M',
+      '-n4',
+    ])
+      expect(() => read(own), own).to.throw(/allowed is a list of arguments of sbatch/);
+    for (const other of ['--reservation=mine', '--exclusive', '--nodelist=a', '--time-min=5', '-C', '-x'])
+      expect(() => read(other), other).not.to.throw();
+  });
+
   it('makes one array of all runs that are ready, as many at a time as may be; their times are those of their processes', () =>
     withSlurm(['result', 'result', 'error', 'result'], async (slurm, folders) => {
       const runner = runnerOver(slurm);
