@@ -20,14 +20,16 @@ describe('runs in line on a real nats-server', function () {
   let server: NatsServer;
   let scratch: string;
   let numWorkers = 0;
+  let closeServer = (): Promise<void> => Promise.resolve(); // it may not be installed
   const ends: (() => Promise<void>)[] = [];
 
   before(async function () {
     if ((await natsServer()) === null) this.skip();
     server = await NatsServer.start();
+    closeServer = () => server.close();
     processes.markThisProcess(); // the server is not marked
   });
-  after(() => server?.close());
+  after(() => closeServer());
   beforeEach(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'expertwire-test-'));
   });
