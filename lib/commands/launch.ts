@@ -38,7 +38,7 @@ export const DEFAULT_SSH = 'ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerA
 /** Where ranks join when a launcher gives a host without a port. */
 export const DEFAULT_PORT = 7077;
 /** Those that start an engine. */
-export const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'chat', 'score', 'serve']);
+const COMMANDS_WITH_CONFIG: ReadonlySet<string> = new Set(['generate', 'chat', 'score', 'serve']);
 
 /** Options of `expertwire launch`; the command follows `--`. */
 export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
@@ -79,7 +79,10 @@ export function launchOptions<T>(yargs: Argv<T>): Argv<T & LaunchOptions> {
 export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string | undefined>>): string[] {
   const command = withConfig(args);
   const world = worldFromEnv(env);
-  if (world !== undefined && world.size > 1) return ofWorld(command, args, world);
+  if (world !== undefined && world.size > 1) {
+    checkHasRanks(args, world.launcher);
+    return ofWorld(command, args, world);
+  }
   const nnodes = wholeNumber('--nnodes', args.nnodes, 1, MAX_RANKS) ?? 1;
   const nodeRank = wholeNumber('--node-rank', args.nodeRank, 0, MAX_RANKS - 1) ?? 0;
   const nproc = wholeNumber('--nproc-per-node', args.nprocPerNode, 1, MAX_RANKS);
@@ -92,11 +95,19 @@ export function launchPlan(args: LaunchArgs, env: Readonly<Record<string, string
     }
     return [...command, ...(nproc === undefined ? [] : ['--ranks', String(nproc)]), ...forwarded(args)];
   }
+  checkHasRanks(args, '--nnodes');
   if (args.head === undefined) throw new UsageError('--nnodes needs --head HOST:PORT, the address of node 0');
   const perNode = nproc ?? 1;
   return nodeRank === 0
     ? asHead(command, args, args.head, perNode, (nnodes - 1) * perNode)
     : [...asRank(args, args.head, nodeRank * perNode), '--nproc', String(perNode)];
+}
+
+/** On every machine at once: those without the command would wait for a head that never comes. @throws UsageError */
+export function checkHasRanks({ command: [name] }: Pick<LaunchArgs, 'command'>, who: string): void {
+  if (name === undefined || COMMANDS_WITH_CONFIG.has(name)) return;
+  const known = [...COMMANDS_WITH_CONFIG].join(', ');
+  throw new UsageError(`${who} starts ranks for ${known}, not for ${name}; call it alone, on one machine`);
 }
 
 function ofWorld(command: readonly string[], args: LaunchArgs, world: World): string[] {

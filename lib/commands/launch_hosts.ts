@@ -6,7 +6,7 @@ import { UsageError } from './base/context.js';
 import { wholeNumber } from './base/numbers.js';
 import { parseHosts } from './hosts/host_list.js';
 import type { HostsOrder } from './hosts/run_on_hosts.js';
-import { COMMANDS_WITH_CONFIG, DEFAULT_SSH, forwarded, pluginsOf, withConfig, type LaunchArgs } from './launch.js';
+import { checkHasRanks, DEFAULT_SSH, forwarded, pluginsOf, withConfig, type LaunchArgs } from './launch.js';
 
 /** The head starts with its hosts: they need not look for it long. */
 const HOSTS_JOIN_TIMEOUT_S = 60;
@@ -33,10 +33,7 @@ export function hostsOrder(args: LaunchArgs, env: Readonly<Record<string, string
   if (world !== undefined && world.size > 1) {
     throw new UsageError(`--hosts under ${world.launcher}, which starts every rank itself; leave one of them out`);
   }
-  const [command] = args.command;
-  if (command !== undefined && !COMMANDS_WITH_CONFIG.has(command)) {
-    throw new UsageError(`--hosts starts ranks for ${[...COMMANDS_WITH_CONFIG].join(', ')}, not for ${command}`);
-  }
+  checkHasRanks(args, '--hosts');
   const nproc = wholeNumber('--nproc-per-node', args.nprocPerNode, 1, MAX_RANKS) ?? 1;
   const { remoteFolder, listen, advertise, secretFile, joinTimeout, model, backend } = args;
   if (listen !== undefined) parseAddress(listen);

@@ -131,6 +131,18 @@ describe('launchPlan', () => {
     ['several nodes without a head', { nnodes: 2, nodeRank: 0 }, {}, /--nnodes needs --head HOST:PORT/],
     ['a head without other nodes', { head: HEAD }, {}, /--head needs --nnodes/],
     ['a malformed head', { nnodes: 2, nodeRank: 0, head: 'here' }, {}, /'here' is not HOST:PORT/],
+    [
+      'a command without ranks, on each task',
+      { head: HEAD, command: ['plan'] },
+      openMpi(2),
+      /openmpi starts ranks for generate, .*, not for plan; call it alone/,
+    ],
+    [
+      'a command without ranks, on each machine',
+      { nnodes: 2, nodeRank: 1, head: HEAD, command: ['bench', 'codec'] },
+      {},
+      /--nnodes starts ranks for generate, .*, not for bench/,
+    ],
     ['Open MPI without a head', {}, openMpi(0), /openmpi does not say where task 0 runs; give --head/],
   ];
   for (const [title, args, env, message] of WRONG) {
