@@ -25,7 +25,7 @@ export interface LinesRun {
 }
 
 /**
- * Resolves when each line has its row. @throws the reason of the signal; what `lines` and `write` throw; what `send` did where nobody answered for `patienceMs`
+ * Resolves when each line has its row. @throws the reason of the signal; what `lines` and `write` throw; what `send` did where nobody answered for `patienceMs`; {@link NotTaken}
  */
 export async function runLines(run: LinesRun): Promise<void> {
   const stop = new AbortController();
@@ -74,8 +74,18 @@ async function runLine(line: BatchLine, run: LinesRun, signal: AbortSignal): Pro
       };
       continue;
     }
-    if (answer === null) throw failure; // nobody was there for too long
+    // Nobody was there for too long, or nobody who had room.
+    if (answer === null) throw failure;
+    if (retry.kind === 'give_up') throw new NotTaken(answer.status);
     return write(rowOf(id, line.customId, { kind: 'answered', answer }));
+  }
+}
+
+/** A server refused a line so long as one waits: it is full, or ends. */
+export class NotTaken extends Error {
+  constructor(readonly status: number) {
+    super(`it answered ${status} for too long`);
+    this.name = 'NotTaken';
   }
 }
 

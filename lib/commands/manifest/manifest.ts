@@ -52,7 +52,9 @@ function needs(
   const others = [...envSecrets, ...(pullSecret === undefined ? [] : [pullSecret])];
   return [
     ...(isJob
-      ? [`Once before: kubectl create secret generic ${secret} --from-literal=secret=$(openssl rand -hex 16)`]
+      ? [
+          `Once before: openssl rand -hex 16 | tr -d '\\n' | kubectl create secret generic ${secret} --from-file=secret=/dev/stdin`,
+        ]
       : []),
     ...(kind === 'leader-worker-set'
       ? ['The controller of LeaderWorkerSet has to be there: https://lws.sigs.k8s.io']

@@ -9,6 +9,13 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 /** Shards that a node has at most. */
 export const MAX_SHARDS = 10_000;
 
+/** Seconds of a time limit at most: what timers count up to. */
+export const MAX_TIMEOUT_S = 2_147_483;
+/** Tries of a shard behind the first one at most; more would hide what is wrong. */
+export const MAX_RETRIES = 100;
+/** Requests of a batch at a time, of a shard, at most. */
+export const MAX_CONCURRENCY = 1024;
+
 /** What is to be done, when, and how. */
 export interface Job {
   /** Letters, digits, - and _, up to 64. */

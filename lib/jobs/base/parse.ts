@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { jsonOrUndefined } from '../../../base/foreign_text.js';
 import { JobError } from './errors.js';
-import type { Job, Json } from './job.js';
+import { MAX_CONCURRENCY, MAX_RETRIES, MAX_TIMEOUT_S, type Job, type Json } from './job.js';
 import type { JobRecord } from './job_bus.js';
 import type { JobRun } from './run.js';
 import type { Ask, Shard, Task } from './task.js';
@@ -49,7 +49,7 @@ const WORK = z.discriminatedUnion('kind', [
     input: z.string(),
     from: COUNT,
     to: COUNT,
-    concurrency: z.int().min(1),
+    concurrency: z.int().min(1).max(MAX_CONCURRENCY),
   }),
   z.object({ kind: z.literal('rebalance'), url: z.string() }),
 ]);
@@ -60,8 +60,11 @@ const TASK = z.object({
   shardTotal: z.int().min(1),
   work: WORK,
   inputs: z.array(z.object({ run: NAME, node: NAME })),
-  timeoutMs: z.number().gt(0),
-  retries: z.object({ count: COUNT, backoffMs: z.number().min(0), maxBackoffMs: z.number().min(0) }),
+  timeoutMs: z
+    .number()
+    .gt(0)
+    .max(MAX_TIMEOUT_S * 1000),
+  retries: z.object({ count: COUNT.max(MAX_RETRIES), backoffMs: z.number().min(0), maxBackoffMs: z.number().min(0) }),
   dueMs: z.number(),
 });
 

@@ -2,20 +2,15 @@
 import * as z from 'zod';
 import { NAME } from '../../config/cluster_schema.js';
 import { choice, integer, key } from '../../config/key_types.js';
-import { MAX_SHARDS, type Json } from '../base/job.js';
+import { MAX_CONCURRENCY, MAX_RETRIES, MAX_SHARDS, MAX_TIMEOUT_S, type Json } from '../base/job.js';
 
-/** What timers count up to. */
-const MAX_S = 2_147_483;
-/** Of tries; more would hide what is wrong. */
-const MAX_RETRIES = 100;
 const MAX_KEPT = 10_000;
 const MAX_QUEUED = 10_000;
-const MAX_CONCURRENCY = 1024;
 
 const json: z.ZodType<Json> = z.json();
 const name = key(z.string().regex(NAME), 'up to 64 letters, digits, - or _', 'string');
 const seconds = (min: number) =>
-  key(z.number().min(min).max(MAX_S), `a number of seconds from ${min} to ${MAX_S}`, 'number');
+  key(z.number().min(min).max(MAX_TIMEOUT_S), `a number of seconds from ${min} to ${MAX_TIMEOUT_S}`, 'number');
 const url = key(
   z.url({ protocol: /^https?$/ }).refine((text) => !/[?#@\\]/.test(text)),
   'an http:// or https:// URL without a query or a password',
@@ -26,7 +21,7 @@ const url = key(
 const trigger = z.strictObject({
   cron: key(z.string(), 'six fields, the first one seconds, or five', 'string').optional(),
   timezone: key(z.string(), 'a name of the IANA database such as Europe/Berlin', 'string').optional(),
-  every_s: integer(1, MAX_S).optional(),
+  every_s: integer(1, MAX_TIMEOUT_S).optional(),
   after: name.optional(),
   on: choice('success', 'failure', 'end').optional(),
 });
@@ -85,8 +80,8 @@ export const jobSchema = z.strictObject({
   misfire: choice('skip', 'once').default('once'),
   max_queued: integer(0, MAX_QUEUED).default(16),
   timeout_s: key(
-    z.number().min(0.001).max(MAX_S).nullable(),
-    `a number of seconds up to ${MAX_S}, or null`,
+    z.number().min(0.001).max(MAX_TIMEOUT_S).nullable(),
+    `a number of seconds up to ${MAX_TIMEOUT_S}, or null`,
     'number',
     'null',
   ).default(null),

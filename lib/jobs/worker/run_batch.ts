@@ -6,7 +6,7 @@ import { causeText, jsonOrUndefined, printable } from '../../../base/foreign_tex
 import { readBatchLine, type BatchLine } from '../../batches/batch_line.js';
 import { LINE_RETRIES } from '../../batches/retry.js';
 import type { LineAnswer, Row } from '../../batches/rows.js';
-import { runLines, type LinesRun } from '../../batches/run_lines.js';
+import { NotTaken, runLines, type LinesRun } from '../../batches/run_lines.js';
 import { textLines } from '../../batches/text_lines.js';
 import { JobError } from '../base/errors.js';
 import { allowedServer } from '../work/servers.js';
@@ -39,8 +39,11 @@ export const runBatch: Execute<'batch'> = async ({ url, input, from, to, concurr
     });
   } catch (error) {
     context.signal.throwIfAborted();
-    if (!(error instanceof Unreachable)) throw error;
-    const text = `no server answers at ${server} (${error.message}); start it, or correct the url`;
+    if (!(error instanceof Unreachable || error instanceof NotTaken)) throw error;
+    const text =
+      error instanceof NotTaken
+        ? `${server} takes no requests: ${error.message} (${PATIENCE_MS / 1000} s); give it less to do, or more time`
+        : `no server answers at ${server} (${error.message}); start it, or correct the url`;
     throw new JobError('TASK_FAILED', text, { cause: error });
   } finally {
     await rows.close();

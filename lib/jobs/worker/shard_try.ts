@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { JobError } from '../base/errors.js';
 import type { Delivery, JobBus, JobClock } from '../base/job_bus.js';
 import { runOf } from '../base/parse.js';
-import { ENDED } from '../base/run.js';
+import { ENDED, type TaskError } from '../base/run.js';
 import { runRecord, type OutputFile, type Shard, type Task } from '../base/task.js';
 import type { TryContext, TryResult } from './execution.js';
 import { taskErrorOf } from './run_measure.js';
@@ -52,23 +52,30 @@ export async function tryShard(task: Task, delivery: Delivery, host: TryHost): P
   const beganMs = clock.now();
   const ended = await attempted(task, attempt, host);
   if (ended.kind === 'broken off') return ended.why === 'stopped' ? delivery.done() : delivery.again(0);
-  if (ended.kind === 'failed') {
+  const failed = async (error: TaskError): Promise<void> => {
     const after = { againMs: null as number | null };
     await record.write(shard, (now) => {
-      const next = afterFailure(now, ended.error, task.retries, { worker, attempt, nowMs: clock.now() });
+      const next = afterFailure(now, error, task.retries, { worker, attempt, nowMs: clock.now() });
       after.againMs = next.againMs;
       return next.shard;
     });
     return after.againMs === null ? delivery.done() : delivery.again(after.againMs);
-  }
+  };
+  if (ended.kind === 'failed') return failed(ended.error);
   const done: Shard = {
     ...{ state: 'done', files: ended.files, value: ended.value, worker },
     ...{ attempts: attempt, beganMs, endedMs: clock.now() },
   };
-  const { isOurs } = await record.write(shard, () => done);
-  // Somebody else was first: nobody reads these.
-  if (!isOurs) await bus.blobs.remove(ended.prefix);
-  return delivery.done();
+  const written = await record
+    .write(shard, () => done)
+    .catch((error: unknown) => {
+      // The bus has no room for all that the shard left: that comes again however often it is tried.
+      if (error instanceof JobError && error.code === 'TOO_MANY') return error;
+      throw error;
+    });
+  // Somebody else was first, or nobody: nobody reads these.
+  if (written instanceof JobError || !written.isOurs) await bus.blobs.remove(ended.prefix);
+  return written instanceof JobError ? failed({ code: written.code, message: written.text }) : delivery.done();
 }
 
 const lostText = (numLosses: number): string =>
@@ -87,7 +94,7 @@ type Attempted =
       readonly value: TryResult['value'];
       readonly prefix: string;
     }
-  | { readonly kind: 'failed'; readonly error: { readonly code: string; readonly message: string } }
+  | { readonly kind: 'failed'; readonly error: TaskError }
   | { readonly kind: 'broken off'; readonly why: Exclude<Break, 'timed out'> };
 
 /** Runs it, in a folder that is gone afterwards. */

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { BatchLine } from '../../../lib/batches/batch_line.js';
 import { LINE_RETRIES, retryOf } from '../../../lib/batches/retry.js';
 import type { LineAnswer, Row } from '../../../lib/batches/rows.js';
-import { runLines, type LinesRun } from '../../../lib/batches/run_lines.js';
+import { NotTaken, runLines, type LinesRun } from '../../../lib/batches/run_lines.js';
 
 const linesOf = (num: number): BatchLine[] =>
   Array.from({ length: num }, (_, i) => ({ customId: String(i), url: '/v1/completions', body: {} }));
@@ -77,6 +77,15 @@ describe('lines of a batch', () => {
     const { rows, slept, error } = await ran(3, () => gone, { retries });
     expect([rows, error]).to.deep.equal([[], gone]);
     expect(Math.max(...slept)).to.equal(400);
+  });
+
+  it('give up without a row when the server had no room for long enough', async () => {
+    const retries = { ...LINE_RETRIES, patienceMs: 1000 };
+    for (const status of [429, 503]) {
+      const { rows, error } = await ran(3, () => status, { retries });
+      expect(rows).to.deep.equal([]);
+      expect(error).to.be.instanceOf(NotTaken).with.property('message', `it answered ${status} for too long`);
+    }
   });
 
   it('are broken off without a row, with the reason of the signal', async () => {

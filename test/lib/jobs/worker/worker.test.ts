@@ -293,4 +293,68 @@ describe('a worker', () => {
         bus.records.watch(deadRecord(KEY), { changed: () => resolve() });
       });
     }));
+
+  it('takes no task with numbers that no file may have', () =>
+    withPlayedWorkers(async ({ bus, start, shard }) => {
+      await start('w', done);
+      const batch = { kind: 'batch', url: 'http://127.0.0.1:9', input: 'x', from: 0, to: 1, concurrency: 1e9 } as const;
+      const wrong: readonly Partial<Task>[] = [
+        { work: batch },
+        { timeoutMs: 1e13 },
+        { retries: { ...SOON, count: 1e9 } },
+      ];
+      for (const [index, changes] of wrong.entries()) {
+        const key = { ...KEY, index };
+        await bus.tasks.add([queued({ ...changes, key }, `r.work.${index}.0`)]);
+        expect(await shard(key)).to.have.nested.property('error.code', 'BROKEN_RECORD');
+      }
+    }));
+
+  it('tells once that the bus has no room for what a shard left, whose files go', () =>
+    withPlayedWorkers(async ({ bus, start, shard }) => {
+      const removed: string[] = [];
+      const small: JobBus = {
+        ...bus,
+        records: {
+          ...recordsOf(bus),
+          write: (key, text, revision) =>
+            text.includes('"done"')
+              ? Promise.reject(new JobError('TOO_MANY', 'the record is too large; make it smaller'))
+              : bus.records.write(key, text, revision),
+        },
+        blobs: {
+          put: (name, content) => bus.blobs.put(name, content),
+          get: (name) => bus.blobs.get(name),
+          remove: (prefix) => {
+            removed.push(prefix);
+            return bus.blobs.remove(prefix);
+          },
+        },
+      };
+      await start('w', done, 1, small);
+      await bus.tasks.add([queued()]);
+      expect(await shard(KEY)).to.deep.include({ state: 'failed', attempts: 1 });
+      expect(await shard(KEY)).to.have.nested.property('error.code', 'TOO_MANY');
+      expect(removed).to.have.length(1);
+    }));
+
+  it('keeps a task apart whose shard’s record nobody can read', () =>
+    withPlayedWorkers(async ({ bus, start }) => {
+      await bus.records.write(shardRecord(KEY), 'nonsense', 0);
+      const isApart = new Promise<void>((resolve) => {
+        bus.records.watch(deadRecord(KEY), { changed: () => resolve() });
+      });
+      await start('w', done);
+      await bus.tasks.add([queued()]);
+      await isApart;
+    }));
+});
+
+/** Its verbs, which are of its class. */
+const recordsOf = ({ records }: JobBus): JobBus['records'] => ({
+  read: (key) => records.read(key),
+  write: (key, text, revision) => records.write(key, text, revision),
+  remove: (key) => records.remove(key),
+  list: (prefix) => records.list(prefix),
+  watch: (prefix, listener) => records.watch(prefix, listener),
 });
