@@ -8,6 +8,8 @@ const LINGER_MS = 2000;
 
 interface Watched {
   readonly inHand: Map<string, () => void>;
+  /** Shards that ended, as far as the watch was told: who takes one just then would hear of it no more. */
+  readonly over: Set<string>;
   readonly stop: () => void;
   forget: () => void;
 }
@@ -27,6 +29,7 @@ export class ShardWatch {
     watched.forget();
     const name = shardRecord(key);
     watched.inHand.set(name, onEnd);
+    if (watched.over.has(name)) onEnd();
     return () => {
       watched.inHand.delete(name);
       if (watched.inHand.size > 0) return;
@@ -42,13 +45,16 @@ export class ShardWatch {
 
   private begin(run: string): Watched {
     const inHand: Watched['inHand'] = new Map();
+    const over: Watched['over'] = new Set();
     const stop = this.records.watch(`shard.${run}`, {
       changed: (key, text, revision) => {
-        const onEnd = inHand.get(key);
-        if (onEnd !== undefined && text !== null && isOver(key, text, revision)) onEnd();
+        if (text === null) over.delete(key);
+        if (text === null || !isOver(key, text, revision)) return;
+        over.add(key);
+        inHand.get(key)?.();
       },
     });
-    const watched: Watched = { inHand, stop, forget: () => undefined };
+    const watched: Watched = { inHand, over, stop, forget: () => undefined };
     this.runs.set(run, watched);
     return watched;
   }

@@ -83,8 +83,8 @@ export class Worker {
     } catch (error) {
       this.options.tell?.(`${name}: ${error instanceof Error ? error.message : String(error)}`);
       // Nobody else can read it either: its task would come again for ever.
-      if (error instanceof JobError && error.code === 'BROKEN_RECORD') return await delivery.dead(error.message);
-      throw error;
+      if (!(error instanceof JobError && error.code === 'BROKEN_RECORD')) throw error;
+      await delivery.dead(error.message);
     } finally {
       if (this.inHand.get(name) === over) this.inHand.delete(name);
       this.update();
