@@ -1,7 +1,9 @@
 import { expect } from 'chai';
-import type { PlannedRun } from '../../../../lib/experiment/base/run.js';
+import { buffer } from 'node:stream/consumers';
 import type { Job, JobNode, Route } from '../../../../lib/jobs/base/job.js';
 import type { NodeState } from '../../../../lib/jobs/base/run.js';
+import { planBytes } from '../../../../lib/jobs/base/plan_blob.js';
+import { planOf } from '../../../kit/experiment/plans.js';
 import { job, node } from '../../../kit/jobs/jobs.js';
 import { BROKEN, JobScene } from '../../../kit/jobs/scene.js';
 
@@ -173,9 +175,7 @@ describe('who leads', () => {
 
   it('an experiment’s shards are its runs, and a node that can’t be put in line fails with what to do', async () => {
     begin().startWorker('a');
-    const runs = [0, 1].map((index) => ({ id: `${index}`.padStart(16, '0'), index }) as unknown as PlannedRun);
-    const lines = [{ name: 'sweep' }, ...runs].map((each) => `${JSON.stringify(each)}\n`).join('');
-    scene.bus.blobs.set('job.nightly/plan', Buffer.from(lines));
+    scene.bus.blobs.set('job.nightly/plan', await buffer(planBytes(planOf([0, 1]))));
     const plan = (name: string, numRuns: number): JobNode =>
       node(name, { work: { kind: 'experiment', plan: 'job.nightly/plan', numRuns } });
     scene.apply(job({ nodes: [plan('two', 2), plan('three', 3), node('x', { work: command('${param.x}') })] }));
