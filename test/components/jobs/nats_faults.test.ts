@@ -4,9 +4,10 @@ import { connect } from '@nats-io/transport-node';
 import { expect } from 'chai';
 import { JobError } from '../../../lib/jobs/base/errors.js';
 import type { Firing, JobBus } from '../../../lib/jobs/base/job_bus.js';
-import { workerOf } from '../../contracts/job_bus/roster_contract.js';
+import { leading, workerOf } from '../../contracts/job_bus/roster_contract.js';
 import { natsServer, type NatsServer } from '../../kit/cluster/nats_server.js';
-import { NatsScene, type OpenOptions } from '../../kit/jobs/nats_scene.js';
+import { NATS_SCENE_TTL_MS, NatsScene, type OpenOptions } from '../../kit/jobs/nats_scene.js';
+import { clockPasses } from '../../kit/processes/processes.js';
 import { Gate, queued, Taker } from '../../kit/jobs/tasks.js';
 import { Told } from '../../kit/jobs/told.js';
 import { errorOf } from '../../kit/rejects.js';
@@ -86,9 +87,9 @@ describe('jobs over NATS, when something fails', function () {
       other.records.watch('run', { changed: (key, text) => records.tell(`${key} ${text}`), ready });
       await records.have(1);
       await server.kill();
+      const killedMs = Date.now();
       const writing = bus.records.write('run.a', '1', 0);
-      // Longer than keys live without being put again.
-      await new Promise((resolve) => setTimeout(resolve, 1200));
+      await clockPasses(killedMs + NATS_SCENE_TTL_MS); // so long keys live without being put again
       await server.restart();
       await writing;
       await records.until((all) => all.includes('run.a 1') && all.filter((each) => each === 'ready').length >= 2);
@@ -102,9 +103,9 @@ describe('jobs over NATS, when something fails', function () {
       const told = new Told<Firing>();
       await bus.schedules.set('nightly', [{ kind: 'every', everyMs: 1000 }]);
       other.schedules.take((firing) => Promise.resolve(firing).then(told.tell));
-      await told.have(1);
+      const [first] = await told.have(1);
       await server.kill();
-      await new Promise((resolve) => setTimeout(resolve, 2500));
+      await clockPasses(first!.dueMs + 2000); // it is due twice
       const downMs = Date.now();
       await server.restart();
       await told.until((all) => all.filter(({ dueMs }) => dueMs > downMs).length >= 2);
@@ -193,13 +194,7 @@ describe('jobs over NATS, when something fails', function () {
     const { relay, url } = await scene.relay(server);
     const [bus, cut] = [await scene.open(server.url), await scene.open(url)];
     const [told, ending] = [new Told<string>(), new AbortController()];
-    const lead =
-      (name: string) =>
-      async (until: AbortSignal): Promise<void> => {
-        told.tell(`${name} leads`);
-        await new Promise<void>((resolve) => until.addEventListener('abort', () => resolve(), { once: true }));
-        told.tell(`${name} is led`);
-      };
+    const lead = leading(told);
     const campaigns = [cut.roster.campaign('a', lead('a'), ending.signal)];
     await told.have(1);
     campaigns.push(bus.roster.campaign('b', lead('b'), ending.signal));

@@ -67,13 +67,7 @@ export function rosterContract(scene: () => Scene): void {
     const { bus, other } = scene();
     const told = new Told<string>();
     const [first, second] = [new AbortController(), new AbortController()];
-    const lead =
-      (name: string) =>
-      async (until: AbortSignal): Promise<void> => {
-        told.tell(`${name} leads`);
-        await new Promise<void>((resolve) => until.addEventListener('abort', () => resolve(), { once: true }));
-        told.tell(`${name} is led`);
-      };
+    const lead = leading(told);
     const campaigns = [bus.roster.campaign('a', lead('a'), first.signal)];
     await told.have(1);
     campaigns.push(other.roster.campaign('b', lead('b'), second.signal));
@@ -100,3 +94,13 @@ export function rosterContract(scene: () => Scene): void {
     expect(numTimes).to.equal(3);
   });
 }
+
+/** Who leads until it is told that it doesn't any more, and tells of both. */
+export const leading =
+  (told: Told<string>) =>
+  (name: string) =>
+  async (until: AbortSignal): Promise<void> => {
+    told.tell(`${name} leads`);
+    await new Promise<void>((resolve) => until.addEventListener('abort', () => resolve(), { once: true }));
+    told.tell(`${name} is led`);
+  };

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Firing, Schedule } from '../../../lib/jobs/base/job_bus.js';
 import { Told } from '../../kit/jobs/told.js';
+import { clockPasses } from '../../kit/processes/processes.js';
 import type { Scene } from './scene.js';
 
 const EVERY_SECOND: Schedule = { kind: 'every', everyMs: 1000 };
@@ -65,7 +66,7 @@ export function schedulesContract(scene: () => Scene): void {
     await before.until((all) => of(all, 'gone').length >= 1 && of(all, 'nightly').length >= 1);
     await stopBefore();
     await bus.schedules.set('gone', []);
-    await new Promise((resolve) => setTimeout(resolve, 2500)); // nobody takes what is due meanwhile
+    await clockPasses(before.all.at(-1)!.dueMs + 2000); // it is due twice, and nobody takes it
     const behind = new Told<Firing>();
     const startMs = Date.now();
     const stop = other.schedules.take(telling(behind));

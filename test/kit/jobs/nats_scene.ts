@@ -5,6 +5,9 @@ import { openNatsJobBus, type JobBusPatience } from '../../../lib/jobs/nats/nats
 import { NatsServer, type NatsServerOptions } from '../cluster/nats_server.js';
 import { TcpRelay } from '../cluster/tcp_relay.js';
 
+/** Keys of workers and leaders live so long. */
+export const NATS_SCENE_TTL_MS = 1000;
+
 type ClusterSettings = typeof CLUSTER_DEFAULTS;
 
 /** As what a bus is opened with. */
@@ -15,7 +18,7 @@ export interface OpenOptions extends JobBusPatience {
 
 /** Times are short: who is silent for a second is gone. */
 export const natsSettings = (bus: string, others: Partial<ClusterSettings> = {}): ClusterSettings => ({
-  ...{ ...CLUSTER_DEFAULTS, bus, name: 'test', heartbeat_ms: 100, ttl_ms: 1000, ...others },
+  ...{ ...CLUSTER_DEFAULTS, bus, name: 'test', heartbeat_ms: 100, ttl_ms: NATS_SCENE_TTL_MS, ...others },
 });
 
 /** What was started, closed by {@link close}, the last one first. */

@@ -1,11 +1,11 @@
 /** A bus in memory, whose users' processes may die or fall asleep at any call; it checks each record that is written. */
+import { Readable } from 'node:stream';
 import { JobError } from '../../../lib/jobs/base/errors.js';
 import type {
   Firing,
   JobBus,
   JobClock,
   JobRecord,
-  LogLine,
   QueuedTask,
   RecordListener,
   Schedule,
@@ -150,7 +150,7 @@ class Connection {
       },
       logs: {
         append: () => Promise.resolve(),
-        read: () => noLines(),
+        read: () => Readable.from([]),
         remove: (run) => call(() => void shared.removedLogs.push(run)),
       },
       roster: {
@@ -246,9 +246,4 @@ class Connection {
       if (each === name || each.startsWith(`${name}/`)) this.shared.blobs.delete(each);
     }
   }
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- it has none
-async function* noLines(): AsyncGenerator<LogLine> {
-  yield* [];
 }

@@ -186,6 +186,13 @@ export async function until(isTrue: () => boolean, story: () => string): Promise
   }
 }
 
+/** What goes by the clock of an outside program can't be played: resolves once it shows this time, of the Unix epoch. */
+export const clockPasses = (atMs: number): Promise<void> =>
+  until(
+    () => Date.now() > atMs,
+    () => `the clock does not come to ${new Date(atMs).toISOString()}`,
+  );
+
 /** Sends a signal; a process that is gone already is no error. */
 export function kill(pid: number, signal: NodeJS.Signals): void {
   try {

@@ -1,22 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { openLocalJobBus } from '../../../../lib/jobs/local/local_job_bus.js';
 import { jobBusContract } from '../../../contracts/job_bus_contract.js';
+import { folderUnderTest } from '../../../kit/jobs/buses_under_test.js';
 
-jobBusContract('a folder', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'expertwire-test-'));
-  let bus = await openLocalJobBus(folder);
-  return {
-    connect: () => Promise.resolve(bus),
-    restart: async () => {
-      await bus.close();
-      bus = await openLocalJobBus(folder);
-      return bus;
-    },
-    close: async () => {
-      await bus.close();
-      await rm(folder, { recursive: true });
-    },
-  };
-});
+jobBusContract('a folder', folderUnderTest);
