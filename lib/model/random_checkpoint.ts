@@ -1,6 +1,5 @@
 /** Checkpoints with random weights, for experiments: what a model computes is noise, what it costs is real. */
-import { access, statfs } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import {
   numBytesOf,
   writeJson,
@@ -10,7 +9,7 @@ import {
   type WrittenFiles,
 } from '../weights/checkpoint_writer.js';
 import type { WritableDtype } from '../weights/dtypes.js';
-import { WeightError } from '../weights/errors.js';
+import { checkRoom } from '../weights/disk_room.js';
 import type { JsonObject } from '../weights/model_files.js';
 import { writeNewFolder } from '../weights/new_folder.js';
 import { modelSpecOf } from './families/registry.js';
@@ -63,10 +62,8 @@ export async function makeRandomCheckpoint(
     const deviation = deviationOf(tensor.kind, tensor.shape)!;
     return codedTensors(stored.name, [tensor.shape[0]!, tensor.shape[1]!], codes, { deviation, seed, random });
   });
-  await checkRoom(
-    dir,
-    tensors.reduce((sum, tensor) => sum + numBytesOf(tensor), 0),
-  );
+  const numBytes = tensors.reduce((sum, tensor) => sum + numBytesOf(tensor), 0);
+  await checkRoom(dir, numBytes, 'give a smaller shape or another folder');
   const tokenizer = hasTokenizer ? byteTokenizer(spec.vocabSize) : null;
   const written = await writeNewFolder(dir, async (partial) => {
     await writeJson(join(partial, 'config.json'), whole);
@@ -74,25 +71,6 @@ export async function makeRandomCheckpoint(
     return writeTensors(partial, tensors, options);
   });
   return { spec, numParameters, hasTokenizer: tokenizer !== null, ...written };
-}
-
-/** @throws WeightError WRITE_FAILED where the disk can't hold so much */
-async function checkRoom(dir: string, numBytes: number): Promise<void> {
-  const disk = await statfs(await nearestFolder(dir)).catch(() => null); // the writing itself will tell
-  if (disk === null || numBytes <= disk.bavail * disk.bsize) return;
-  const [needed, free] = [numBytes, disk.bavail * disk.bsize].map((size) => `${(size / 2 ** 30).toFixed(1)} GiB`);
-  const message = `${dir} would take ${needed}, and its disk has ${free} free; give a smaller shape or another folder`;
-  throw new WeightError('WRITE_FAILED', message, { file: dir });
-}
-
-/** The folder itself, or the nearest above it that exists. */
-async function nearestFolder(dir: string): Promise<string> {
-  const path = resolve(dir);
-  const isThere = await access(path).then(
-    () => true,
-    () => false,
-  );
-  return isThere || dirname(path) === path ? path : nearestFolder(dirname(path));
 }
 
 function randomTensor(

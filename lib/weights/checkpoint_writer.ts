@@ -11,8 +11,8 @@ export interface TensorSource {
   readonly shape: readonly number[];
   /** Any element type of {@link DTYPE_BITS}. */
   readonly dtype: string;
-  /** Fills `out` with the bytes from number `first` on, a multiple of 16, as they lie in the file; called in order. */
-  readonly fill: (out: Uint8Array, first: number) => void;
+  /** Fills `out` with the bytes from number `first` on, a multiple of 16, as they lie in the file; called in order, one call after the other. */
+  readonly fill: (out: Uint8Array, first: number) => void | Promise<void>;
 }
 
 /** How tensors become files, and who is told. */
@@ -104,7 +104,7 @@ async function writeFile(
   const entries = tensors.map((tensor): TensorEntry => ({ ...tensor, numBytes: numBytesOf(tensor) }));
   await writeWhole(path, async (write) => {
     await write(safetensorsHead(entries, { format: 'pt' })); // what Hugging Face libraries ask for
-    for (const piece of piecesOf(tensors, signal)) {
+    for await (const piece of piecesOf(tensors, signal)) {
       await write(piece);
       onPiece(piece.byteLength);
     }
@@ -112,7 +112,10 @@ async function writeFile(
 }
 
 /** The bytes of all tensors, one behind the other. Each piece is written before the next one is made. */
-function* piecesOf(tensors: readonly TensorSource[], signal: AbortSignal | undefined): Generator<Uint8Array> {
+async function* piecesOf(
+  tensors: readonly TensorSource[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void> {
   const piece = new Uint8Array(PIECE_BYTES);
   let numMade = 0;
   for (const tensor of tensors) {
@@ -121,7 +124,7 @@ function* piecesOf(tensors: readonly TensorSource[], signal: AbortSignal | undef
       signal?.throwIfAborted();
       const room = piece.length - numMade;
       const count = numBytes - first <= room ? numBytes - first : room - (room % FILL_BYTES);
-      tensor.fill(piece.subarray(numMade, numMade + count), first);
+      await tensor.fill(piece.subarray(numMade, numMade + count), first);
       first += count;
       numMade += count;
       if (piece.length - numMade >= FILL_BYTES) continue;

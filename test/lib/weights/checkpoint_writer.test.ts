@@ -25,7 +25,7 @@ describe('writing a checkpoint', () => {
       ...large,
       fill: (out, first) => {
         pieces.push([first, out.length]);
-        large.fill(out, first);
+        return large.fill(out, first);
       },
     };
     await withTempFolder(async (dir) => {
@@ -60,7 +60,7 @@ describe('writing a checkpoint', () => {
         ...tensor,
         fill: (out: Uint8Array, first: number) => {
           firsts.push(first);
-          fill(out, first);
+          return fill(out, first);
         },
       };
     });
