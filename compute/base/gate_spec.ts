@@ -22,6 +22,8 @@ export interface GateSpec {
   readonly normMin: number;
   /** Multiplies the weights last. */
   readonly routedScalingFactor: number;
+  /** Choices that weigh less than this × the token's largest weight are skipped (`experts.skip_threshold`). Default 0: none. */
+  readonly skipThreshold?: number;
 }
 
 /** What families share whose gate is a softmax and nothing else. */
@@ -57,10 +59,12 @@ export interface GroupSpec {
 
 /** K choices per token, best first; equal scores go to the lower expert. */
 export interface Routing {
-  /** [T·K] logical experts. */
+  /** [T·K] logical experts, −1 = none. */
   readonly topkIdx: Int32Array;
   /** [T·K] */
   readonly topkWeights: Float32Array;
+  /** Choices that {@link GateSpec.skipThreshold} took away. Default 0. */
+  readonly numSkipped?: number;
 }
 
 /** A NaN among the biases would send every token to one expert. @throws ExpertError NOT_FINITE */

@@ -8,6 +8,7 @@ import { floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { routeBy, type GateChoice } from '../routing/custom_gate.js';
 import { forcedRouting } from '../routing/gate.js';
+import { skipChoices } from '../routing/skip_choices.js';
 import type { LoadMonitor } from '../load/load_monitor.js';
 import type { Rank } from '../../base/ids.js';
 import { ranksOf, type Placement } from '../placement/placement.js';
@@ -82,7 +83,7 @@ export class MoeLayer {
     const { placement, signal, capacities } = step;
     const { moeLayer, gateSpec, replicas, load, rankLoad, clock, ep } = this.parts;
     const routing =
-      tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await this.route(tokens, step);
+      tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await this.routed(tokens, step);
     const x = tokens === null ? this.noRows : await tokens.rows();
     clock.lap('gate', this.place);
     const look = step.looks?.moe(this.parts.layer) ?? null;
@@ -96,6 +97,11 @@ export class MoeLayer {
     else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
     if (look !== null) await this.computeOutputs(look, rows, step);
     return routing;
+  }
+
+  /** Without what weighs too little. */
+  private async routed(tokens: MoeTokens, step: MoeStep): Promise<Routing> {
+    return skipChoices(await this.route(tokens, step), this.parts.gateSpec);
   }
 
   /** By the model's own gate, or by one of others. */

@@ -88,6 +88,7 @@ export const configSchema = z.strictObject({
       num_redundant_experts: integer(0, MAX_COUNT),
       replica_choice: named('experts.replica_choice'),
       gate: named('experts.gate'),
+      skip_threshold: key(z.number().min(0).max(1), 'a number from 0 to 1', 'number'),
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
       resident: choice('auto', ...CHOICE_DTYPES),
@@ -269,6 +270,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     num_redundant_experts: 0,
     replica_choice: 'balanced',
     gate: OWN_GATE, // the model's own
+    skip_threshold: 0, // all choices are computed
     routing: 'gate', // anything else is an experiment
     routing_seed: 0,
     resident: 'auto', // as the checkpoint stores them

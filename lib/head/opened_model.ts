@@ -65,12 +65,21 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
   const { spec, gate } = openGate(config, plugins.registry, ownSpec);
-  const whole = { ...spec, rope, eosTokenIds: [...new Set(ends)] };
-  const preamble = [configBytes, Buffer.from(JSON.stringify(config.experts.gate)), ...proofsOf(plugins.plugins)];
+  const whole = { ...withThreshold(spec, config), rope, eosTokenIds: [...new Set(ends)] };
+  const { gate: named, skip_threshold: skips } = config.experts;
+  const routing = skips === 0 ? named : { gate: named, skips };
+  const preamble = [configBytes, Buffer.from(JSON.stringify(routing)), ...proofsOf(plugins.plugins)];
   const fingerprint = config.cluster.enabled ? await modelFingerprint(config.model, preamble) : null;
   const hasFiles = kvTierSizes(config.engine.kv_tiers).disk !== null;
   const storeIdentity = hasFiles ? await storeIdentityOf(config.model, preamble) : null;
   return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint, storeIdentity };
+}
+
+/** The gate of a job skips what `experts.skip_threshold` says. */
+function withThreshold(spec: ModelSpec, { experts }: ExpertwireConfig): ModelSpec {
+  const { skip_threshold: skipThreshold } = experts;
+  if (skipThreshold === 0) return spec;
+  return { ...spec, moe: { ...spec.moe, gate: { ...spec.moe.gate, skipThreshold } } };
 }
 
 /**

@@ -105,6 +105,8 @@ export interface StepResult {
   readonly load: readonly (readonly number[])[];
   /** Of the same choices, how many each rank computed, [L][R]. */
   readonly rankLoad: readonly (readonly number[])[];
+  /** Choices that weighed too little (`experts.skip_threshold`). Default 0. */
+  readonly numSkipped?: number;
   readonly phasesMs: Readonly<Record<StepPhase, number>>;
   readonly stats: RankStats;
   /** Where experts moved. */

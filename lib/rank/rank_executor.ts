@@ -134,11 +134,13 @@ export class RankExecutor {
     const told = { routings, looks };
     const outputs = states === null ? [] : await this.outputs(parts, states, told).finally(() => states.dispose());
     clock.lap('sampling');
+    const numSkipped = routings.reduce((sum, { numSkipped: skipped = 0 }) => sum + skipped, 0);
     return {
       step: plan.step,
       outputs,
       load: load.snapshot().map((counts) => [...counts]),
       rankLoad: rankLoad.snapshot().map((counts) => [...counts]),
+      ...(numSkipped > 0 && { numSkipped }),
       phasesMs: clock.take(),
       stats: this.stats(),
       ...(timeline != null && { timeline: timeline.take() }),

@@ -137,6 +137,7 @@ const countMetrics = ({ answers, before, after }: MeasuredPass, { prompt, output
   output_tokens: output,
   steps: after.stats.numSteps - before.stats.numSteps,
   preempted: after.stats.numPreempted - before.stats.numPreempted,
+  skipped_choices: after.stats.numSkippedChoices - before.stats.numSkippedChoices,
   degraded_tokens: after.stats.numDegradedTokens - before.stats.numDegradedTokens,
   lost_ranks: after.stats.lostRanks.length,
 });

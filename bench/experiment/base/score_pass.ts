@@ -52,6 +52,7 @@ export function scorePassMetrics({ scores, elapsedMs, steps, before, after }: Sc
     resident_bytes: after.stats.ranks.reduce((sum, rank) => sum + rank.kernelBytes + rank.tensorBytes, 0),
     balancedness: balancednessOfSums(steps.sums),
     steps: after.stats.numSteps - before.stats.numSteps,
+    skipped_choices: after.stats.numSkippedChoices - before.stats.numSkippedChoices,
     degraded_tokens: after.stats.numDegradedTokens - before.stats.numDegradedTokens,
     ...scoreTextMetrics(results),
   };

@@ -42,6 +42,7 @@ function faultMetrics({ before, after, counts, kills, losses, samples }: SeenLoa
     noticed_ms: meanOfAll(figures.map(({ noticedMs }) => noticedMs)),
     recovery_ms: meanOfAll(figures.map(({ recoveredMs }) => recoveredMs)),
     recomputed_tokens: since('numRecomputed'),
+    skipped_choices: after.stats.numSkippedChoices - before.stats.numSkippedChoices,
     degraded_tokens: after.stats.numDegradedTokens - before.stats.numDegradedTokens,
   };
 }

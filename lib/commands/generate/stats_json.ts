@@ -13,6 +13,7 @@ const NAMES: Names = {
   numSharedTokens: 'shared_tokens',
   numPreempted: 'preempted',
   numDegradedTokens: 'degraded_tokens',
+  numSkippedChoices: 'skipped_choices',
   dispatchBytes: 'bytes_dispatched',
   combineBytes: 'bytes_combined',
 };

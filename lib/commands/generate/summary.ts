@@ -20,6 +20,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
     speedLine(engine, timing),
     widerLine(engine),
     lossLine(engine),
+    skipLine(engine),
     rebalanceLine(engine),
     pairTable('dispatched from \\ to', stats.dispatchBytes, bytes),
     pairTable('combined from \\ to', stats.combineBytes, bytes),
@@ -53,6 +54,15 @@ function lossLine(engine: Engine): string {
   const ranks = `${lostRanks.length === 1 ? 'rank' : 'ranks'} ${lostRanks.join(', ')}`;
   if (numDegradedTokens === 0) return `${ranks} lost on the way · no token degraded`;
   return `${ranks} lost on the way · ${numDegradedTokens} tokens degraded: computed without an expert that no other rank holds`;
+}
+
+/** Empty where no choice was skipped. */
+function skipLine(engine: Engine): string {
+  const { numSkippedChoices, expertLoad } = engine.stats();
+  if (numSkippedChoices === 0) return '';
+  const numComputed = expertLoad.reduce((sum, load_E) => load_E.reduce((a, b) => a + b, sum), 0);
+  const share = (100 * numSkippedChoices) / (numSkippedChoices + numComputed);
+  return `${numSkippedChoices} choices of experts skipped, ${share.toFixed(1)} % of all`;
 }
 
 /** Empty where experts stay where they are. */

@@ -100,6 +100,7 @@ const COUNTS: Readonly<Record<string, MetricInfo>> = {
   output_tokens: count('tokens', null, 'tokens of all outputs'),
   steps: count('steps', 'lower', 'steps of the engine'),
   preempted: count('', 'lower', 'requests that gave way for want of KV blocks'),
+  skipped_choices: count('choices', null, 'choices of experts that weighed too little (experts.skip_threshold)'),
   degraded_tokens: time('tokens', 'lower', 'tokens computed without one of their experts, whose rank was lost'),
   lost_ranks: time('', 'lower', 'ranks that were lost'),
 };

@@ -68,6 +68,7 @@ const OWN: Readonly<Record<string, MetricInfo>> = {
   resident_bytes: count('B', 'lower', 'weights and KV cache that all ranks hold at the end, Σ over ranks'),
   balancedness: count('', 'higher', 'Σ mean rank load / Σ highest rank load, both sums over steps and MoE layers'),
   steps: count('steps', 'lower', 'steps of the engine'),
+  skipped_choices: count('choices', null, 'choices of experts that weighed too little (experts.skip_threshold)'),
   degraded_tokens: time('tokens', 'lower', 'tokens computed without one of their experts, whose rank was lost'),
   logprobs_sha256: text('SHA-256 of the log-probabilities of all tokens, in their order'),
   routing_sha256: text('SHA-256 of the experts of every token, by piece, token, MoE layer and choice'),

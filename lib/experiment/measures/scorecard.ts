@@ -36,6 +36,7 @@ const EXACT = {
   'experts.resident': 'auto',
   'dense.resident': 'auto',
   'experts.gate': 'model',
+  'experts.skip_threshold': 0,
   'engine.kv_dtype': 'f32',
   'kernels.int8_activations': false,
 };

@@ -76,6 +76,7 @@ const FAULTS: Readonly<Record<string, MetricInfo>> = {
     'mean over kills of the time until each expert has a home again; null: one never had',
   ),
   recomputed_tokens: time('tokens', 'lower', 'tokens that were computed again, as their cache was lost'),
+  skipped_choices: count('choices', null, 'choices of experts that weighed too little (experts.skip_threshold)'),
   degraded_tokens: time('tokens', 'lower', 'tokens computed without one of their experts, whose rank was lost'),
 };
 

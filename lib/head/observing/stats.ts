@@ -34,6 +34,8 @@ export interface StepStats {
   readonly lostRanks: readonly number[];
   /** Tokens that a committed step computed without one of their experts, because no rank that holds it was left. */
   readonly numDegradedTokens: number;
+  /** Choices of experts that weighed too little (`experts.skip_threshold`): in no load. */
+  readonly numSkippedChoices: number;
   /** Time spent in steps. */
   readonly stepMs: number;
   /** Per phase, summed over steps, mean over ranks. */
@@ -77,7 +79,10 @@ export class StatsCollector implements StepObserver {
   /** Of each destination a row. */
   private readonly waitMs = new PairTotals();
   private ranks: readonly RankStats[] = [];
-  private readonly sums = { numSteps: 0, numPromptTokens: 0, numOutputTokens: 0, numDegradedTokens: 0, stepMs: 0 };
+  private readonly sums = {
+    ...{ numSteps: 0, numPromptTokens: 0, numOutputTokens: 0 },
+    ...{ numDegradedTokens: 0, numSkippedChoices: 0, stepMs: 0 },
+  };
   private epoch: number;
   private rankStates: readonly RankState[];
 
@@ -108,7 +113,8 @@ export class StatsCollector implements StepObserver {
     for (const part of promptParts) if (!part.isReplay) sums.numPromptTokens += part.tokenIds.length;
     this.makespan = this.makespan.map((sum, moeLayer) => sum + Math.max(...rankLoad_LR[moeLayer]!));
     const present = results.filter((result) => result !== null);
-    for (const { outputs, phasesMs } of present) {
+    for (const { outputs, phasesMs, numSkipped = 0 } of present) {
+      sums.numSkippedChoices += numSkipped;
       sums.numOutputTokens += outputs.filter(({ tokenId }) => tokenId !== null).length;
       for (const { degraded = [] } of outputs) sums.numDegradedTokens += degraded.length;
       for (const phase of STEP_PHASES) this.phasesMs[phase] += phasesMs[phase] / present.length;

@@ -13,6 +13,7 @@ export class StepMetrics {
   private readonly steps: Total;
   private readonly computed: Total;
   private readonly degraded: Total;
+  private readonly skipped: Total;
   private readonly phases: Total<'rank' | 'phase'>;
 
   constructor(make: SeriesMaker) {
@@ -26,6 +27,10 @@ export class StepMetrics {
     this.degraded = make.total(
       'expertwire:degraded_tokens_total',
       'Tokens that lost one of their experts, because no rank that holds it was left.',
+    );
+    this.skipped = make.total(
+      'expertwire:skipped_choices_total',
+      'Choices of experts that weighed too little to be computed (experts.skip_threshold).',
     );
     this.phases = make.total(
       'expertwire:step_phase_seconds_total',
@@ -41,10 +46,11 @@ export class StepMetrics {
   }
 
   /** Takes over what the engine counted. */
-  update({ numSteps, numPromptTokens, numDegradedTokens, rankPhasesMs }: EngineStats): void {
+  update({ numSteps, numPromptTokens, numDegradedTokens, numSkippedChoices, rankPhasesMs }: EngineStats): void {
     this.steps.set(numSteps);
     this.computed.set(numPromptTokens);
     this.degraded.set(numDegradedTokens);
+    this.skipped.set(numSkippedChoices);
     this.phases.setAll(
       rankPhasesMs.flatMap((phasesMs, rank) =>
         STEP_PHASES.map((phase) => [{ rank, phase }, phasesMs[phase] / 1000] as const),

@@ -10,7 +10,8 @@ import { tinyModel } from '../../../kit/paths.js';
 const TOLD_AS: Readonly<Record<keyof EngineStats, string>> = {
   ...{ numRanks: 'ranks', rankStates: 'rank_states', epoch: 'epoch', backend: 'backend', compute: 'compute' },
   ...{ resident: 'resident', numSteps: 'steps', numPromptTokens: 'prompt_tokens', numOutputTokens: 'output_tokens' },
-  ...{ lostRanks: 'lost_ranks', numDegradedTokens: 'degraded_tokens', stepMs: 'step_ms', phasesMs: 'phases_ms' },
+  ...{ lostRanks: 'lost_ranks', numDegradedTokens: 'degraded_tokens', numSkippedChoices: 'skipped_choices' },
+  ...{ stepMs: 'step_ms', phasesMs: 'phases_ms' },
   ...{ rankPhasesMs: 'rank_phases_ms', dispatchBytes: 'bytes_dispatched', combineBytes: 'bytes_combined' },
   ...{ waitMs: 'wait_ms', expertLoad: 'expert_load', rankLoad: 'rank_load', makespan: 'makespan' },
   ...{ balancedness: 'balancedness', windowLoad: 'window_load', balanceOverTime: 'balance_over_time' },
