@@ -74,13 +74,22 @@ export interface KernelShare {
   readonly numPairs: number;
 }
 
+/** What a call needs room for, over all shares that one workspace computes of it. */
+export interface WorkspaceRoom extends Pick<WorkspaceSize, 'intermediate' | 'numPairs' | 'numGroups'> {
+  /** Of the {@link KernelWorkspace.sum} that follows; null: there is none. */
+  readonly sumTurn: number | null;
+}
+
 /** The areas of one memory that a call on its experts needs. They grow to the largest call so far. */
 export class KernelWorkspace {
   private readonly block: GrowingBlock;
   /** By turn: sums stay while other turns compute. */
   private readonly sums: GrowingBlock[] = [];
-  /** Of the last run. */
+  /** Of the call that it was prepared for. */
+  private scratchAt = 0;
+  private xAt = 0;
   private yAt = 0;
+  private tablesAt = 0;
   private rowOfChoiceAt = 0;
   private weightsAt = 0;
 
@@ -92,34 +101,38 @@ export class KernelWorkspace {
     this.block = new GrowingBlock(memory);
   }
 
-  /**
-   * The first rows of y become what the share's experts make of their rows of x, in its order; y has `roomPairs` rows. `sumTurn`: of the {@link sum} that follows, null
-   * where there is none. Other threads compute where it takes long: the next call must wait for it then. @throws ExpertError OUT_OF_MEMORY, THREAD_FAILED
-   */
-  run(share: KernelShare, recv: ReceivedRows, roomPairs: number, sumTurn: number | null): number | Promise<number> {
+  /** Takes a call's rows, and room for what becomes of them. @throws ExpertError OUT_OF_MEMORY */
+  prepare(recv: ReceivedRows, { intermediate, numPairs, numGroups, sumTurn }: WorkspaceRoom): void {
     const { memory, hidden, numTopk } = this;
+    const { numRecvTokens: numRows } = recv;
+    const { numThreads } = memory;
+    const areas = areasOf({ hidden, intermediate, numTopk, numRows, numPairs, numGroups, numThreads });
+    const own = this.ownAddress(recv);
+    const xBytes = own === null ? aligned(areas.x) : 0;
+    const numBytes = sumOf(areas) - aligned(areas.out) - aligned(areas.x) + xBytes;
+    this.scratchAt = this.reserve(numBytes, areas.out, sumTurn);
+    const xAt = this.scratchAt + aligned(areas.scratch);
+    this.yAt = xAt + xBytes;
+    this.tablesAt = this.yAt + aligned(areas.y);
+    this.rowOfChoiceAt = this.tablesAt + 4 * (GROUP_WORDS * numGroups + numPairs);
+    this.weightsAt = this.tablesAt + aligned(areas.tables);
+    this.xAt = own ?? xAt;
+    if (own === null) this.copyIn(recv, xAt);
+  }
+
+  /**
+   * Rows of y from `first` on become what the share's experts make of their rows of x, in its order. Other threads compute where it takes long: the next call must wait
+   * for it then. @throws ExpertError THREAD_FAILED
+   */
+  run(share: KernelShare, first = 0): number | Promise<number> {
+    const { memory, hidden, xAt, tablesAt, scratchAt } = this;
     const { groups, order, from, to } = share;
     let work = 0;
-    let intermediate = 0;
-    for (let i = from; i < to; i++) {
-      const { shape } = groups.experts[order[i]!]!;
-      work += multiplyAddsOf(shape, countOf(groups, order[i]!));
-      intermediate = Math.max(intermediate, shape.intermediate);
-    }
-    const { numRecvTokens: numRows } = recv;
-    const numGroups = to - from;
-    const { numThreads } = memory;
-    const areas = areasOf({ hidden, intermediate, numTopk, numRows, numPairs: roomPairs, numGroups, numThreads });
-    const own = this.ownAddress(recv);
-    const numBytes = sumOf(areas) - aligned(areas.out) - (own === null ? 0 : aligned(areas.x));
-    const scratch = this.reserve(numBytes, areas.out, sumTurn);
-    const xAt = scratch + aligned(areas.scratch);
-    this.yAt = xAt + (own === null ? aligned(areas.x) : 0);
-    const tables = this.yAt + aligned(areas.y);
-    this.weightsAt = tables + aligned(areas.tables);
-    if (own === null) this.copyIn(recv, xAt);
-    const rows = this.writeTables(share, tables);
-    return memory.call('experts', work, own ?? xAt, tables, numGroups, rows, scratch, this.yAt, hidden);
+    for (let i = from; i < to; i++)
+      work += multiplyAddsOf(groups.experts[order[i]!]!.shape, countOf(groups, order[i]!));
+    const rows = this.writeTables(share, tablesAt);
+    const yAt = this.yAt + 4 * first * hidden;
+    return memory.call('experts', work, xAt, tablesAt, to - from, rows, scratchAt, yAt, hidden);
   }
 
   /** Rows of y; the view is valid until something is allocated in the memory. */
@@ -197,7 +210,6 @@ export class KernelWorkspace {
       table[group++] = countOf(groups, g);
       for (let pair = starts[g]!; pair < starts[g + 1]!; pair++) table[next++] = (choices[pair]! / numTopk) | 0;
     }
-    this.rowOfChoiceAt = address + 4 * table.length;
     return rowsAt;
   }
 }

@@ -156,6 +156,30 @@ for (const numMemories of [1, 3]) {
       for (const expert of experts) expert.dispose();
     });
 
+    it('experts that come in any waves make the bits of those that are all there', async () => {
+      const experts = expertsIn(memories, 'bf16');
+      const cuts = fc.array(fc.nat(2), { minLength: INTERMEDIATE.length, maxLength: INTERMEDIATE.length });
+      const reduces = fc.constantFrom(...REDUCES);
+      await fc.assert(
+        fc.asyncProperty(routing, reduces, cuts, fc.nat(2), async (rows, reduce, waveOf, home) => {
+          fc.pre(rows.flat().some((slot) => slot >= 0));
+          const recv = received(reduce, rows.flat());
+          const groups = groupsOf(rows.flat(), experts);
+          const numGroups = groups.experts.length;
+          const coming = { ...groups, numGroups, intermediate: Math.max(...INTERMEDIATE) };
+          const call = runner.begin(coming, recv, memories[home % numMemories]!);
+          for (const wave of [2, 0, 1]) {
+            const own = [...groups.experts.keys()].filter((g) => waveOf[g] === wave);
+            const others = groups.experts.map((expert, g) => (own.includes(g) ? expert : (undefined as never))); // elsewhere
+            if (own.length > 0) await call.run(others, own);
+          }
+          expect(isSameBits(await valuesOf(call.finish()), await run(experts, recv))).to.equal(true);
+        }),
+        { numRuns: 40 },
+      );
+      for (const expert of experts) expert.dispose();
+    });
+
     it('rows without a local choice are zeros', async () => {
       const experts = expertsIn(memories, 'f32');
       const out = await run(experts, received('rank', [-1, -1, -1, 0, -1, -1]));
