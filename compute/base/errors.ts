@@ -10,6 +10,7 @@ export type ExpertErrorCode =
   | 'THREAD_FAILED' // a thread that computes for a rank could not be started, or ended
   | 'INVALID_ARGUMENT' // impossible shapes, ids or options
   | 'BAD_RECORDING' // a recording of routing that can't be read: cut off, damaged, or something else
+  | 'EXPERT_UNREADABLE' // an expert that isn't resident can't be read from disk, or isn't what it was
   | 'MISSING_EXPERT' // a token arrived for a slot that holds no expert
   | 'NOT_FINITE'; // NaN or infinity was computed, or stands in weights that are to be quantised
 

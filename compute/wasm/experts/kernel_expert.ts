@@ -93,13 +93,7 @@ export class KernelExpert implements Expert {
   ): KernelExpert {
     const expert = new KernelExpert(memory, sizesOf(weights), dtype, activation);
     try {
-      for (const name of ['gate', 'up', 'down'] as const) {
-        const { rows } = weights[name];
-        if (rows !== expert[name].rows)
-          throw invalid(`${name} has ${rows} rows, not ${expert[name].rows}; check the checkpoint`);
-        expert[name].set(weights[name]);
-      }
-      if (weights.biases !== undefined) expert.setBiases(weights.biases);
+      expert.set(weights);
     } catch (error) {
       expert.dispose();
       throw error;
@@ -115,6 +109,17 @@ export class KernelExpert implements Expert {
   /** Of what it does besides its projections, for kernels; 0: it is SwiGLU without biases. */
   get formAddress(): number {
     return this.form?.address ?? 0;
+  }
+
+  /** Its weights become others. @throws ExpertError as {@link KernelMatrix.set}; then they are parts of both */
+  set(weights: FfnWeights): void {
+    for (const name of ['gate', 'up', 'down'] as const) {
+      const { rows } = weights[name];
+      if (rows !== this[name].rows)
+        throw invalid(`${name} has ${rows} rows, not ${this[name].rows}; check the checkpoint`);
+      this[name].set(weights[name]);
+    }
+    if (weights.biases !== undefined) this.setBiases(weights.biases);
   }
 
   /** All of them, as FfnWeights has them, where the shape has any. @throws ExpertError INVALID_ARGUMENT for another number */

@@ -16,12 +16,17 @@ export async function loadExpert(
 ): Promise<KernelExpert> {
   const expert = new KernelExpert(memory, sizesOf(stored), dtype, activation);
   try {
-    const filled = (['gate', 'up', 'down'] as const).map((name) => loader.fill(expert[name], stored[name]));
-    const biases = stored.biases?.().then((values) => expert.setBiases(values));
-    await allSettled(biases === undefined ? filled : [...filled, biases]);
+    await fillExpert(loader, expert, stored);
     return expert;
   } catch (error) {
     expert.dispose();
     throw error;
   }
+}
+
+/** Stored weights become those of an expert that has its memory. After a failure they are parts of both. @throws ExpertError and others as {@link WeightLoader.fill} */
+export async function fillExpert(loader: WeightLoader, expert: KernelExpert, stored: StoredFfn): Promise<void> {
+  const filled = (['gate', 'up', 'down'] as const).map((name) => loader.fill(expert[name], stored[name]));
+  const biases = stored.biases?.().then((values) => expert.setBiases(values));
+  await allSettled(biases === undefined ? filled : [...filled, biases]);
 }

@@ -19,10 +19,13 @@ const PIECE_BYTES = 2 ** 20;
 /** Pieces of a memory that are on their way at once: one is laid out while others are read. */
 const NUM_AREAS = 3;
 
-/** Loads matrices, any number at once, with a few areas in each memory. After a failure it loads nothing more. */
+/** Loads matrices, any number at once, with a few areas in each memory. */
 export class WeightLoader {
   private readonly areas = new Map<KernelMemory, Areas>();
   private failure: { readonly error: unknown } | null = null;
+
+  /** @param endsWithFailure - all that it loads is of one model: after a failure it loads nothing more. Default true */
+  constructor(private readonly endsWithFailure = true) {}
 
   /**
    * Rows of `matrix` become those that are stored, as {@link KernelMatrix.set} would make them. Resolves or rejects when no read is under way any more.
@@ -70,7 +73,7 @@ export class WeightLoader {
       if (place === null) matrix.setStored(dtype, address, numRows, to);
       else matrix.setInPlace(numRows, to, buffer);
     } catch (error) {
-      this.failure ??= { error };
+      if (this.endsWithFailure) this.failure ??= { error };
       throw error;
     }
   }

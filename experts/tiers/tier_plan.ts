@@ -1,0 +1,56 @@
+/** How many experts of each type a rank keeps resident at once, before any is read. Pure. */
+import { ExpertError } from '../../compute/base/errors.js';
+import type { WeightDtype } from '../../compute/base/weight_matrix.js';
+
+/** Experts of one type. */
+export interface ExpertKind {
+  readonly dtype: WeightDtype;
+  /** Of one expert in a kernel memory. */
+  readonly eachBytes: number;
+  /** In the model. */
+  readonly numExperts: number;
+}
+
+/** Places for experts of one type. */
+export interface SlotCount {
+  readonly dtype: WeightDtype;
+  readonly numSlots: number;
+}
+
+/**
+ * Places that fit into `maxBytes`: one of each type at least, since experts of any may move here, and otherwise as the types are mixed in the model; never more than
+ * `mostHeld` in all, what the rank may hold.
+ * @throws ExpertError INVALID_ARGUMENT for fewer bytes than one expert of each type takes
+ */
+export function planSlots(maxBytes: number, kinds: readonly ExpertKind[], mostHeld: number): SlotCount[] {
+  const least = kinds.reduce((sum, { eachBytes }) => sum + eachBytes, 0);
+  if (maxBytes < least) {
+    const what = kinds.length === 1 ? 'an expert takes' : `an expert of each of ${kinds.length} types takes`;
+    const message = `experts.max_resident_bytes is ${maxBytes}, ${what} ${least} bytes; give at least as many`;
+    throw new ExpertError('INVALID_ARGUMENT', message);
+  }
+  const counts = kinds.map(() => 1);
+  let [left, numSlots] = [maxBytes - least, counts.length];
+  while (numSlots < mostHeld) {
+    const next = mostWanted(kinds, counts, left);
+    if (next === null) break;
+    counts[next]!++;
+    numSlots++;
+    left -= kinds[next]!.eachBytes;
+  }
+  return kinds.map(({ dtype }, i) => ({ dtype, numSlots: counts[i]! }));
+}
+
+/** The type of which the smallest share is resident, if there are more and one fits. */
+function mostWanted(kinds: readonly ExpertKind[], counts: readonly number[], left: number): number | null {
+  let best: number | null = null;
+  for (const [i, { eachBytes, numExperts }] of kinds.entries()) {
+    if (eachBytes > left || counts[i]! >= numExperts) continue;
+    if (best === null || counts[i]! / numExperts < counts[best]! / kinds[best]!.numExperts) best = i;
+  }
+  return best;
+}
+
+/** Bytes of so many places. */
+export const slotBytes = (slots: readonly SlotCount[], kinds: readonly ExpertKind[]): number =>
+  slots.reduce((sum, { numSlots }, i) => sum + numSlots * kinds[i]!.eachBytes, 0);

@@ -1,0 +1,227 @@
+/** Which experts of a rank are resident, and bringing the others in their place. */
+import { ExpertError } from '../../compute/base/errors.js';
+import type { FfnWeights } from '../../compute/base/ffn_weights.js';
+import type { StoredFfn } from '../../compute/base/stored_matrix.js';
+import { bytesBefore, numRowsOf, type ExpertSizes } from '../../compute/base/weight_rows.js';
+import type { WeightDtype } from '../../compute/base/weight_matrix.js';
+import { fillExpert } from '../../compute/wasm/experts/load_expert.js';
+import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
+import type { ExpertSlot, ExpertSlots } from './expert_slots.js';
+import type { TierCounts } from './tier_counts.js';
+import type { ExpertUse, TierPolicy } from './tier_policy.js';
+import {
+  digestOfRows,
+  digestOfWeights,
+  isStoredAs,
+  nameOf,
+  readRows,
+  TieredExpert,
+  type ExpertName,
+} from './tiered_expert.js';
+
+/** Where experts are read from. */
+export interface TierSource {
+  /** @throws what isn't there */
+  stored(layer: number, expert: number): StoredFfn;
+  /** Rejects where what was read from may have changed since it was opened. */
+  checkUnchanged(): Promise<void>;
+}
+
+/** What a {@link TierStore} works with. */
+export interface TierStoreParts {
+  readonly slots: ExpertSlots<TieredExpert>;
+  readonly sizes: ExpertSizes;
+  readonly source: TierSource;
+  readonly policy: TierPolicy;
+  readonly counts: TierCounts;
+}
+
+/** Owns experts and their places. */
+export class TierStore {
+  /** All that the rank holds. */
+  readonly held = new Set<TieredExpert>();
+  private readonly byName = new Map<string, TieredExpert>();
+  private readonly loader = new WeightLoader(false);
+  /** Read ahead, and not used yet. */
+  private readonly ahead = new Set<ExpertSlot<TieredExpert>>();
+  private wanted: ReadonlySet<TieredExpert> = new Set();
+  private numReading = 0;
+  private isUnchecked = false;
+  private isDisposed = false;
+
+  constructor(private readonly parts: TierStoreParts) {}
+
+  /** One that is on disk, and read when it is wanted. @throws what its source does where it isn't there */
+  open(name: ExpertName, dtype: WeightDtype): TieredExpert {
+    const expert = new TieredExpert(this, name, dtype, this.parts.source.stored(name.layer, name.expert));
+    this.held.add(expert);
+    this.byName.set(keyOf(name), expert);
+    return expert;
+  }
+
+  /** The same of weights that came from elsewhere: resident where a place is free. What is read later must be the same. */
+  place(weights: FfnWeights, dtype: WeightDtype, name: ExpertName): TieredExpert {
+    const expert = this.open(name, dtype);
+    if ([weights.gate, weights.up, weights.down].every((each) => each.dtype === dtype))
+      expert.digest = digestOfWeights(weights);
+    const slot = this.parts.slots.free(dtype);
+    if (slot === null) return expert;
+    slot.expert.set(weights);
+    take(slot, expert);
+    slot.isReady = true;
+    return expert;
+  }
+
+  /** The one of a name that is held. */
+  find(name: ExpertName): TieredExpert | undefined {
+    return this.byName.get(keyOf(name));
+  }
+
+  /** These stay where they are, until others are wanted. */
+  want(experts: ReadonlySet<TieredExpert>): void {
+    this.wanted = experts;
+    this.parts.slots.changed();
+  }
+
+  /** The layer has begun: what was read ahead for others need not stay. */
+  enter(layer: number): void {
+    for (const slot of this.ahead) {
+      if (slot.isAhead && slot.holder?.layer === layer) continue;
+      slot.isAhead = false;
+      this.ahead.delete(slot);
+    }
+  }
+
+  /** Begins to read it into a place, unless it is being read. Resolves when it is ready. Null: no place can be had now. @throws ExpertError EXPERT_UNREADABLE */
+  bring(expert: TieredExpert): Promise<void> | null {
+    if (expert.reading !== null) return expert.reading;
+    const slot = this.claim(expert, false);
+    return slot && this.read(expert, slot);
+  }
+
+  /** The same before it is wanted, where that takes nobody's place who is wanted too. Null: not now. Errors are for who wants it. */
+  bringAhead(expert: TieredExpert): void {
+    if (expert.slot !== null) return;
+    const slot = this.claim(expert, true);
+    if (slot === null) return;
+    this.parts.counts.numAhead++;
+    slot.isAhead = true;
+    this.ahead.add(slot);
+    void this.read(expert, slot);
+  }
+
+  /** Rows of an expert, as Expert.rows gives them. @throws ExpertError EXPERT_UNREADABLE */
+  async rows(expert: TieredExpert, from: number, to: number): Promise<Uint8Array[]> {
+    const { stored, dtype } = expert;
+    const { sizes, slots } = this.parts;
+    if (!expert.isReady && isStoredAs(stored, dtype)) {
+      this.isUnchecked = true;
+      return readRows(stored, sizes, from, to).catch((error: unknown) => {
+        throw unreadable(expert, error);
+      });
+    }
+    while (!expert.isReady) await (this.bring(expert) ?? slots.change());
+    return expert.slot!.expert.rows(from, to);
+  }
+
+  /** The rank doesn't hold it any more. Idempotent. */
+  release(expert: TieredExpert): void {
+    if (!this.held.delete(expert)) return;
+    if (this.byName.get(keyOf(expert)) === expert) this.byName.delete(keyOf(expert));
+    if (expert.isReady) this.empty(expert.slot!);
+  }
+
+  /** Rejects where files were written since they were opened: what was computed since the last call doesn't count. */
+  async settle(): Promise<void> {
+    if (!this.isUnchecked) return;
+    this.isUnchecked = false;
+    await this.parts.source.checkUnchanged();
+  }
+
+  /** Gives the memory back. What is being read is of no use to anybody then. */
+  dispose(): void {
+    this.isDisposed = true;
+    if (this.numReading === 0) this.close();
+  }
+
+  private close(): void {
+    this.loader.close();
+    this.parts.slots.dispose();
+  }
+
+  /** A place that is free, or whose holder goes. */
+  private claim(expert: TieredExpert, isAhead: boolean): ExpertSlot<TieredExpert> | null {
+    const { slots, policy } = this.parts;
+    const free = slots.free(expert.dtype);
+    if (free !== null) return free;
+    const able = slots.ready(expert.dtype).filter(({ holder }) => !this.wanted.has(holder!));
+    const calm = able.filter((slot) => !slot.isAhead);
+    const candidates = calm.length > 0 || isAhead ? calm : able;
+    if (candidates.length === 0) return null;
+    const slot =
+      candidates[
+        policy(
+          candidates.map(({ holder }): ExpertUse => holder!),
+          expert,
+        )
+      ]!;
+    this.empty(slot);
+    return slot;
+  }
+
+  private empty(slot: ExpertSlot<TieredExpert>): void {
+    if (slot.holder !== null) slot.holder.slot = null;
+    this.parts.slots.clear(slot);
+    this.ahead.delete(slot);
+  }
+
+  private read(expert: TieredExpert, slot: ExpertSlot<TieredExpert>): Promise<void> {
+    take(slot, expert);
+    this.numReading++;
+    this.isUnchecked = true;
+    const reading = this.fill(expert, slot).finally(() => {
+      expert.reading = null;
+      this.numReading--;
+      if (!slot.isReady || !this.held.has(expert)) this.empty(slot);
+      this.parts.slots.changed();
+      if (this.isDisposed && this.numReading === 0) this.close();
+    });
+    expert.reading = reading;
+    reading.catch(() => undefined); // who wants it is told, if anybody does
+    return reading;
+  }
+
+  private async fill(expert: TieredExpert, slot: ExpertSlot<TieredExpert>): Promise<void> {
+    const { sizes, counts } = this.parts;
+    try {
+      await fillExpert(this.loader, slot.expert, expert.stored);
+    } catch (error) {
+      throw unreadable(expert, error);
+    }
+    const numRows = numRowsOf(sizes);
+    if (expert.digest !== null && expert.digest !== digestOfRows(await slot.expert.rows(0, numRows)))
+      throw otherThanSent(expert);
+    expert.digest = null;
+    counts.numReads++;
+    counts.readBytes += bytesBefore({ ...sizes, dtype: expert.dtype }, numRows);
+    slot.isReady = true;
+  }
+}
+
+const keyOf = ({ layer, expert }: ExpertName): string => `${layer}.${expert}`;
+
+function take(slot: ExpertSlot<TieredExpert>, expert: TieredExpert): void {
+  slot.holder = expert;
+  expert.slot = slot;
+}
+
+/** With what its source says, and what to do of that. */
+function unreadable(expert: ExpertName, cause: unknown): ExpertError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new ExpertError('EXPERT_UNREADABLE', `${nameOf(expert)} is not resident and can't be read: ${why}`, { cause });
+}
+
+function otherThanSent(expert: ExpertName): ExpertError {
+  const message = `${nameOf(expert)} is another one in this rank's model folder than on the rank that sent it; copy the head's folder here`;
+  return new ExpertError('EXPERT_UNREADABLE', message);
+}

@@ -1,0 +1,87 @@
+import { ExpertPredictor, type LayerUse } from './expert_predictor.js';
+import type { TierCounts } from './tier_counts.js';
+import type { TieredExpert } from './tiered_expert.js';
+import { HALF_LIFE_STEPS, type ExpertUse } from './tier_policy.js';
+
+/** A MoE layer, as the model numbers them. */
+export interface TieredLayer {
+  readonly layer: number;
+  readonly numExperts: number;
+}
+
+/** What is read ahead is wanted at least this often. Why: docs/decisions/memory.md#what-is-read-ahead */
+const LEAST_CHANCE = 0.4;
+/** Frequencies are scaled down where they come near to what a number holds. */
+const MOST_UNIT = 2 ** 512;
+
+/** Which experts were used when, and which will be. */
+export class TierUse {
+  private readonly places: ReadonlyMap<number, number>;
+  private readonly predictor: ExpertPredictor;
+  /** The layer at hand and the one before, of which several calls may be. */
+  private now: { readonly place: number; readonly experts: Set<number> } | null = null;
+  private before: LayerUse | null = null;
+  private likely: ReadonlySet<number> = new Set();
+  private numCalls = 0;
+  private unit = 1;
+
+  constructor(
+    layers: readonly TieredLayer[],
+    private readonly counts: TierCounts,
+    private readonly held: Iterable<TieredExpert>,
+  ) {
+    this.places = new Map(layers.map(({ layer }, place) => [layer, place]));
+    this.predictor = new ExpertPredictor(layers.map(({ numExperts }) => numExperts));
+  }
+
+  /** A call on experts of one layer; true: the layer has begun with it. */
+  note(experts: readonly TieredExpert[]): boolean {
+    const place = this.places.get(experts[0]!.layer)!;
+    const isNew = this.now?.place !== place;
+    if (isNew) this.enter(place);
+    this.numCalls++;
+    for (const expert of experts) {
+      this.now!.experts.add(expert.expert);
+      this.countUse(expert, place);
+      expert.numUses++;
+      expert.frequency += this.unit;
+      expert.lastUse = this.numCalls;
+    }
+    return isNew;
+  }
+
+  /** What the next layer will want, most likely first. */
+  next(): readonly Pick<ExpertUse, 'layer' | 'expert'>[] {
+    const { place, experts } = this.now!;
+    const predicted = this.predictor.predict({ place, experts: [...experts] }, LEAST_CHANCE);
+    this.likely = new Set(predicted.map(({ expert }) => expert));
+    const next = this.predictor.next(place);
+    const layer = [...this.places.keys()][next]!;
+    return predicted.map(({ expert }) => ({ layer, expert }));
+  }
+
+  /** Behind the layers comes another step. */
+  private enter(place: number): void {
+    const { now, before } = this;
+    const left = now && { place: now.place, experts: [...now.experts] };
+    if (left !== null && before !== null) this.predictor.learn(before, left);
+    this.before = left;
+    this.now = { place, experts: new Set() };
+    if (left === null || place > left.place) return;
+    this.unit *= 2 ** (1 / HALF_LIFE_STEPS);
+    if (this.unit < MOST_UNIT) return;
+    for (const expert of this.held) expert.frequency /= this.unit;
+    this.unit = 1;
+  }
+
+  private countUse({ slot, expert }: TieredExpert, place: number): void {
+    const { counts } = this;
+    if (this.likely.has(expert)) counts.count('predicted', place);
+    const isReady = slot?.isReady === true;
+    const isAhead = slot?.isAhead === true;
+    counts.count(!isReady ? 'waits' : isAhead ? 'ahead' : 'hits', place);
+    if (!isAhead) return;
+    counts.numAheadUsed++;
+    slot.isAhead = false;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * Routed experts of which some are resident in kernel memories and the others on disk. Results are those of experts that are all resident, to the bit.
+ * Why: docs/decisions/memory.md#experts-that-are-read-when-they-are-wanted
+ */
+import type { ReceivedRows } from '../../base/received_rows.js';
+import type { ActivationSpec } from '../../compute/base/activation_spec.js';
+import { ExpertError } from '../../compute/base/errors.js';
+import type { ExpertOutput } from '../../compute/base/expert_compute.js';
+import type { ExpertGroups } from '../../compute/base/expert_groups.js';
+import type { FfnWeights } from '../../compute/base/ffn_weights.js';
+import type { ExpertSizes } from '../../compute/base/weight_rows.js';
+import type { WeightDtype } from '../../compute/base/weight_matrix.js';
+import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
+import { KernelExperts } from '../../compute/wasm/experts/kernel_experts.js';
+import type { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
+import { ExpertSlots } from './expert_slots.js';
+import { TierCounts, type TierStats } from './tier_counts.js';
+import type { SlotCount } from './tier_plan.js';
+import type { TierPolicy } from './tier_policy.js';
+import { TierStore, type TierSource } from './tier_store.js';
+import { TierUse, type TieredLayer } from './tier_use.js';
+import type { ExpertName, TieredExpert } from './tiered_expert.js';
+
+/** What {@link TieredExperts} needs to know. */
+export interface TieredExpertsOptions {
+  readonly sizes: ExpertSizes;
+  readonly numTopk: number;
+  /** Default SwiGLU. */
+  readonly activation?: ActivationSpec;
+  /** The MoE layers. */
+  readonly layers: readonly TieredLayer[];
+  /** What the places must fit into: they are planned so. */
+  readonly maxBytes: number;
+  readonly slots: readonly SlotCount[];
+  readonly policy: TierPolicy;
+  readonly source: TierSource;
+}
+
+/** Runs experts with the kernels, in waves where some must be read that a call wants. */
+export class TieredExperts {
+  private readonly kernels: KernelExperts;
+  private readonly slots: ExpertSlots<TieredExpert>;
+  private readonly counts: TierCounts;
+  private readonly store: TierStore;
+  private readonly use: TierUse;
+
+  /** Takes all memory that experts will have. @throws ExpertError OUT_OF_MEMORY */
+  constructor(
+    memories: KernelMemories,
+    private readonly options: TieredExpertsOptions,
+  ) {
+    const { sizes, numTopk, slots, activation, layers, source, policy } = options;
+    this.kernels = new KernelExperts(sizes.hidden, numTopk);
+    this.slots = new ExpertSlots(memories, slots, sizes, activation);
+    this.counts = new TierCounts(layers.length);
+    this.store = new TierStore({ slots: this.slots, sizes, source, policy, counts: this.counts });
+    this.use = new TierUse(layers, this.counts, this.store.held);
+  }
+
+  /** One that is on disk, and read when it is wanted. @throws what its source does where it isn't there */
+  open(name: ExpertName, dtype: WeightDtype): TieredExpert {
+    return this.store.open(name, dtype);
+  }
+
+  /** Weights that came from elsewhere: resident where a place is free, and otherwise what this rank has on disk, which must be the same. @throws ExpertError INVALID_ARGUMENT without a name */
+  load(weights: FfnWeights, dtype: WeightDtype, name?: ExpertName): TieredExpert {
+    if (name !== undefined) return this.store.place(weights, dtype, name);
+    throw new ExpertError('INVALID_ARGUMENT', 'an expert of a tier has no name; please report this');
+  }
+
+  /** At once where all are resident, but for what other threads compute. @throws ExpertError EXPERT_UNREADABLE, and as KernelExperts */
+  forward(groups: ExpertGroups<TieredExpert>, recv: ReceivedRows, turn = 0): ExpertOutput | Promise<ExpertOutput> {
+    const { experts, starts, choices } = groups;
+    if (this.use.note(experts)) this.store.enter(experts[0]!.layer);
+    this.store.want(new Set(experts));
+    if (experts.some(({ isReady }) => !isReady)) return this.inWaves(groups, recv, turn);
+    this.readAhead();
+    const present = experts.map(({ slot }) => slot!.expert);
+    const running = this.kernels.forward({ experts: present, starts, choices }, recv, turn);
+    if (running instanceof Promise) return running.finally(() => this.store.want(NONE));
+    this.store.want(NONE);
+    return running;
+  }
+
+  /** Rejects where files were written since they were opened: what was computed since the last call doesn't count. */
+  settle(): Promise<void> {
+    return this.store.settle();
+  }
+
+  /** What it holds and did. */
+  stats(): TierStats {
+    const { slots, store, options } = this;
+    return {
+      ...{ maxBytes: options.maxBytes, residentBytes: slots.numBytes, numSlots: slots.all.length },
+      ...{ numHeld: store.held.size, numResident: slots.numReady },
+      ...this.counts.snapshot(),
+    };
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    this.kernels.dispose();
+    this.store.dispose();
+  }
+
+  /** What is there computes while what isn't is read. */
+  private async inWaves(groups: ExpertGroups<TieredExpert>, recv: ReceivedRows, turn: number): Promise<ExpertOutput> {
+    const { experts, starts, choices } = groups;
+    const { intermediate } = this.options.sizes;
+    const coming = { starts, choices, numGroups: experts.length, intermediate };
+    const call = this.kernels.begin(coming, recv, this.slots.all[0]!.expert.memory, turn);
+    const present: KernelExpert[] = [];
+    const left = new Map(experts.entries());
+    try {
+      while (left.size > 0) {
+        const reading = this.bringAll(left.values());
+        const wave = [...left.keys()].filter((g) => left.get(g)!.isReady);
+        if (wave.length === 0) {
+          await this.wait(reading);
+          continue;
+        }
+        for (const g of wave) present[g] = left.get(g)!.slot!.expert;
+        await call.run(present, wave); // they are wanted until then
+        for (const g of wave) left.delete(g);
+        this.store.want(new Set(left.values()));
+      }
+      return call.finish();
+    } finally {
+      this.store.want(NONE);
+    }
+  }
+
+  /** Begins to read what has no place, as far as there are places; behind the last of them what comes next. */
+  private bringAll(experts: Iterable<TieredExpert>): Promise<void>[] {
+    const reading: Promise<void>[] = [];
+    for (const expert of experts) {
+      if (expert.isReady) continue;
+      const one = this.store.bring(expert);
+      if (one === null) return reading;
+      reading.push(one);
+    }
+    this.readAhead();
+    return reading;
+  }
+
+  /** Until something can be computed, or read. */
+  private async wait(reading: readonly Promise<void>[]): Promise<void> {
+    const startMs = performance.now();
+    await (reading.length === 0 ? this.slots.change() : Promise.race(reading));
+    this.counts.waitMs += performance.now() - startMs;
+  }
+
+  private readAhead(): void {
+    let room = Math.floor(this.slots.all.length / MOST_AHEAD);
+    for (const name of this.use.next()) {
+      const expert = this.store.find(name);
+      if (expert?.slot !== null) continue;
+      if (room-- === 0) return;
+      this.store.bringAhead(expert);
+    }
+  }
+}
+
+const NONE: ReadonlySet<TieredExpert> = new Set();
+
+/** Of this many places one at most is read ahead into at a time. */
+const MOST_AHEAD = 4;
