@@ -13,6 +13,7 @@ import type { LoadMonitor } from '../load/load_monitor.js';
 import type { Rank } from '../../base/ids.js';
 import { ranksOf, type Placement } from '../placement/placement.js';
 import type { ReplicaChooser } from '../placement/replica_choice.js';
+import { slicedChoices, slicedWeights, summedSlices, wholeChoices } from '../placement/slices.js';
 import type { MoeTokens } from './moe_tokens.js';
 import { expertOutputs } from './expert_outputs.js';
 import type { MoeLook, MoeLooks } from './moe_look.js';
@@ -29,6 +30,8 @@ export interface MoeLayerParts {
   readonly gateSpec: GateSpec;
   /** Chooses instead of the model's own gate. Default null: nobody does. */
   readonly gate?: GateChoice | null;
+  /** Into which each expert is divided, in placements and the shard. Default 1: none is. */
+  readonly slices?: number;
   readonly shard: ExpertShard;
   readonly ep: AllToAll;
   readonly replicas: ReplicaChooser;
@@ -59,7 +62,7 @@ export interface MoeStep {
 /** A layer's rows and where they go. */
 interface RoutedRows {
   readonly x: FloatRows;
-  /** [T·K] physical experts. */
+  /** [T·K] physical experts, or [T·K·S] slices of them. */
   readonly topkIdx: Int32Array;
   readonly topkWeights: Float32Array;
 }
@@ -81,18 +84,19 @@ export class MoeLayer {
    */
   async forward(tokens: MoeTokens | null, step: MoeStep, forcedIdx?: Int32Array): Promise<Routing> {
     const { placement, signal, capacities } = step;
-    const { moeLayer, gateSpec, replicas, load, rankLoad, clock, ep } = this.parts;
+    const { moeLayer, gateSpec, slices = 1, replicas, load, rankLoad, clock, ep } = this.parts;
     const routing =
       tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await this.routed(tokens, step);
     const x = tokens === null ? this.noRows : await tokens.rows();
     clock.lap('gate', this.place);
     const look = step.looks?.moe(this.parts.layer) ?? null;
     if (look !== null && tokens !== null) await look.routed(tokens, routing);
-    const topkIdx = await replicas.choose(routing.topkIdx, placement, moeLayer, signal, capacities);
-    load.record(moeLayer, routing.topkIdx, topkIdx);
+    const chosen = slicedChoices(routing.topkIdx, slices);
+    const topkIdx = await replicas.choose(chosen, placement, moeLayer, signal, capacities);
+    load.record(moeLayer, routing.topkIdx, wholeChoices(topkIdx, slices));
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
     clock.lap('replicas', this.place);
-    const rows = { x, topkIdx, topkWeights: routing.topkWeights };
+    const rows = { x, topkIdx, topkWeights: slicedWeights(routing.topkWeights, slices) };
     if (ep.alone === null) await this.exchange(tokens, rows, step);
     else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
     if (look !== null) await this.computeOutputs(look, rows, step);
@@ -126,10 +130,10 @@ export class MoeLayer {
 
   /** For who looks; behind the layer, whose rows are still there. */
   private async computeOutputs(look: MoeLook, rows: RoutedRows, { tag, signal }: MoeStep): Promise<void> {
-    const { layer, shard, ep, clock, microBatches = 1 } = this.parts;
+    const { layer, shard, ep, clock, hidden, slices = 1, microBatches = 1 } = this.parts;
     if (look.outputs === null) return;
     const place = { ep, shard, tag: { ...tag, layer, microBatch: microBatches }, signal };
-    look.computed(await expertOutputs(look.outputs, rows, place));
+    look.computed(summedSlices(await expertOutputs(look.outputs, rows, place), hidden, slices));
     clock.lap('experts', this.place);
   }
 

@@ -25,6 +25,7 @@ import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** Of things that arrays are made of; more is a slip. */
 const MAX_COUNT = 2 ** 24;
+const MAX_SLICES = 1024;
 const MAX_STEPS = 2 ** 31 - 1;
 
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
@@ -92,6 +93,7 @@ export const configSchema = z.strictObject({
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
       resident: choice('auto', ...CHOICE_DTYPES),
+      slices: autoOrInteger(1, MAX_SLICES),
     })
     .readonly(),
   dense: z.strictObject({ resident: choice('auto', ...CHOICE_DTYPES) }).readonly(),
@@ -274,6 +276,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     routing: 'gate', // anything else is an experiment
     routing_seed: 0,
     resident: 'auto', // as the checkpoint stores them
+    slices: 'auto', // whole experts; on more ranks than experts as few as give each rank one
   },
   dense: { resident: 'auto' }, // all weights but the routed experts'
   load_balance: {

@@ -9,6 +9,7 @@ import { LoadWindow } from '../../experts/load/load_window.js';
 import { LivePlacement } from '../../experts/placement/live_placement.js';
 import type { Placement } from '../../experts/placement/placement.js';
 import { usedSeats } from '../../experts/placement/used_seats.js';
+import { wholePlacement } from '../../experts/placement/slices.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { checkCompute } from '../config/compute.js';
 import { checkConfig } from '../config/load.js';
@@ -18,6 +19,7 @@ import type { SettledConfig } from '../config/loss_policy.js';
 import type { JobOptions } from '../job/start/job_options.js';
 import { resumeJob } from '../job/start/resume_job.js';
 import { startJob } from '../job/start/start_job.js';
+import { numSlicesOf } from '../model/spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { EngineError } from '../protocol/errors.js';
 import type { Hook } from '../protocol/hook.js';
@@ -183,7 +185,7 @@ export class Engine implements TokenSource {
     const empty = [...Array(job.numSeats).keys()].filter((seat) => !job.members.present.has(seat));
     this.live = new LivePlacement(parts.placement, empty);
     this.collector = new StatsCollector(job, shape, window);
-    this.shown = { whole: this.live.whole, seen: usedSeats(this.live.whole, this.collector.numRanks) };
+    this.shown = { whole: this.live.whole, seen: this.seen(this.live.whole, this.collector.numRanks) };
     const { watchers } = this;
     const onRebalance: OnRebalance = (event) => {
       parts.onRebalance?.(event);
@@ -275,7 +277,10 @@ export class Engine implements TokenSource {
     job.watchLeaving((rank) => this.scaler?.leave(rank));
     if (observer !== undefined)
       observers.push(
-        recordingObserver(observer, { width, look: this.recorded, numRanks: () => this.collector.numRanks }),
+        recordingObserver(observer, {
+          ...{ width, look: this.recorded, numSlices: numSlicesOf(spec) },
+          numRanks: () => this.collector.numRanks,
+        }),
       );
     observers.push({ observe: (step) => watchers.step(step), enter: (change) => watchers.enter(change) });
     const onEachLoss: OnLoss = (loss) => {
@@ -308,9 +313,9 @@ export class Engine implements TokenSource {
     checkConfig(asked);
     checkCompute(asked);
     const model = options.model ?? (await openModel(asked));
-    const { spec, limits, plugins } = model;
+    const { limits, plugins } = model;
     const numRanks = asked.parallel.ranks + (options.numExternalRanks ?? 0);
-    const { config, placement, routing } = await settledStart(asked, model, numRanks);
+    const { config, spec, placement, routing } = await settledStart(asked, model, numRanks);
     const looks = checkedHooks(options.hooks ?? [], 'hooks', spec).map(({ look }) => look);
     checkLooks(looks, spec, limits.maxToldBytes);
     const ranks = {
@@ -322,7 +327,7 @@ export class Engine implements TokenSource {
     };
     const order = { ...options, config, ...ranks, spec, limits, placement };
     const started = options.resume === true ? await resumeJob(order) : { job: await startJob(order), placement };
-    return new Engine({ ...options, config, ...model, ...started, routing });
+    return new Engine({ ...options, config, ...model, spec, ...started, routing });
   }
 
   /** The placement in force, of all seats up to the highest that was ever taken; what lost ranks held is still in it. */
@@ -330,7 +335,7 @@ export class Engine implements TokenSource {
     const { whole } = this.live;
     const { numRanks } = this.collector;
     if (whole !== this.shown.whole || numRanks !== this.shown.seen.numRanks) {
-      this.shown = { whole, seen: usedSeats(whole, numRanks) };
+      this.shown = { whole, seen: this.seen(whole, numRanks) };
     }
     return this.shown.seen;
   }
@@ -559,6 +564,11 @@ export class Engine implements TokenSource {
   }
 
   /** Whether it can run here, and there is room to wait for it. @throws EngineError */
+  /** With whole experts, of seats that were taken. */
+  private seen(whole: Placement, numRanks: number): Placement {
+    return wholePlacement(usedSeats(whole, numRanks), numSlicesOf(this.spec));
+  }
+
   private check(request: CheckedGeneration): void {
     checkGeneration(request, this, this.parts.config.model);
     checkMovable(request);

@@ -8,15 +8,19 @@ import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { checkSlots, numSeatsOf } from '../job/start/seats.js';
-import { moeLayersOf } from '../model/spec/spec.js';
+import { numHeldOf } from '../model/spec/slices.js';
+import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { withComputeFor } from './compute_choice.js';
 import { checkElastic } from './elastic/elastic_check.js';
 import type { OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
+import { slicedSpec } from './slice_choice.js';
 
 /** What configuration and model come to together. */
 export interface SettledStart {
   readonly config: SettledConfig;
+  /** The model as ranks hold it: with experts that may be sliced. */
+  readonly spec: ModelSpec;
   /** Of all seats. */
   readonly placement: Placement;
   /** Chooses experts instead of the gates; null: they do. */
@@ -36,15 +40,16 @@ export async function settledStart(
   const numSeats = numSeatsOf(asked, numRanks);
   const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
   checkElastic(config, numSeats);
+  const sliced = slicedSpec(config.experts, spec, numRanks);
   const { numExperts, numTopk } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
-  const first = await readPlacement(config.experts, { numLayers, numExperts, numRanks });
+  const first = await readPlacement(config.experts, { numLayers, numExperts: numHeldOf(sliced), numRanks });
   const slotsPerRank = slotsPerRankIn(config, first);
   checkSlots(numSeats, numRanks, slotsPerRank * numLayers);
   const placement = withSeats(first, { numSeats, slotsPerRank });
   const routing = await readRouting(config.experts, { numLayers, numExperts, numTopk });
-  checkPlanner(config, first, spec, plugins.registry);
-  return { config, placement, routing };
+  checkPlanner(config, first, sliced, plugins.registry);
+  return { config, spec: sliced, placement, routing };
 }
 
 function checkSomeRank(numRanks: number): void {

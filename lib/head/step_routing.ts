@@ -5,6 +5,7 @@
 import type { RoutingObserver } from '../../experts/load/load_recorder.js';
 import type { TokenRecord } from '../../experts/load/recording.js';
 import type { Placement } from '../../experts/placement/placement.js';
+import { wholePlacement } from '../../experts/placement/slices.js';
 import { usedSeats } from '../../experts/placement/used_seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
@@ -23,6 +24,8 @@ export interface RecordingOptions {
   readonly width: number;
   /** Its own. Default none. */
   readonly look?: Look | null;
+  /** Into which the job divides experts. Default 1: none. */
+  readonly numSlices?: number;
   /** Seats up to the highest that was ever taken: further ones are no ranks to it. */
   readonly numRanks: () => number;
 }
@@ -30,7 +33,7 @@ export interface RecordingOptions {
 /** Tells a recorder what every step routed. */
 export function recordingObserver(
   recorder: RoutingObserver,
-  { width, look = null, numRanks: numRanksNow }: RecordingOptions,
+  { width, look = null, numSlices = 1, numRanks: numRanksNow }: RecordingOptions,
 ): StepObserver {
   let shown: { readonly whole: Placement; readonly seen: Placement } | null = null;
   return {
@@ -38,7 +41,7 @@ export function recordingObserver(
       const { step, numTokens, load_LE, placement: whole } = observed;
       const numRanks = numRanksNow();
       if (shown?.whole !== whole || shown.seen.numRanks !== numRanks)
-        shown = { whole, seen: usedSeats(whole, numRanks) };
+        shown = { whole, seen: wholePlacement(usedSeats(whole, numRanks), numSlices) };
       return recorder.add({
         ...{ step, numTokens, load_LE, placement: shown.seen },
         rankLoad_LR: observed.rankLoad_LR.map((load_R) => load_R.slice(0, numRanks)),

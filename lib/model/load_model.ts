@@ -17,12 +17,14 @@ import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
-import { expertSizesOf, moeLayersOf } from './spec/spec.js';
+import { heldTopkOf, numSlicesOf } from './spec/slices.js';
+import { moeLayersOf } from './spec/spec.js';
 import type { ModelWeights } from './stored/model_weights.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
+import { heldExperts } from './weights/sliced_experts.js';
 import { unspread, type Spread } from './weights/spread.js';
-import { CheckpointExperts, DenseReader } from './weights/weight_reader.js';
+import { DenseReader } from './weights/weight_reader.js';
 
 /** What to load for one rank, and who is told of it. */
 export interface LoadOptions extends DecoderOptions {
@@ -88,6 +90,7 @@ function modelOf(
     hidden: spec.hiddenSize,
     gateSpec: gate,
     gate: choice,
+    slices: numSlicesOf(spec),
     shard,
     load,
     rankLoad,
@@ -114,8 +117,8 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
   const { spec, residence, weights, signal } = options;
   const { hiddenSize: hidden, moe } = spec;
   const reader = new DenseReader(weights, { signal, resident: residence.dense });
-  const source = new CheckpointExperts(weights, expertSizesOf(spec), { signal, as: residence.experts });
-  const shape = { hidden, numTopk: moe.gate.numTopk, dtype: residence.experts, activation: moe.activation };
+  const source = heldExperts(weights, spec, { signal, as: residence.experts });
+  const shape = { hidden, numTopk: heldTopkOf(spec), dtype: residence.experts, activation: moe.activation };
   switch (residence.compute) {
     case 'tensors': {
       const decoder = await loadTensorDecoder(reader, withOwnGate(options));

@@ -11,6 +11,7 @@ import type { LossPolicy, SettledConfig } from '../config/loss_policy.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { KernelWish } from '../kernels/kernel_choice.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
+import { heldTopkOf, numHeldOf } from '../model/spec/slices.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
 import type { WireNames } from '../plugins/codecs.js';
 import type { CodecTrial } from '../plugins/codec_trial.js';
@@ -136,14 +137,14 @@ const FORWARDING_BYTES = 4 * 65536;
  */
 export function maxFrameBytesOf(job: RankJob, wire: Required<WireOptions>): number {
   const { maxNumBatchedTokens, reduce, numNodes } = job;
-  const { hiddenSize: hidden, moe } = job.spec;
-  const { numTopk, numExperts } = moe.gate;
+  const { hiddenSize: hidden } = job.spec;
+  const numTopk = heldTopkOf(job.spec);
   const numTokens = maxNumBatchedTokens * numNodes;
   const payload = Math.max(
     dispatchBytes(numTokens, { hidden, numTopk, reduce, dtype: wire.dispatch }),
     combineBytes(reduce === 'source' ? numTokens * numTopk : numTokens, hidden, wire.combine),
     combineBytes(outputRowsAtOnce(maxNumBatchedTokens), hidden, 'f32'),
-    countGatherBytes(numExperts),
+    countGatherBytes(numHeldOf(job.spec)),
   );
   const step = payload + (numNodes > 1 ? FORWARDING_BYTES : 0);
   return FRAME_HEADER_BYTES + Math.max(step, job.moves?.bytesPerStep ?? 0, job.kvBytesPerStep);

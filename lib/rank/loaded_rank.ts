@@ -11,6 +11,7 @@ import { placementFrom, type Placement } from '../../experts/placement/placement
 import { folderLikeHeads } from '../hub/cache/cached_model.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
+import { numHeldOf } from '../model/spec/slices.js';
 import { moeLayersOf } from '../model/spec/spec.js';
 import { openWeights, type ModelWeights } from '../model/stored/model_weights.js';
 import { expertRoom } from '../model/weights/expert_room.js';
@@ -87,7 +88,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { rank, size: numRanks } = joined;
-  const placement = placementFrom(0, numRanks, numExperts, job.phy2log);
+  const placement = placementFrom(0, numRanks, numHeldOf(spec), job.phy2log);
   const progress = progressOf(joined);
   let crew: Crew | null = null;
   const weights = await openWeights(modelDir, spec, { onProgress: progress.onBytes });

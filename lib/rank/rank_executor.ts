@@ -8,11 +8,13 @@ import type { ExpertRoom } from '../../experts/layer/migration.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { asRank } from '../../base/ids.js';
 import { degradedRows, type Placement } from '../../experts/placement/placement.js';
+import { slicedChoices } from '../../experts/placement/slices.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { numKernelRuns, tensorMemory, tensorTransfers } from '../../compute/tfjs/tf.js';
 import type { WeightSource } from '../../compute/base/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
+import { heldTopkOf, numSlicesOf } from '../model/spec/slices.js';
 import { attentionLayersOf, expertSizesOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { MAX_RARE_BYTES } from '../model/weights/dense_sizes.js';
 import type { ForwardRequest, ForwardResult, Transformer } from '../model/transformer.js';
@@ -289,9 +291,10 @@ export class RankExecutor {
     states: HiddenStates,
     { routings, looks }: { readonly routings: readonly Routing[]; readonly looks: StepLook | null },
   ): Promise<SequenceOutput[]> {
-    const { numTopk } = this.parts.model.spec.moe.gate;
-    const chosen = routings.map(({ topkIdx }) => topkIdx);
-    const degraded = degradedRows(this.placement.current, chosen, numTopk);
+    const { spec } = this.parts.model;
+    const { numTopk } = spec.moe.gate;
+    const chosen = routings.map(({ topkIdx }) => slicedChoices(topkIdx, numSlicesOf(spec)));
+    const degraded = degradedRows(this.placement.current, chosen, heldTopkOf(spec));
     let rowStart = 0;
     const outputs = parts.map((part) => {
       const first = rowStart;

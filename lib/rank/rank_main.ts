@@ -14,8 +14,8 @@ import { blockBytesOf } from '../model/spec/cache_layout.js';
 import { kvShapeOf, type PullReport } from '../protocol/handover.js';
 import { openStore } from './store/open_store.js';
 import type { RankStore } from './store/rank_store.js';
-import { expertSizesOf } from '../model/spec/spec.js';
-import { CheckpointExperts } from '../model/weights/weight_reader.js';
+import { heldTopkOf } from '../model/spec/slices.js';
+import { heldExperts } from '../model/weights/sliced_experts.js';
 import { wireNamed } from '../plugins/codecs.js';
 import { replicaChooserNamed } from '../plugins/replica_choices.js';
 import { jobOf, loadRank, type LoadChoices, type LoadedRank } from './loaded_rank.js';
@@ -119,7 +119,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
   let handover: Handover | null = null;
   let store: RankStore | null = null;
   try {
-    const shape = { hidden: spec.hiddenSize, numTopk: spec.moe.gate.numTopk, slotsPerRank: placement.slotsPerRank };
+    const shape = { hidden: spec.hiddenSize, numTopk: heldTopkOf(spec), slotsPerRank: placement.slotsPerRank };
     const traced = meters.timeline && { onSpan: meters.timeline.onSpan };
     const topology = topologyOf(job, mesh.size);
     const ep = createAllToAll(mesh, { ...shape, reduce, wire, timeoutMs, topology, ...traced });
@@ -128,7 +128,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     // Half of what the other ranks wait for this one: the plug-in is told of before they are.
     const tools = { gather: countGather.gather, timeoutMs: timeoutMs / 2 };
     const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, tools);
-    const disk = new CheckpointExperts(weights, expertSizesOf(spec), { as: loaded.report.residence.experts });
+    const disk = heldExperts(weights, spec, { as: loaded.report.residence.experts });
     const model = loaded.model({ ep, replicas });
     store = await openStoreOf(joined, model);
     handover = await openHandover(joined, model, store, options);

@@ -2,6 +2,7 @@
 import type { Rank } from '../../base/ids.js';
 import { slotsOf, type Placement } from '../../experts/placement/placement.js';
 import { denseTensors, expertTensors } from '../model/weights/rank_tensors.js';
+import { expertOf } from '../model/spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { expertKey } from '../model/spec/tensor_names.js';
 import type { ModelWeights } from '../model/stored/model_weights.js';
@@ -75,8 +76,9 @@ function digestOf(
 function partsOfExperts({ spec, weights, placement, rank }: ProofOptions): Map<string, readonly TensorPart[]> {
   const parts = new Map<string, readonly TensorPart[]>();
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
-    for (const expert of slotsOf(placement, moeLayer, rank)) {
-      if (expert < 0) continue;
+    for (const held of slotsOf(placement, moeLayer, rank)) {
+      if (held < 0) continue;
+      const expert = expertOf(spec, held);
       const names = expertTensors(spec, layer, expert);
       parts.set(
         expertKey(layer, expert),

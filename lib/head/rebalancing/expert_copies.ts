@@ -1,6 +1,7 @@
 /** What experts must be that ranks read from disk. */
 import type { ExpertCopy } from '../../../experts/layer/migration_plan.js';
 import type { Job } from '../../job/job.js';
+import { expertOf } from '../../model/spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { expertKey } from '../../model/spec/tensor_names.js';
 
@@ -14,7 +15,7 @@ export interface KnownExperts {
 export function withDigests(copies: readonly ExpertCopy[], { spec, job }: KnownExperts): readonly ExpertCopy[] {
   const layers = moeLayersOf(spec);
   return copies.map((copy) => {
-    const digest = job.expertDigests.get(expertKey(layers[copy.moeLayer]!, copy.logical));
+    const digest = job.expertDigests.get(expertKey(layers[copy.moeLayer]!, expertOf(spec, copy.logical)));
     return copy.from !== null || digest === undefined ? copy : { ...copy, digest };
   });
 }

@@ -1,10 +1,12 @@
 /** All that changes where the experts of a job are: losses that are made good, ranks that come and go, and the load. One mover carries them. */
 import type { LoadWindow } from '../../../experts/load/load_window.js';
 import type { LivePlacement } from '../../../experts/placement/live_placement.js';
+import { slicedLoad } from '../../../experts/placement/slices.js';
 import type { Job } from '../../job/job.js';
 import type { SettledConfig } from '../../config/loss_policy.js';
 import { holdersOf, type Members } from '../../job/members.js';
 import type { EpochChange } from '../../job/step_runner.js';
+import { numSlicesOf } from '../../model/spec/slices.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 import { EngineError } from '../../protocol/errors.js';
 import { moveLimitsOf } from '../../protocol/rank_job.js';
@@ -53,9 +55,15 @@ export class ExpertMoves implements StepObserver {
   private readonly recovery: Recovery | null;
   private readonly spreader: Spreader | null;
   private holders: readonly number[];
+  private readonly options: ExpertMovesOptions;
+  /** Of an expert: what moves are slices. */
+  private readonly numSlices: number;
 
-  constructor(private readonly options: ExpertMovesOptions) {
-    const { config, spec, job, placement } = options;
+  constructor(asked: ExpertMovesOptions) {
+    const { config, spec, job, placement } = asked;
+    this.numSlices = numSlicesOf(spec);
+    const options = { ...asked, window: slicedWindow(asked.window, this.numSlices) };
+    this.options = options;
     this.holders = holdersOf(job.members);
     this.planning = options.planning ?? new PlannerThread(config.load_balance.planner, config.plugins);
     const limits = moveLimitsOf(config, spec);
@@ -88,7 +96,7 @@ export class ExpertMoves implements StepObserver {
 
   /** Hears of a step. */
   observe(step: ObservedStep): Promise<void> | undefined {
-    const planned = this.rebalancer?.observe(step);
+    const planned = this.rebalancer?.observe({ load_LE: slicedLoad(step.load_LE, this.numSlices) });
     this.mover?.observe(step);
     if (this.rebalancer === null) this.spreader?.observe();
     return this.options.awaitsPlans === true ? planned : undefined;
@@ -157,6 +165,13 @@ export class ExpertMoves implements StepObserver {
     return this.planning.close();
   }
 }
+
+/** The load of slices. */
+const slicedWindow = (window: ExpertMovesOptions['window'], numSlices: number): ExpertMovesOptions['window'] => ({
+  get load_LE() {
+    return slicedLoad(window.load_LE, numSlices);
+  },
+});
 
 /** What changed, in words. */
 function whyOf({ members, lost, joined }: Pick<EpochChange, 'members' | 'lost' | 'joined'>): string {

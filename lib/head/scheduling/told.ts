@@ -1,4 +1,5 @@
 /** What steps send to the head of a sequence's tokens, beside their ids: large where somebody looks, so that steps are cut by it. Pure. */
+import { heldTopkOf } from '../../model/spec/slices.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 import { isAt, outputRowsAtOnce, rowLengthOf, sightsOf, tokensAt, type Look, type Sight } from '../../protocol/look.js';
 import type { OutputExchanges, SequenceWants, StepPlan } from '../../protocol/step_plan.js';
@@ -14,14 +15,14 @@ export interface ToldRequest {
 export interface Told {
   /** Of the request's token at a position. */
   bytesOf(request: ToldRequest): (position: number) => number;
-  /** Choices per token. */
+  /** Choices per token that ranks compute. */
   readonly numTopk: number;
 }
 
 /** Of a model's tokens. */
 export function toldOf(spec: ModelSpec): Told {
   return {
-    numTopk: spec.moe.gate.numTopk,
+    numTopk: heldTopkOf(spec),
     bytesOf({ sequence, promptTokenIds, wants }) {
       const sights = sightsOf(wants.looks ?? []);
       const numLogits = wants.logits ? spec.vocabSize : 0;

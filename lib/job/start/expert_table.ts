@@ -4,6 +4,7 @@
  */
 import { slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { everyExpert, FolderDigests, type ExpertDigests } from '../../model/weights/expert_digests.js';
+import { expertOf } from '../../model/spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { expertKey } from '../../model/spec/tensor_names.js';
 import { WeightError } from '../../weights/errors.js';
@@ -58,7 +59,8 @@ function wantedExperts(options: ExpertTableOptions): Iterable<{ readonly layer: 
   const elsewhere = Array.from({ length: placement.numRanks - numLocalRanks }, (_, i) => numLocalRanks + i);
   return moeLayersOf(spec).flatMap((layer, moeLayer) => {
     const held = elsewhere.flatMap((rank) => [...slotsOf(placement, moeLayer, rank)]);
-    return [...new Set(held)].filter((expert) => expert >= 0).map((expert) => ({ layer, expert }));
+    const experts = held.filter((slice) => slice >= 0).map((slice) => expertOf(spec, slice));
+    return [...new Set(experts)].map((expert) => ({ layer, expert }));
   });
 }
 

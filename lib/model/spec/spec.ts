@@ -6,6 +6,7 @@ import { SWIGLU, type ActivationSpec } from '../../../compute/base/activation_sp
 import type { GateSpec } from '../../../compute/base/gate_spec.js';
 import type { Quantization } from './quantization.js';
 import type { ExpertSizes } from '../../../compute/base/weight_rows.js';
+import { sliceWidth } from './slice_width.js';
 
 /** One model: all sizes are of the whole model, not of a rank. */
 export interface ModelSpec {
@@ -269,6 +270,8 @@ export interface MoeSpec {
   /** Whether the three projections of an expert have biases (gpt-oss). */
   readonly hasExpertBias: boolean;
   readonly intermediateSize: number;
+  /** Into how many networks the ranks of a job divide each expert: see slices.ts. Default 1: none. */
+  readonly slices?: number;
   /** Intermediate size of the fused shared experts; 0 = none. */
   readonly sharedIntermediateSize: number;
   /** Whether what shared experts make is multiplied, per token, with the sigmoid of one more logit (Qwen2-MoE). */
@@ -285,11 +288,17 @@ export const PLAIN_EXPERTS = {
   hasSharedGate: false,
 } as const satisfies Partial<MoeSpec>;
 
-/** Of every routed expert. */
-export const expertSizesOf = ({ hiddenSize, moe }: ModelSpec): ExpertSizes => ({
+/** Of every routed expert, as checkpoints have them. */
+export const wholeSizesOf = ({ hiddenSize, moe }: ModelSpec): ExpertSizes => ({
   hidden: hiddenSize,
   intermediate: moe.intermediateSize,
   hasBias: moe.hasExpertBias,
+});
+
+/** Of every routed expert, as ranks hold them: of slices, where experts are sliced. */
+export const expertSizesOf = (spec: ModelSpec): ExpertSizes => ({
+  ...wholeSizesOf(spec),
+  ...(spec.moe.slices !== undefined && { intermediate: sliceWidth(spec.moe.intermediateSize, spec.moe.slices) }),
 });
 
 /** Layers that are MoE, in order: the index in this list is the layer's number in placements and load counters. */

@@ -9,7 +9,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
 import { findShards } from '../../weights/shards.js';
-import { expertSizesOf, moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { wholeSizesOf, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import { openWeights, type ModelWeights } from '../stored/model_weights.js';
 import { expertKey } from '../spec/tensor_names.js';
 import { CheckpointExperts } from './weight_reader.js';
@@ -43,7 +43,7 @@ export class FolderDigests {
     const known = file === null ? new Map<string, string>() : await readCache(file, files);
     const weights = await openWeights(dir, spec);
     const onDigest = (key: string, digest: string): void => void known.set(key, digest);
-    const experts = new CheckpointExperts(weights, expertSizesOf(spec), { signal, onDigest });
+    const experts = new CheckpointExperts(weights, wholeSizesOf(spec), { signal, onDigest });
     return new FolderDigests(weights, experts, paths, { file, files, known });
   }
 

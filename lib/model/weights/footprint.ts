@@ -21,6 +21,7 @@ import { denseTensors, isExpertTensor, isHeadTied, tensorsOfRank } from './rank_
 import { keptDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
+import { heldTopkOf } from '../spec/slices.js';
 import { expertSizesOf, kvFloatsPerToken, moeLayersOf, numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -250,14 +251,15 @@ function numMemoriesOf(
 
 /** Rows, an output for each of their choices, sums of those, and what the kernels need besides. */
 function receivedBytes(
-  { spec: { moe, hiddenSize: hidden }, residence, maxNumBatchedTokens, numThreads }: FootprintOptions,
+  { spec, residence, maxNumBatchedTokens, numThreads }: FootprintOptions,
   { numMembers, slotsPerRank }: Slots,
 ): number {
   const numRows = numMembers * maxNumBatchedTokens;
-  const numChoices = Math.min(moe.gate.numTopk, slotsPerRank);
+  const { hidden, intermediate } = expertSizesOf(spec);
+  const numTopk = heldTopkOf(spec);
+  const numChoices = Math.min(numTopk, slotsPerRank);
   if (residence.compute === 'tensors') return Math.min(MAX_RARE_BYTES, 4 * numRows * (2 + numChoices) * hidden);
-  const { intermediateSize: intermediate, gate } = moe;
-  const shape = { hidden, intermediate, numTopk: gate.numTopk, numThreads };
+  const shape = { hidden, intermediate, numTopk, numThreads };
   const call = { ...shape, numRows, numPairs: numRows * numChoices, numGroups: slotsPerRank };
   const { rows, scratch } = workspaceBytes(call);
   return Math.min(MAX_RARE_BYTES, rows) + scratch;

@@ -2,15 +2,16 @@
 import type { Rank } from '../../../base/ids.js';
 import { slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import type { KnownWeights, ModelWeights } from '../stored/model_weights.js';
+import { expertOf } from '../spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { expertShapes, ofOneExpert, tensorShapesOf } from '../spec/tensor_shapes.js';
 
-/** Names of all tensors that a rank reads and holds, an expert's once per slot: what the progress bar counts. */
+/** Names of all tensors that a rank reads, whole or in part, and holds, an expert's once per slot. */
 export function tensorsOfRank(spec: ModelSpec, weights: HasTensors, placement: Placement, rank: Rank): string[] {
   const experts = [...moeLayersOf(spec).entries()].flatMap(([moeLayer, layer]) =>
     [...slotsOf(placement, moeLayer, rank)].flatMap((logical) =>
-      logical < 0 ? [] : expertTensors(spec, layer, logical),
+      logical < 0 ? [] : expertTensors(spec, layer, expertOf(spec, logical)),
     ),
   );
   return [...denseTensors(spec, weights), ...experts.filter((name) => weights.has(name))];

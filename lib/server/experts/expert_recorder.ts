@@ -4,6 +4,7 @@ import { RecordingMemory } from '../../../experts/load/recording_memory.js';
 import type { RecordMode } from '../../../experts/load/recording.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { ObservedStep, StepObserver } from '../../head/observing/step_observer.js';
+import { numSlicesOf } from '../../model/spec/slices.js';
 import { recordingHeader } from '../../head/recording_header.js';
 import { recordingObserver } from '../../head/step_routing.js';
 import { ApiError } from '../base/api_error.js';
@@ -80,7 +81,10 @@ export class ExpertRecorder {
         mode,
         memory,
         recorder,
-        observer: recordingObserver(recorder, { width, numRanks: () => engine.placement.numRanks }),
+        observer: recordingObserver(recorder, {
+          ...{ width, numSlices: numSlicesOf(engine.spec) },
+          numRanks: () => engine.placement.numRanks,
+        }),
       },
       stopWatching: engine.watch({ step: (step) => this.add(step) }),
       ...{ numSteps: 0, numPending: 0, written: Promise.resolve(), end: null },

@@ -16,6 +16,8 @@ import type { Loss } from '../../../lib/head/step_loop.js';
 import type { NewcomersParts } from '../../../lib/job/newcomers.js';
 import { withLossPolicy, type LossPolicy } from '../../../lib/config/loss_policy.js';
 import { openModel } from '../../../lib/head/opened_model.js';
+import { slicedSpec } from '../../../lib/head/slice_choice.js';
+import { numHeldOf } from '../../../lib/model/spec/slices.js';
 import { kvStorePlanOf } from '../../../lib/protocol/kv_store_plan.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
@@ -101,7 +103,9 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const numSeats = options.numSeats ?? numRanks;
   const config = withLossPolicy(await loadConfig({ base, overrides: [...(options.set ?? [])] }), numSeats);
   const model = await openModel(config);
-  const { spec, limits } = model;
+  const { limits } = model;
+  const { slices } = config.experts;
+  const spec = slices === 'auto' ? model.spec : slicedSpec({ slices }, model.spec, numRanks);
   const first = (options.placement ?? linear)(spec, numRanks);
   const slotsPerRank = onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, first.numExperts) : first.slotsPerRank;
   const placement = withSeats(first, { numSeats, slotsPerRank });
@@ -163,7 +167,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     onRebalance: (event: RebalanceEvent) => void rebalances.push(event),
     onExperts: (event: ExpertsEvent) => void homes.push(event),
   };
-  const engine = new Engine({ ...model, config, placement, job, planning, routing, ...observers });
+  const engine = new Engine({ ...model, spec, config, placement, job, planning, routing, ...observers });
   return {
     engine,
     job,
@@ -186,4 +190,4 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
 }
 
 const linear = (spec: ModelSpec, numRanks: number): Placement =>
-  createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts: spec.moe.gate.numExperts, numRanks });
+  createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts: numHeldOf(spec), numRanks });

@@ -20,8 +20,9 @@ import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { ropeWithin } from '../../../lib/model/spec/rope_angles.js';
 import { residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
 import type { Spread } from '../../../lib/model/weights/spread.js';
-import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
-import { expertSizesOf, moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
+import { heldExperts } from '../../../lib/model/weights/sliced_experts.js';
+import { heldTopkOf, numHeldOf, withSlices } from '../../../lib/model/spec/slices.js';
+import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import { rankGate, type JobGate } from '../../../lib/plugins/gates.js';
 import { PluginRegistry } from '../../../lib/plugins/plugin_registry.js';
@@ -52,13 +53,15 @@ export interface LocalJobOptions {
   readonly maxTokens?: number;
   /** What is told which keys and values a rank's steps write. Default: nobody. */
   readonly rows?: (model: Transformer, rank: number) => Promise<RowsWatch | null>;
+  /** Into which each expert is divided. Default 1. */
+  readonly slices?: number;
   /** Instead: where each part lies, in memories that are large. */
   readonly spread?: Spread;
 }
 
 const AS_STORED: ResidenceChoice = { compute: 'auto', experts: 'auto', dense: 'auto' };
 
-export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks'> {
+export interface LoadRanksOptions extends Omit<LocalJobOptions, 'placement' | 'numRanks' | 'slices'> {
   readonly spec: ModelSpec;
   readonly placement: Placement;
   /** Of those who load, in their order. */
@@ -87,7 +90,8 @@ export async function loadRanks(
   readonly bytesRead: number[];
   readonly close: () => Promise<void>;
 }> {
-  const { numExperts, numTopk } = spec.moe.gate;
+  const { numExperts } = spec.moe.gate;
+  const numTopk = heldTopkOf(spec);
   const numLayers = moeLayersOf(spec).length;
   const { mla = 'auto', reduce = 'rank', blockSize = 16, timeoutMs = 10_000, microBatches = 1, wire = {} } = options;
   const { replicaChoice = 'balanced', gate = null, plugins = new PluginRegistry() } = options;
@@ -117,14 +121,14 @@ export async function loadRanks(
         ...memories,
       });
       bytesRead[i] = weights.checkpoint.bytesRead;
-      const checkpoint = new CheckpointExperts(weights, expertSizesOf(spec), { as: residence.experts });
+      const checkpoint = heldExperts(weights, spec, { as: residence.experts });
       const { later = {} } = options;
       const disk: WeightSource = {
         expert: async (...wanted) => {
           await later.reading?.(rank);
           return checkpoint.expert(...wanted);
         },
-        checkUnchanged: () => checkpoint.checkUnchanged(),
+        checkUnchanged: () => checkpoint.checkUnchanged!(),
       };
       const room: ExpertRoom = (numOwn, numAll) => later.room?.(rank, numOwn, numAll) ?? numOwn;
       const { slotsPerRank } = placement;
@@ -173,8 +177,9 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const numRanks = options.numRanks ?? 1;
   const { config } = await readModelFiles(modelDir);
   const whole = modelSpecOf(config);
-  const spec = { ...whole, rope: ropeWithin(whole.rope, options.maxTokens ?? whole.maxPositions) };
-  const { numExperts } = spec.moe.gate;
+  const near = { ...whole, rope: ropeWithin(whole.rope, options.maxTokens ?? whole.maxPositions) };
+  const spec = withSlices(near, options.slices ?? 1);
+  const numExperts = numHeldOf(spec);
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });
