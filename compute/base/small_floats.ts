@@ -26,3 +26,20 @@ function valuesOf(
     return sign * (exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias));
   });
 }
+
+/** The code of E4M3 next to a finite number, ties to even; beyond 448, the largest, it is that one's. */
+export function nearestE4m3(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x80 : 0;
+  const magnitude = Math.min(Math.abs(value), 448);
+  // Numbers of one exponent lie equally far from each other, below 2⁻⁶ as those of that exponent do.
+  const exponent = Math.max(-6, Math.floor(Math.log2(magnitude)));
+  const step = 2 ** (exponent - 3);
+  const steps = roundedToEven(magnitude / step); // 8 … 16, fewer where subnormal; 16 is the next exponent's first
+  return sign | (steps + (exponent + 6) * 8);
+}
+
+function roundedToEven(x: number): number {
+  const below = Math.floor(x);
+  const rest = x - below;
+  return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
+}

@@ -1,0 +1,35 @@
+/** What a format of few bits makes of a matrix: pure, and the same for every matrix of a checkpoint. */
+import type { TensorHead } from '../new_tensors.js';
+
+/** A matrix [rows, columns] of float32, in the order of its rows. */
+export interface FloatMatrix {
+  readonly values: Float32Array;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** A matrix as it will be stored. */
+export interface EncodedMatrix {
+  /** In the order of {@link WeightCoding.heads}. */
+  readonly bytes: readonly Uint8Array[];
+  /** What readers make of it. */
+  readonly decoded: Float32Array;
+}
+
+/** One format. */
+export interface WeightCoding {
+  /** For people. */
+  readonly label: string;
+  /** Columns that share a scale: what the columns of a matrix are a multiple of; 1: any will do. */
+  readonly columnStep: number;
+  /** `quantization_config` of config.json. `left`: modules that stay as they are, by name or `re:`. */
+  config(left: readonly string[]): object;
+  /** Whether that may say `re:` before a regular expression. */
+  readonly takesExpressions: boolean;
+  /** The tensors that a module's weight becomes. */
+  heads(module: string, rows: number, columns: number): TensorHead[];
+  /** What a reader of these tensors would compute with; null: some value has no code. */
+  round(matrix: FloatMatrix): Float32Array | null;
+  /** Null: some value has no code. */
+  encode(matrix: FloatMatrix): EncodedMatrix | null;
+}
