@@ -47,12 +47,15 @@ export function summedSlices(outputs: Float32Array, hidden: number, numSlices: n
 }
 
 /** [L][E·S] the load of an expert is that of each of its slices. */
-export const slicedLoad = (load_LE: readonly Float64Array[], numSlices: number): readonly Float64Array[] =>
-  numSlices === 1
-    ? load_LE
-    : load_LE.map((load_E) =>
-        Float64Array.from({ length: load_E.length * numSlices }, (_, i) => load_E[Math.floor(i / numSlices)]!),
-      );
+export function slicedLoad<T extends ArrayLike<number>>(
+  load_LE: readonly T[],
+  numSlices: number,
+): readonly (T | Float64Array)[] {
+  if (numSlices === 1) return load_LE;
+  return load_LE.map((load_E) =>
+    Float64Array.from({ length: load_E.length * numSlices }, (_, i) => load_E[Math.floor(i / numSlices)]!),
+  );
+}
 
 /** As people see it: slots that hold slices show their experts, so that a rank may show one twice. */
 export function wholePlacement(placement: Placement, numSlices: number): Placement {

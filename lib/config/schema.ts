@@ -25,7 +25,8 @@ import { ROUTING_ALLOWED } from './routing_text.js';
 
 /** Of things that arrays are made of; more is a slip. */
 const MAX_COUNT = 2 ** 24;
-const MAX_SLICES = 1024;
+/** That experts are divided into. */
+export const MAX_SLICES = 1024;
 const MAX_STEPS = 2 ** 31 - 1;
 
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');

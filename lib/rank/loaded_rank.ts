@@ -17,8 +17,9 @@ import { openWeights, type ModelWeights } from '../model/stored/model_weights.js
 import { expertRoom } from '../model/weights/expert_room.js';
 import { expertBytes, footprintAt, footprintOf } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
-import { tensorsOfRank, unusedTensors } from '../model/weights/rank_tensors.js';
+import { unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
+import { bytesToRead } from '../model/weights/sliced_experts.js';
 import { checkCodecs } from '../plugins/codec_trial.js';
 import { rankGate } from '../plugins/gates.js';
 import { loadJobPlugins, proofsOf } from '../plugins/job_plugins.js';
@@ -93,8 +94,8 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   let crew: Crew | null = null;
   const weights = await openWeights(modelDir, spec, { onProgress: progress.onBytes });
   try {
-    progress.totalBytes = weights.totalBytes(tensorsOfRank(spec, weights, placement, rank));
     const residence = residenceOf(job.residence, backend.name, weights);
+    progress.totalBytes = bytesToRead({ spec, weights, placement, rank, residence });
     const room = {
       blockSize,
       numKvBlocks,

@@ -65,6 +65,10 @@ export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
         says: 'That run',
         line: 'expertwire generate --config configs/demo.yaml --ranks 4 --placement placement.json',
       },
+      {
+        says: 'For a job whose experts are divided (experts.slices=2)',
+        line: 'expertwire plan --load load.jsonl.gz --ranks 6 --expert-slices 2 --output sliced.json',
+      },
     ],
     see: ['docs/configuration.md', 'docs/benchmarks.md'],
   },

@@ -122,6 +122,7 @@ function modelFacts(
     tierBytes: kvTierSizes(config.engine.kv_tiers).ramBytes ?? 0,
     ...{ machineBytes, numCores: availableParallelism() },
     numRedundantExperts: config.experts.num_redundant_experts,
+    slices: config.experts.slices,
     numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,
   };
   return {

@@ -4,6 +4,9 @@ import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import { asRank } from '../../../base/ids.js';
 import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
+import { slicedSpec } from '../../head/slice_choice.js';
+import { numHeldOf } from '../../model/spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import type { KnownWeights } from '../../model/stored/model_weights.js';
 import { footprintAt, type Footprint, type FootprintOptions } from '../../model/weights/footprint.js';
@@ -23,6 +26,8 @@ export interface RankBytesOptions {
   /** Of all experts, per layer. */
   readonly numRedundantExperts: number;
   readonly numMovingLayers: number;
+  /** As the configuration says. */
+  readonly slices: ExpertwireConfig['experts']['slices'];
   /** Of this machine, which `fits` is about. */
   readonly numCores: number;
   readonly machineBytes: number;
@@ -77,11 +82,12 @@ export const totalBytes = ({ tiers = 0, ...footprint }: Footprint): number => {
 };
 
 function footprintOptions(
-  { spec, weights, limits, tierBytes, numRedundantExperts, numMovingLayers, numCores }: RankBytesOptions,
+  { spec: whole, slices, weights, limits, tierBytes, numRedundantExperts, numMovingLayers, numCores }: RankBytesOptions,
   residence: Residence,
   numRanks: number,
 ): FootprintOptions {
-  const { numExperts } = spec.moe.gate;
+  const spec = slicedSpec({ slices }, whole, numRanks);
+  const numExperts = numHeldOf(spec);
   const one = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 1 });
   // footprintAt asks a placement for its experts and slots alone.
   const slots = new Int32Array(numExperts + numRedundantExperts);

@@ -12,7 +12,8 @@ import { PLANNERS } from '../../../experts/placement/planners/index.js';
 import type { ExpertLoad, Plan } from '../../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../../experts/placement/planners/topology.js';
 import { REPLICA_SPLITS } from '../../../experts/placement/replica_split.js';
-import type { ConfigPlugin } from '../../config/schema.js';
+import { slicedLoad } from '../../../experts/placement/slices.js';
+import { MAX_SLICES, type ConfigPlugin } from '../../config/schema.js';
 import { isOwnPlanner } from '../../plugins/planners.js';
 import { EngineError } from '../../protocol/errors.js';
 import { PlannerThread } from '../../head/rebalancing/planner_thread.js';
@@ -20,7 +21,7 @@ import { heatRows } from '../../metrics/balance_charts.js';
 import type { BalancePictures, RankLoads } from '../../pictures/balance/balance_plots.js';
 import { table } from '../../metrics/charts.js';
 import { UsageError, type CommandContext } from '../base/context.js';
-import { readLoad } from './load_file.js';
+import { readLoad, type LoadFile } from './load_file.js';
 import { wholeNumber } from '../base/numbers.js';
 import { checkOutputs, outputFailed } from '../base/output_file.js';
 import { beforePlan, rankLoadBySplit, type Before, type LoadBySplit } from './plan_before.js';
@@ -31,6 +32,7 @@ export interface PlanArgs {
   readonly load: string;
   readonly ranks: number;
   readonly slots?: number | undefined;
+  readonly expertSlices?: number | undefined;
   readonly nodes: number;
   readonly groups: number;
   readonly planner: string;
@@ -53,6 +55,10 @@ export function planOptions<T>(yargs: Argv<T>): Argv<T & PlanArgs> {
     })
     .option('ranks', { type: 'number', demandOption: true, describe: 'ranks' })
     .option('slots', { type: 'number', describe: 'slots of all ranks, per layer (one per expert)' })
+    .option('expert-slices', {
+      type: 'number',
+      describe: 'slices that experts are divided into, each of which is placed (1)',
+    })
     .option('nodes', { type: 'number', default: 1, describe: 'nodes, ranks being numbered node by node' })
     .option('groups', {
       type: 'number',
@@ -105,7 +111,10 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   const topology = topologyOf(args);
   const plugins = (args.plugin ?? []).map((path) => ({ path: resolve(path), options: {} }));
   await checkPlannerName(args.planner, plugins);
-  const load = await readLoad(args.load);
+  const load = ofSlices(
+    await readLoad(args.load),
+    wholeNumber('--expert-slices', args.expertSlices, 1, MAX_SLICES) ?? 1,
+  );
   const { load_LE } = load;
   const before = await beforePlan(args.current, load, topology.numRanks);
   const options = args.moveCost === undefined ? {} : { moveCost: args.moveCost };
@@ -122,6 +131,10 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   if (args.chart === true && args.json !== true) stdout.write(chart(load_LE, before, after));
   if (args.output !== undefined) stderr.write(`placement written; use it with generate --placement ${args.output}\n`);
 }
+
+/** What ran doesn't tell which slice was where. */
+const ofSlices = ({ load_LE, run }: LoadFile, numSlices: number): LoadFile =>
+  numSlices === 1 ? { load_LE, run } : { load_LE: slicedLoad(load_LE, numSlices), run: null };
 
 /** @throws UsageError, PluginError INVALID_PLUGIN */
 async function checkPlannerName(planner: string, plugins: readonly ConfigPlugin[]): Promise<void> {
@@ -184,7 +197,7 @@ function report(args: PlanArgs, before: Before, after: LoadBySplit, { placement,
   ]);
   const head = REPLICA_SPLITS.flatMap((split) => [`${split} before`, `${split} after`]);
   return `${[
-    `${args.planner}: ${layers.length} layers of ${placement.numExperts} experts in ${args.slots ?? placement.numExperts} slots ` +
+    `${args.planner}: ${layers.length} layers of ${placement.numExperts} ${(args.expertSlices ?? 1) > 1 ? 'slices of experts' : 'experts'} in ${args.slots ?? placement.numExperts} slots ` +
       `on ${args.ranks} ranks; before: ${before.text}`,
     'balancedness of this load (mean rank load / max rank load, 1 = perfect; all: Σ mean / Σ max), replicas sharing evenly or balanced (min-max)',
     '',

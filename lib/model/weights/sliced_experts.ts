@@ -11,10 +11,14 @@ import {
 import { storedOf, type StoredDtype, type StoredFfn, type StoredMatrix } from '../../../compute/base/stored_matrix.js';
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
+import type { Placement } from '../../../experts/placement/placement.js';
+import type { Rank } from '../../../base/ids.js';
 import { sliceWidth } from '../spec/slice_width.js';
 import { numSlicesOf } from '../spec/slices.js';
 import { wholeSizesOf, type ModelSpec } from '../spec/spec.js';
 import type { ModelWeights } from '../stored/model_weights.js';
+import { isExpertTensor, tensorsOfRank } from './rank_tensors.js';
+import type { Residence } from './residence.js';
 import { CheckpointExperts, type CheckpointExpertsOptions } from './weight_reader.js';
 
 /** Experts, or slices, by the numbers that placements have for them. */
@@ -24,6 +28,25 @@ export type HeldExperts = WeightSource & Pick<CheckpointExperts, 'stored'>;
 export function heldExperts(weights: ModelWeights, spec: ModelSpec, options?: CheckpointExpertsOptions): HeldExperts {
   const whole = new CheckpointExperts(weights, wholeSizesOf(spec), options);
   return numSlicesOf(spec) === 1 ? whole : new SlicedExperts(whole, spec);
+}
+
+/** What loading a rank reads of its checkpoint, about. */
+export function bytesToRead({ spec, weights, placement, rank, residence }: ToRead): number {
+  const all = tensorsOfRank(spec, weights, placement, rank);
+  const bytes = weights.totalBytes(all);
+  const numSlices = numSlicesOf(spec);
+  if (numSlices === 1 || residence.compute === 'tensors') return bytes;
+  const unread = (2 * (1 - 1 / numSlices)) / 3; // of gate and up
+  return bytes - unread * weights.totalBytes(all.filter(isExpertTensor));
+}
+
+/** A rank, and what it loads. */
+export interface ToRead {
+  readonly spec: ModelSpec;
+  readonly weights: ModelWeights;
+  readonly placement: Placement;
+  readonly rank: Rank;
+  readonly residence: Pick<Residence, 'compute'>;
 }
 
 class SlicedExperts implements HeldExperts {

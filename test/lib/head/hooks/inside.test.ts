@@ -11,9 +11,15 @@ const MAX_ERROR = 1e-4;
 
 describe('hooks are told what transformers computes', () => {
   for (const name of GOLDEN_MODELS.filter(hasInsideGolden)) {
-    for (const compute of ['kernels', 'tensors']) {
-      it(`inside ${name}, on three ranks with ${compute}, in chunks`, async () => {
-        const set = [`compute=${compute}`, 'engine.max_num_batched_tokens=10', 'engine.max_num_seqs=2'];
+    for (const [compute, slices] of [
+      ['kernels', 1],
+      ['tensors', 1],
+      ['kernels', 2],
+    ] as const) {
+      const of = slices === 1 ? '' : ' and experts in two slices';
+      it(`inside ${name}, on three ranks with ${compute}${of}, in chunks`, async () => {
+        const own = [`compute=${compute}`, `experts.slices=${slices}`];
+        const set = [...own, 'engine.max_num_batched_tokens=10', 'engine.max_num_seqs=2'];
         const { seen, spec } = await scored(name, { numRanks: 3, set });
         const golden = insideGolden(name);
         checkHidden(seen, golden, spec);
