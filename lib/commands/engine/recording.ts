@@ -2,11 +2,14 @@
 import { MAX_RANKS } from '../../../base/ids.js';
 import { LoadRecorder, type RoutingObserver, type StepRouting } from '../../../experts/load/load_recorder.js';
 import type { RecordMode } from '../../../experts/load/recording.js';
+import { wholePlacement } from '../../../experts/placement/slices.js';
 import { readPlacement } from '../../config/placement_file.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import { recordingHeader } from '../../head/recording_header.js';
+import { slicedSpec } from '../../head/slice_choice.js';
 import { numSeatsOf } from '../../job/start/seats.js';
+import { numHeldOf, numSlicesOf } from '../../model/spec/slices.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
 import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
@@ -60,14 +63,14 @@ export async function withRecorder(
     return work(null);
   }
   const mode = recordMode ?? 'stat';
-  const { numExperts } = spec.moe.gate;
-  const shape = { numLayers: moeLayersOf(spec).length, numExperts };
   const { window_size: windowSize } = config.load_balance;
   const numRanks = config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0);
-  const placement = await readPlacement(config.experts, { ...shape, numRanks });
+  const sliced = slicedSpec(config.experts, spec, numRanks);
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts: numHeldOf(sliced), numRanks };
+  const placement = wholePlacement(await readPlacement(config.experts, shape), numSlicesOf(sliced));
   const share = mode === 'per_token' ? routerLogitsShare(args) : undefined;
   const header = {
-    ...recordingHeader(mode, config, spec, placement, numSeatsOf(config, numRanks)),
+    ...recordingHeader(mode, config, sliced, placement, numSeatsOf(config, numRanks)),
     ...(share !== undefined && { hasRouterLogits: true }),
   };
   const failed = (cause: unknown): never => {

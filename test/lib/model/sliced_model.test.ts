@@ -1,7 +1,12 @@
 import { expect } from 'chai';
+import { join } from 'node:path';
 import { GOLDEN_MODELS, goldenOf, prefill } from '../../contracts/golden_contract.js';
 import { outputPart, promptPart, startLocalJob, startOf, type LocalJobOptions } from '../../kit/engine/local_job.js';
+import { changeJson, copyModel, keepExperts } from '../../kit/model/model_copy.js';
 import { tinyModel } from '../../kit/paths.js';
+import { withTempFolder } from '../../kit/temp_folder.js';
+
+const QWEN = 'tiny-qwen3-moe';
 
 const isSameBits = (a: Float32Array, b: Float32Array): boolean => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
 
@@ -19,8 +24,9 @@ async function logitsOf(name: string, options: LocalJobOptions): Promise<Float32
   }
 }
 
-async function greedy(name: string, options: LocalJobOptions): Promise<number[]> {
-  const job = await startLocalJob(tinyModel(name), options);
+/** Of a tiny model's golden prompt, or of the same model with other weights. */
+async function greedy(name: string, options: LocalJobOptions, dir = tinyModel(name)): Promise<number[]> {
+  const job = await startLocalJob(dir, options);
   try {
     const { prompt_token_ids: prompt, greedy_token_ids: expected } = goldenOf(name);
     const [outputs] = await job.step([[promptPart(0, prompt)]], [[startOf(0)]]);
@@ -55,15 +61,32 @@ describe('sliced experts', function () {
     }
   }
 
-  it('on more ranks than experts decode the golden tokens', async () => {
-    for (const [name, numRanks] of [
-      ['tiny-mixtral', 11],
-      ['tiny-gpt-oss', 9],
+  for (const [numRanks, numExperts] of [
+    [3, 2],
+    [8, 4],
+  ] as const) {
+    it(`on ${numRanks} ranks with ${numExperts} experts decode the tokens of whole experts on one`, async () => {
+      await withTempFolder(async (dir) => {
+        await copyModel(tinyModel(QWEN), dir);
+        await keepExperts(dir, numExperts);
+        await changeJson(join(dir, 'config.json'), { num_experts_per_tok: 2 });
+        const expected = await greedy(QWEN, {}, dir);
+        for (const compute of ['kernels', 'tensors'] as const) {
+          const own = { numRanks, slices: 2, residence: { compute } };
+          expect(await greedy(QWEN, own, dir), compute).to.deep.equal(expected);
+        }
+      });
+    });
+  }
+
+  it('of which the last is smaller, or all are of an odd size, decode the golden tokens', async () => {
+    for (const [name, slices] of [
+      ['tiny-mixtral', 3],
+      ['tiny-gpt-oss', 3],
+      ['tiny-qwen2-moe', 5],
     ] as const) {
-      const { greedy_token_ids: expected } = goldenOf(name);
-      for (const slices of [2, 3]) {
-        expect(await greedy(name, { numRanks, slices, placement: 'round_robin' })).to.deep.equal(expected);
-      }
+      const tokens = await greedy(name, { numRanks: 3, slices, placement: 'round_robin' });
+      expect(tokens, name).to.deep.equal(goldenOf(name).greedy_token_ids);
     }
   });
 
