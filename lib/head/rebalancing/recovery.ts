@@ -11,7 +11,8 @@ import { withLayers, type Placement } from '../../../experts/placement/placement
 import type { GatherFailure } from '../../job/gathering.js';
 import type { StepRunner } from '../../job/step_runner.js';
 import { holdersOf, type Members } from '../../job/members.js';
-import { moeLayersOf } from '../../model/spec/spec.js';
+import { expertOf } from '../../model/spec/slices.js';
+import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { MoveLimits } from '../../protocol/rank_job.js';
 import type { Recovered } from './experts_event.js';
@@ -67,7 +68,7 @@ export class Recovery {
     const startMs = performance.now();
     const attempt: Attempt = { members, rooms: new Map(), unable: new Map() };
     const { placement } = this.options;
-    const numExperts = homelessIn(placement.left).length;
+    const numExperts = wholeExperts(homelessIn(placement.left), this.options.spec).length;
     if (numExperts === 0) return { kind: 'whole' };
     for (;;) {
       const outcome = await this.try(this.homes(attempt), members.epoch);
@@ -113,7 +114,8 @@ export class Recovery {
   }
 
   private lost(experts: readonly LayerExpert[], failures: readonly GatherFailure[]): EngineError {
-    const named = namesOf(experts, moeLayersOf(this.options.spec));
+    const { spec } = this.options;
+    const named = namesOf(wholeExperts(experts, spec), moeLayersOf(spec));
     const [first] = failures;
     if (first === undefined) {
       const text = `the ranks that are left have no room for ${named}, which lost ranks held`;
@@ -123,6 +125,14 @@ export class Recovery {
     const advice = 'look at the model folder and start the job again';
     return new EngineError('EXPERTS_LOST', `${text}; ${advice}`, { rank: first.rank });
   }
+}
+
+/** The experts of which some slices are named, each once. */
+function wholeExperts(slices: readonly LayerExpert[], spec: ModelSpec): LayerExpert[] {
+  const all = slices.map(({ moeLayer, logical }) => ({ moeLayer, logical: expertOf(spec, logical) }));
+  const isSame = (a: LayerExpert, b: LayerExpert | undefined): boolean =>
+    a.moeLayer === b?.moeLayer && a.logical === b.logical;
+  return all.filter((expert, i) => !isSame(expert, all[i - 1])); // slices of an expert follow each other
 }
 
 const MAX_NAMED = 3;

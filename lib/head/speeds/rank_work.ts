@@ -1,6 +1,6 @@
 /** What each rank had to do in a step and how long it took, apart from waiting. Pure. */
 import type { StepPhase } from '../../../compute/base/stopwatch.js';
-import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { expertSizesOf, moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import type { PlanPart } from '../../protocol/step_plan.js';
 import type { ObservedStep } from '../observing/step_observer.js';
 import type { CostSample } from './cost_curve.js';
@@ -20,8 +20,8 @@ const KV_TOKENS_PER_TOKEN = 64;
 
 /** Rows of routed experts that one token costs its own rank in shared ones, over all layers. */
 export function sharedRowsOf(spec: ModelSpec): number {
-  const { sharedIntermediateSize: shared, intermediateSize } = spec.moe;
-  return (moeLayersOf(spec).length * shared) / intermediateSize;
+  const { intermediate } = expertSizesOf(spec);
+  return (moeLayersOf(spec).length * spec.moe.sharedIntermediateSize) / intermediate;
 }
 
 /** By seat; null: it isn't taken. */

@@ -87,10 +87,21 @@ describe('a job with sliced experts', function () {
       expect(await batch(local)).to.deep.equal(undisturbed);
       expect(lostOf(local)).to.deep.equal([[1]]);
       expect(local.engine.stats()).to.deep.include({ lostRanks: [1], numDegradedTokens: 0 });
-      expect(local.homes[0]).to.include({ kind: 'recovered' });
+      const [first] = local.homes; // slices 11 … 21 of two layers: of 6 experts each
+      expect(first).to.include({ kind: 'recovered', numExperts: 12 });
       expect(local.engine.placement.logcnt.flatMap((counts) => [...counts])).to.satisfy((counts: number[]) =>
         counts.every((count) => count >= 2),
       );
+    });
+  });
+
+  it('lets a rank join, which gets its share of slices', async () => {
+    await sliced({ numRanks: 2, numSeats: 3, onPeerLoss: 'recover' }, async (local) => {
+      expect(await batch(local)).to.deep.equal(undisturbed);
+      local.join();
+      while (!local.homes.some(({ kind }) => kind === 'spread')) expect(await batch(local)).to.deep.equal(undisturbed);
+      expect(local.models[2]!.shard.stats().numExperts).to.be.within(20, 22);
+      expect(isSameBits((await scoreIds(local.engine, PROMPT)).logits, logits)).to.equal(true);
     });
   });
 

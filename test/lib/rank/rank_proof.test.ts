@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { asRank } from '../../../base/ids.js';
 import { createPlacement, slotsOf } from '../../../experts/placement/placement.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import { numHeldOf, withSlices } from '../../../lib/model/spec/slices.js';
 import { expertSizesOf, moeLayersOf } from '../../../lib/model/spec/spec.js';
 import { denseTensors } from '../../../lib/model/weights/rank_tensors.js';
 import { CheckpointExperts } from '../../../lib/model/weights/weight_reader.js';
@@ -63,6 +64,21 @@ describe('what a rank proves', () => {
       for (const [moeLayer, layer] of moeLayersOf(spec).entries())
         for (const expert of slotsOf(placement, moeLayer, rank)) await experts.expert(layer, expert);
       expect(await proofOf(options)).to.deep.equal({ fingerprint: dense.digest(), expertDigests: digests });
+    });
+  });
+
+  it('of slices are the digests of their experts, each whole and once', async () => {
+    await withOptions(TINY, ELSEWHERE, async ({ spec, weights, ...options }) => {
+      const digests: Record<string, string> = {};
+      const onDigest = (key: string, digest: string): void => void (digests[key] = digest);
+      const experts = new CheckpointExperts(weights, expertSizesOf(spec), { onDigest });
+      // Of 32 slices rank 1 of 3 has 11 … 21.
+      for (const layer of moeLayersOf(spec)) for (let e = 5; e <= 10; e++) await experts.expert(layer, e);
+      const sliced = withSlices(spec, 2);
+      const numExperts = numHeldOf(sliced);
+      const placement = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 3 });
+      const { expertDigests } = await proofOf({ ...options, weights, spec: sliced, placement });
+      expect(expertDigests).to.deep.equal(digests);
     });
   });
 
