@@ -231,6 +231,17 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'prune <dir> <out>',
+    describe: 'Write a checkpoint with fewer experts: those that a text needs least are taken out.',
+    load: async () => {
+      const [{ prune }, { pruneOptions }] = await Promise.all([
+        import('./rewrite/prune.js'),
+        import('./rewrite/prune_options.js'),
+      ]);
+      return loaded((yargs) => pruneOptions(yargs), prune);
+    },
+  },
+  {
     name: 'rank',
     describe: 'Be one rank of a job whose head runs elsewhere.',
     load: async () => {

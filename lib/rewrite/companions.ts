@@ -16,11 +16,16 @@ const TEMPLATE_FOLDER = 'additional_chat_templates';
 export const isCompanion = (name: string): boolean =>
   !name.startsWith('.') && !OF_WEIGHTS.some((pattern) => pattern.test(name));
 
-/** Copies them, links as what they lead to, into an existing folder. @throws whatever the file system does */
-export async function copyCompanions(from: string, to: string): Promise<void> {
+/** What files beside config.json say of codes. */
+const OF_CODES = ['hf_quant_config.json', 'quantize_config.json', 'quant_config.json'];
+
+/** Copies them, links as what they lead to, into an existing folder. `keepsCodes`: what is said of codes too. @throws whatever the file system does */
+export async function copyCompanions(from: string, to: string, keepsCodes = false): Promise<void> {
   for (const entry of await readdir(from, { withFileTypes: true })) {
     const { name } = entry;
-    const isTaken = entry.isDirectory() ? name === TEMPLATE_FOLDER : isCompanion(name);
+    const isTaken = entry.isDirectory()
+      ? name === TEMPLATE_FOLDER
+      : isCompanion(name) || (keepsCodes && OF_CODES.includes(name));
     if (isTaken) await cp(join(from, name), join(to, name), { recursive: true, dereference: true });
   }
 }

@@ -22,6 +22,8 @@ export interface Rewriting {
   readonly edits: readonly JsonEdit[];
   /** What was done, by whom: a key of `expertwire` in config.json, which other readers leave alone; what a former rewriting said stays beside it. */
   readonly notes: Readonly<Record<string, unknown>>;
+  /** Weights stay in the formats that files beside config.json tell of. Default false. */
+  readonly keepsCodes?: boolean;
 }
 
 /** Where config.json says what was done to a checkpoint. */
@@ -35,7 +37,7 @@ export const NOTES_KEY = 'expertwire';
 export async function rewriteCheckpoint(
   { dir, config, configText, weights }: Pick<RewriteSource, 'dir' | 'config' | 'configText' | 'weights'>,
   out: string,
-  { tensors, edits, notes }: Rewriting,
+  { tensors, edits, notes, keepsCodes }: Rewriting,
   options: WriteOptions = {},
 ): Promise<WrittenFiles> {
   const numBytes = tensors.reduce((sum, tensor) => sum + numBytesOf(tensor), 0);
@@ -43,7 +45,7 @@ export async function rewriteCheckpoint(
   const former = config[NOTES_KEY] ?? {};
   const noted: JsonEdit = { path: [NOTES_KEY], value: { ...former, ...notes } };
   return writeNewFolder(out, async (partial) => {
-    await copyCompanions(dir, partial);
+    await copyCompanions(dir, partial, keepsCodes);
     await writeFile(join(partial, 'config.json'), withJsonValues(configText, [...edits, noted]));
     const written = await writeTensors(partial, tensors, options);
     await weights.checkpoint.checkUnchanged();

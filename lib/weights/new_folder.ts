@@ -26,6 +26,15 @@ export async function writeNewFolder<T>(dir: string, write: (partial: string) =>
   }
 }
 
+/** Whether a folder doesn't exist yet or is empty: looked at before work that takes a while. @throws WeightError FOLDER_NOT_EMPTY, WRITE_FAILED */
+export async function checkNewFolder(dir: string): Promise<void> {
+  try {
+    await checkEmpty(dir);
+  } catch (error) {
+    throw isSystemError(error) ? folderError(dir, error) : error;
+  }
+}
+
 async function checkEmpty(dir: string): Promise<void> {
   const found = await readdir(dir).catch((cause: unknown) => {
     if (isSystemError(cause) && cause.code === 'ENOENT') return [];

@@ -10,6 +10,7 @@ const CALLED: Readonly<Record<string, readonly string[]>> = {
   pull: ['download', 'fetch', 'get', 'clone', 'hub'],
   inspect: ['info', 'show', 'describe', 'ls', 'stat', 'summary'],
   plan: ['rebalance', 'place', 'placement', 'eplb', 'balance'],
+  prune: ['shrink', 'drop', 'compress', 'merge'],
   'make-checkpoint': ['make', 'create', 'init', 'new', 'random', 'checkpoint'],
   rank: ['join', 'node'],
   doctor: ['check', 'status', 'diagnose', 'env', 'version'],

@@ -38,4 +38,19 @@ export const MODEL_HELP: Readonly<Record<string, CommandHelp>> = {
     ],
     see: ['docs/conformance.md'],
   },
+  prune: {
+    when: 'To make a model smaller than its experts: those that a text of your own field needs least are taken out of each layer, with their rows of the router. The folder is a checkpoint like any other, in the formats of the old one. What it loses, score tells.',
+    examples: [
+      {
+        says: 'The half of the experts that matters most for a text',
+        line: 'expertwire prune models/moe-7m small --keep 0.5 --calibration mine.txt',
+      },
+      {
+        says: 'Six of each layer, by how often they are chosen, the text read by two ranks',
+        line: 'expertwire prune models/moe-7m small --criterion frequency --keep 6 --calibration mine.txt --ranks 2',
+      },
+      { says: 'Any half, to compare with', line: 'expertwire prune models/moe-7m small --criterion random --seed 1' },
+    ],
+    see: ['docs/pruning.md'],
+  },
 };

@@ -90,6 +90,14 @@ export const COMMAND_LINES: Readonly<Record<string, CommandLine>> = {
       set: 'field',
     },
   },
+  prune: {
+    ...{ positionals: ['model', 'output'], numOptional: 0 },
+    options: {
+      ...texts('criterion', 'keep', 'seed', 'max-shard-mib', 'ranks', 'calibration-tokens', 'calibration-piece'),
+      ...flags('json'),
+      ...{ calibration: 'input', config: 'code', plugin: 'code', set: 'setting' },
+    },
+  },
   report: { positionals: ['output'], numOptional: 0, options: texts('formats') },
   pull: {
     ...{ positionals: ['text'], numOptional: 0 },

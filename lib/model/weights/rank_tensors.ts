@@ -41,11 +41,7 @@ export interface UnusedTensors {
 export function unusedTensors(spec: ModelSpec, weights: ModelWeights): UnusedTensors {
   const used = weights.storedNames();
   const all = weights.checkpoint.names();
-  const predictors = new Set(all.flatMap((name) => PREDICTOR.exec(name)?.[1] ?? []));
-  const isPredicting = (name: string): boolean => {
-    const [prefix = '', layer = '0'] = LAYER_PREFIX.exec(name) ?? [];
-    return MTP.test(name) || (Number(layer) >= spec.layers.length && predictors.has(prefix));
-  };
+  const isPredicting = predictorsOf(spec, all);
   const isSeeing = (name: string): boolean => !used.has(name) && SEEING.test(name);
   return {
     unknown: all.filter(
@@ -55,6 +51,15 @@ export function unusedTensors(spec: ModelSpec, weights: ModelWeights): UnusedTen
       ...(all.some(isPredicting) ? ['layers for multi-token prediction'] : []),
       ...(all.some(isSeeing) ? ['what sees pictures'] : []),
     ],
+  };
+}
+
+/** Whether a tensor is of a layer for multi-token prediction. `names`: of all tensors of its checkpoint. */
+export function predictorsOf({ layers }: ModelSpec, names: readonly string[]): (name: string) => boolean {
+  const predictors = new Set(names.flatMap((name) => PREDICTOR.exec(name)?.[1] ?? []));
+  return (name) => {
+    const [prefix = '', layer = '0'] = LAYER_PREFIX.exec(name) ?? [];
+    return MTP.test(name) || (Number(layer) >= layers.length && predictors.has(prefix));
   };
 }
 
