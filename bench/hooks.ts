@@ -11,7 +11,8 @@ import { median, thisMachine } from './base/machine.js';
 import { accepted, benchParser } from './base/options.js';
 
 const POINTS: readonly HookPoint[] = [
-  ...(['hiddenBefore', 'hiddenAfter', 'routerLogits', 'routerScores', 'routing', 'expertOutputs'] as const),
+  ...(['hiddenBefore', 'hiddenAfter', 'lensLogits', 'routerLogits', 'routerScores', 'routing'] as const),
+  'expertOutputs',
 ];
 
 interface Options {

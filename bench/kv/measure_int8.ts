@@ -2,7 +2,7 @@
 import { KV_DTYPES, type KvDtype } from '../../compute/base/kv_dtype.js';
 import type { Engine } from '../../lib/head/engine.js';
 import { cacheBlockBytes } from '../../lib/model/spec/cache_layout.js';
-import { Agreement } from '../base/agreement.js';
+import { Agreement } from '../../lib/compare/agreement.js';
 import { median } from '../base/machine.js';
 import type { FigureRow, Measured } from '../base/measured.js';
 import { scoredLogits } from '../base/scored_logits.js';

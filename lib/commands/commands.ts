@@ -89,6 +89,17 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'compare <a> <b>',
+    describe: 'How far two models or configurations are apart on a text: KL, perplexity, layers, routing.',
+    load: async () => {
+      const [{ compare }, { compareOptions }] = await Promise.all([
+        import('./compare/compare.js'),
+        import('./compare/compare_options.js'),
+      ]);
+      return loaded((yargs) => compareOptions(yargs), compare);
+    },
+  },
+  {
     name: 'serve',
     describe: "Serve OpenAI's endpoints over HTTP.",
     load: async () => {

@@ -10,6 +10,8 @@ export interface HookPoints {
   readonly hiddenBefore?: Layers;
   /** [H] as it leaves the layer; of the last one before the final norm. */
   readonly hiddenAfter?: Layers;
+  /** [V] what the final norm and the head would make of `hiddenAfter`: of the last layer the logits (the "logit lens"). As costly as a head for each. */
+  readonly lensLogits?: Layers;
   /** [E] of all experts, with the router's bias. */
   readonly routerLogits?: Layers;
   /** [E] of all experts, in float64: what the gate makes of the logits, before biases of the selection, groups and normalisation. */
@@ -54,6 +56,7 @@ interface RowEvent<Point> extends HookPlace {
 export type HookEvent =
   | RowEvent<'hiddenBefore'>
   | RowEvent<'hiddenAfter'>
+  | RowEvent<'lensLogits'>
   | RowEvent<'routerLogits'>
   | (HookPlace & { readonly point: 'routerScores'; readonly values: Float64Array })
   | (HookPlace & { readonly point: 'routing'; readonly experts: Int32Array; readonly weights: Float32Array })

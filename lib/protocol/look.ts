@@ -7,9 +7,10 @@ import { expertSizesOf, type ModelSpec } from '../model/spec/spec.js';
 
 /**
  * What a table of rows holds of a token at one layer. hidden: [H] hidden states between two layers, where layer n is the place before layer n and the number of layers is
- * behind the last; router_logits: [E]; experts and weights: [K] each; expert_outputs: [K·H], unweighted, in the order of `experts`.
+ * behind the last; router_logits: [E]; experts and weights: [K] each; expert_outputs: [K·H], unweighted, in the order of `experts`; lens: [V] logits of the hidden states of
+ * that place.
  */
-export const TABLES = ['hidden', 'router_logits', 'experts', 'weights', 'expert_outputs'] as const;
+export const TABLES = ['hidden', 'router_logits', 'experts', 'weights', 'expert_outputs', 'lens'] as const;
 /** One of {@link TABLES}. */
 export type TableName = (typeof TABLES)[number];
 
@@ -93,6 +94,8 @@ export function rowLengthOf(table: TableName, spec: ModelSpec): number {
       return numTopk;
     case 'expert_outputs':
       return numTopk * hidden;
+    case 'lens':
+      return spec.vocabSize;
   }
 }
 

@@ -49,8 +49,20 @@ export class StepLook implements StepLooks {
     return this.tables[part]!;
   }
 
-  /** Reads the rows that are wanted. */
+  /** Reads the rows that are wanted, and has logits made of those whose are. */
   hidden(place: number, states: HiddenStates): void | Promise<void> {
+    const reading = this.readHidden(place, states);
+    const seen = this.rowsOf('lens', place);
+    if (seen.length === 0) return reading;
+    const lens = async (): Promise<void> => {
+      await reading;
+      const logits = await states.logits(seen);
+      this.take('lens', place, joinedRows(logits.map((row) => row.values())));
+    };
+    return lens();
+  }
+
+  private readHidden(place: number, states: HiddenStates): void | Promise<void> {
     const rows = this.rowsOf('hidden', place);
     if (rows.length === 0) return undefined;
     const values = states.read(rows);
@@ -131,6 +143,14 @@ export class StepLook implements StepLooks {
 const NOTHING: Wanted = { rows: [], shares: [] };
 
 const keyOf = (table: TableName, layer: number): string => `${table} ${layer}`;
+
+/** Rows of equal length, one after the other. */
+function joinedRows(rows: readonly Float32Array[]): Float32Array {
+  const length = rows[0]!.length;
+  const joined = new Float32Array(rows.length * length);
+  rows.forEach((row, i) => joined.set(row, i * length));
+  return joined;
+}
 
 function rowsFrom<T extends Values>(values: T, rows: readonly number[], length: number): T {
   const copy = values.slice(0, rows.length * length) as T;

@@ -4,7 +4,7 @@ import type { Metrics } from '../../../lib/experiment/base/metric.js';
 import type { ScoredText } from '../../../lib/experiment/measures/texts.js';
 import type { Engine } from '../../../lib/head/engine.js';
 import type { ScoreResult } from '../../../lib/protocol/request.js';
-import { Agreement } from '../../base/agreement.js';
+import { Agreement } from '../../../lib/compare/agreement.js';
 import { scoredLogits } from '../../base/scored_logits.js';
 
 /** A text and what came of its pieces. */

@@ -17,14 +17,14 @@ export function checkPlotFile(file: string | undefined): void {
 export const writePlot = (file: string, pictures: BalancePictures): Promise<void> =>
   writePlotSpec(file, pictures.title, balanceSpec(pictures));
 
-/** Any pictures; `title`: of the page. @throws OutputError where it can't be written */
-export async function writePlotSpec(file: string, title: string, spec: PlotSpec): Promise<void> {
+/** Any pictures; `title`: of the page; `option`: that names the file. @throws OutputError where it can't be written */
+export async function writePlotSpec(file: string, title: string, spec: PlotSpec, option = '--plot'): Promise<void> {
   const svg = await renderSvg(spec);
   const content = await contentOf(file, title, svg, spec);
   try {
     await writeFile(file, content);
   } catch (cause) {
-    throw outputFailed('--plot', file, cause);
+    throw outputFailed(option, file, cause);
   }
 }
 

@@ -3,6 +3,24 @@ import type { CommandHelp } from './command_help.js';
 
 /** By their names. */
 export const MEASURE_HELP: Readonly<Record<string, CommandHelp>> = {
+  compare: {
+    when: 'To see what a change costs in quality: quantised, pruned or merged weights, other types in memory or on the wire, fewer experts per token. A reads the text first, then B: how far the distributions of the next token are apart (KL divergence, the same best token), perplexities, and layer by layer how far hidden states, what the head would make of them, and the choice of experts are. A and B are model folders, names of pulled models, or YAML configurations.',
+    examples: [
+      {
+        says: 'What int8 in memory costs',
+        line: 'expertwire compare models/moe-7m models/moe-7m --text README.md --set-b experts.resident=int8',
+      },
+      {
+        says: 'A pruned checkpoint, drawn',
+        line: 'expertwire compare models/moe-7m moe-7m-half --text book.txt --output compare.html',
+      },
+      {
+        says: 'Two configurations, as numbers',
+        line: 'expertwire compare exact.yaml tiers.yaml --text book.txt --max-tokens 4096 --json',
+      },
+    ],
+    see: ['docs/compare.md'],
+  },
   experiment: {
     when: 'To compare configurations: one YAML file says what is varied and what is measured. The whole file is checked before the first run; runs come in turns, so that drift of the machine cancels; a folder keeps every run, and the same command goes on where it was ended.',
     examples: [

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import * as z from 'zod';
 import { causeText, shown, textOf } from '../../../base/foreign_text.js';
+import { piecesOf, prefixOf } from '../../compare/pieces.js';
 import { ConfigError } from '../../config/errors.js';
 import { integer, key } from '../../config/key_types.js';
 import type { OpenedModel } from '../../head/opened_model.js';
@@ -89,10 +90,7 @@ function scoredText(
   const own = 'token_ids' in given ? given.token_ids : encoded(given.text, name, tokenizer);
   const prefix = tokenizer === undefined || 'token_ids' in given ? [] : prefixOf(tokenizer);
   const part = own.slice(numSkipped, most === null ? undefined : numSkipped + most);
-  const room = Math.min(pieceTokens ?? Infinity, mostTokensOf(limits)) - prefix.length;
-  const numPieces = Math.ceil(part.length / Math.max(1, room));
-  const pieces = Array.from({ length: numPieces }, (_, i) => [...prefix, ...part.slice(i * room, (i + 1) * room)]);
-  const scored = pieces.filter(({ length }) => length >= 2);
+  const scored = piecesOf(part, prefix, Math.min(pieceTokens ?? Infinity, mostTokensOf(limits)));
   if (scored.length > 0) return { label: given.label ?? null, pieces: scored };
   const what = `the text ${given.label ?? ''} has ${own.length} tokens, of which ${part.length} are to be scored`;
   throw new ConfigError('INVALID_VALUE', `${what}; give at least 2 (workload.skip_tokens, max_tokens)`, {
@@ -104,13 +102,6 @@ function encoded(given: string, name: string, tokenizer: Tokenizer | undefined):
   if (tokenizer !== undefined) return tokenizer.encode(given, { addSpecialTokens: false });
   const why = `${name} has no tokenizer; give texts as { token_ids: [5, 17, 3] }`;
   throw new ConfigError('INVALID_VALUE', why, { key: 'workload.texts' });
-}
-
-/** What comes before the tokens of any text: the token for a beginning, where the model is used to one. */
-function prefixOf(tokenizer: Tokenizer): readonly number[] {
-  const [whole, bare] = [tokenizer.encode('a'), tokenizer.encode('a', { addSpecialTokens: false })];
-  const at = whole.findIndex((id, i) => id === bare[0] && bare.every((each, j) => whole[i + j] === each));
-  return whole.slice(0, Math.max(0, at));
 }
 
 async function fileText(file: string): Promise<{ readonly label: string; readonly text: string }> {

@@ -18,9 +18,10 @@ export interface CheckedHook extends Pick<Hook, 'onEvent'> {
 /** In the order in which a layer comes to them. */
 const POINTS: readonly HookPoint[] = [
   ...(['hiddenBefore', 'routerLogits', 'routerScores', 'routing', 'expertOutputs', 'hiddenAfter'] as const),
+  'lensLogits',
 ];
 
-const EVERY_LAYER: readonly HookPoint[] = ['hiddenBefore', 'hiddenAfter'];
+const EVERY_LAYER: readonly HookPoint[] = ['hiddenBefore', 'hiddenAfter', 'lensLogits'];
 
 const wholeNumber = z.int({ error: 'a whole number from 0' }).min(0, { error: 'a whole number from 0' });
 const layers = z
@@ -33,6 +34,7 @@ const schema = z.strictObject({
     {
       hiddenBefore: layers,
       hiddenAfter: layers,
+      lensLogits: layers,
       routerLogits: layers,
       routerScores: layers,
       routing: layers,
@@ -76,15 +78,14 @@ function checkedHook(given: Hook, where: string, spec: ModelSpec): CheckedHook {
 function tablesOf(layersOf: (point: HookPoint) => readonly number[]): Look['layers'] {
   const union = (...lists: readonly (readonly number[])[]): number[] =>
     [...new Set(lists.flat())].sort((a, b) => a - b);
+  const behind = (point: HookPoint): number[] => layersOf(point).map((layer) => layer + 1);
   const tables: Required<Look['layers']> = {
-    hidden: union(
-      layersOf('hiddenBefore'),
-      layersOf('hiddenAfter').map((layer) => layer + 1),
-    ),
+    hidden: union(layersOf('hiddenBefore'), behind('hiddenAfter')),
     router_logits: union(layersOf('routerLogits'), layersOf('routerScores')),
     experts: union(layersOf('routing'), layersOf('expertOutputs')),
     weights: union(layersOf('routing')),
     expert_outputs: union(layersOf('expertOutputs')),
+    lens: behind('lensLogits'),
   };
   return Object.fromEntries(Object.entries(tables).filter(([, list]) => list.length > 0));
 }

@@ -8,6 +8,7 @@ import { tinyModel } from '../paths.js';
 export const EVERYTHING: HookPoints = {
   hiddenBefore: 'all',
   hiddenAfter: 'all',
+  lensLogits: 'all',
   routerLogits: 'all',
   routerScores: 'all',
   routing: 'all',

@@ -15,6 +15,8 @@ import { errorOf } from '../../../kit/rejects.js';
 const NEW = 6;
 /** Of tiny-deepseek-v3: layer 0 is dense. */
 const MOE_LAYERS = [1, 2];
+const HIDDEN = [0, 1, 2, 3].map((place) => `hidden ${place}`);
+const LENS = [1, 2, 3].map((place) => `lens ${place}`);
 
 const generated = (local: LocalEngine, request: Partial<GenerationRequest>): ReturnType<typeof generateIds> =>
   generateIds(local.engine, { promptTokenIds: PROMPT, maxNewTokens: NEW, returnRoutedExperts: false, ...request });
@@ -139,7 +141,7 @@ describe('hooks', function () {
         const own = ['router_logits', 'weights', 'expert_outputs'].flatMap((table) =>
           MOE_LAYERS.map((layer) => `${table} ${layer}`),
         );
-        expect([...names].sort()).to.deep.equal([...own, 'hidden 0', 'hidden 1', 'hidden 2', 'hidden 3'].sort());
+        expect([...names].sort()).to.deep.equal([...own, ...HIDDEN, ...LENS].sort());
         expect(tables.every(({ tokens }) => tokens === null)).to.equal(true);
       }
     });

@@ -1,9 +1,12 @@
 /** What hooks are told, against what transformers computes inside the same checkpoints, and a slow router. */
 import { expect } from 'chai';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { GOLDEN_MODELS, goldenOf } from '../../../contracts/golden_contract.js';
 import { startLocalEngine, type LocalEngineOptions } from '../../../kit/engine/local_engine.js';
 import { hasInsideGolden, insideGolden, Seen, type InsideGolden } from '../../../kit/engine/seen.js';
 import { tinyModel } from '../../../kit/paths.js';
+import { readSafetensors } from '../../../kit/model/safetensors_writer.js';
 import { routeRef, scoresOf } from '../../../refs/gate_ref.js';
 import type { ModelSpec } from '../../../../lib/model/spec/spec.js';
 
@@ -32,6 +35,7 @@ describe('hooks are told what transformers computes', () => {
 
 describe('what hooks are told', () => {
   const name = 'tiny-deepseek-v3';
+  const golden = goldenOf(name);
 
   it('has the same bits for any ranks, sums, chunks and micro-batches', async () => {
     const bits = (await scored(name, { numRanks: 1 })).seen.bits();
@@ -40,6 +44,24 @@ describe('what hooks are told', () => {
       { numRanks: 2, microBatches: 2, set: ['engine.max_num_batched_tokens=5', 'engine.max_num_seqs=1'] },
     ];
     for (const options of others) expect((await scored(name, options)).seen.bits()).to.deep.equal(bits);
+  });
+
+  it('are logits behind each layer: the last one’s are those of the model, the others what a slow norm and head make of the states', async () => {
+    for (const compute of ['kernels', 'tensors']) {
+      for (const numMemories of [1, 2]) {
+        const logits: Float32Array[] = [];
+        const options = { numRanks: 2, numMemories, set: [`compute=${compute}`] };
+        const { seen, spec } = await scored(name, options, (values) => void logits.push(values.slice()));
+        const all = Float32Array.from(logits.flatMap((values) => [...values]));
+        for (const position of golden.prompt_token_ids.keys()) {
+          const own = all.subarray(position * spec.vocabSize, (position + 1) * spec.vocabSize);
+          expect([...seen.at('lensLogits', 2, position).values]).to.deep.equal([...own]);
+          const states = seen.at('hiddenAfter', 0, position).values;
+          const expected = await slowLogits(name, states, spec);
+          expectNear(seen.at('lensLogits', 0, position).values, expected, `lens of ${position}`);
+        }
+      }
+    }
   });
 
   it('changes nothing of what is computed', async () => {
@@ -54,15 +76,36 @@ describe('what hooks are told', () => {
 async function scored(
   name: string,
   options: LocalEngineOptions,
+  onLogits?: (logits: Float32Array) => void,
 ): Promise<{ readonly seen: Seen; readonly spec: ModelSpec }> {
   const local = await startLocalEngine(tinyModel(name), options);
   const seen = new Seen();
   try {
-    await local.engine.score({ tokenIds: goldenOf(name).prompt_token_ids, hooks: [seen.hook] });
+    await local.engine.score({
+      tokenIds: goldenOf(name).prompt_token_ids,
+      hooks: [seen.hook],
+      ...(onLogits && { onLogits }),
+    });
     return { seen, spec: local.engine.spec };
   } finally {
     await local.close();
   }
+}
+
+/** RMSNorm and the head in float64. */
+async function slowLogits(name: string, states: Float32Array, { normEps }: ModelSpec): Promise<number[]> {
+  const tensors = readSafetensors(await readFile(join(tinyModel(name), 'model.safetensors')));
+  const floatsOf = (wanted: string): Float32Array => {
+    const { bytes } = tensors.find((tensor) => tensor.name === wanted)!;
+    const words = new Uint16Array(Uint8Array.from(bytes).buffer); // bfloat16
+    return new Float32Array(Uint32Array.from(words, (word) => word << 16).buffer);
+  };
+  const [norm, head] = [floatsOf('model.norm.weight'), floatsOf('lm_head.weight')];
+  const scale = 1 / Math.sqrt(states.reduce((sum, x) => sum + x * x, 0) / states.length + normEps);
+  const normed = Array.from(states, (x, i) => x * scale * norm[i]!);
+  return Array.from({ length: head.length / states.length }, (_, v) =>
+    normed.reduce((sum, x, i) => sum + x * head[v * states.length + i]!, 0),
+  );
 }
 
 async function logitsOf(name: string, options: LocalEngineOptions, hooks: readonly Seen['hook'][]): Promise<Buffer> {

@@ -1,13 +1,13 @@
-/** How near distributions over tokens are to others, place by place. */
+/** How near distributions over tokens are to others, place by place. Pure. */
 
-/** Sums over places, each with the logits of a vocabulary. */
+/** Over places, each with the logits of a vocabulary. */
 export class Agreement {
-  /** Places, and those where both have the same best token, of equal ones the first. */
-  numPlaces = 0;
+  /** Places where both have the same best token, of equal ones the first. */
   numSame = 0;
   /** The largest |other − exact| of a logit. */
   largestError = 0;
-  private divergence = 0;
+  /** Σ p · ln(p / q) of each place, in nats. */
+  private readonly divergences: number[] = [];
   private squares = 0;
   private numLogits = 0;
 
@@ -18,18 +18,16 @@ export class Agreement {
     this.addErrors(exact, other);
     for (let at = 0; at < exact.length; at += this.vocabSize) {
       const [p, q] = [exact, other].map((logits) => logits.subarray(at, at + this.vocabSize));
-      this.numPlaces++;
       if (bestOf(p!) === bestOf(q!)) this.numSame++;
-      this.divergence += divergence(logProbabilities(p!), logProbabilities(q!));
+      this.divergences.push(divergence(logProbabilities(p!), logProbabilities(q!)));
     }
   }
 
   /** Of the places of both. */
   with(other: Agreement): Agreement {
     const sum = new Agreement(this.vocabSize);
-    for (const key of ['numPlaces', 'numSame', 'divergence', 'squares', 'numLogits'] as const) {
-      sum[key] = this[key] + other[key];
-    }
+    for (const key of ['numSame', 'squares', 'numLogits'] as const) sum[key] = this[key] + other[key];
+    for (const each of [...this.divergences, ...other.divergences]) sum.divergences.push(each);
     sum.largestError = Math.max(this.largestError, other.largestError);
     return sum;
   }
@@ -41,6 +39,11 @@ export class Agreement {
       this.squares += error * error;
       if (!(error <= this.largestError)) this.largestError = error; // no number is larger than any
     }
+  }
+
+  /** Places so far. */
+  get numPlaces(): number {
+    return this.divergences.length;
   }
 
   /** Root of the mean square of (other − exact) of all logits. */
@@ -55,7 +58,13 @@ export class Agreement {
 
   /** Mean of Σ p · ln(p / q), in nats: what it costs to take the other one's for the exact ones. */
   get meanDivergence(): number {
-    return this.divergence / this.numPlaces;
+    return this.divergences.reduce((sum, each) => sum + each, 0) / this.numPlaces;
+  }
+
+  /** The divergence that such shares of places, from 0 to 1, have at most: of whole places, the nearest rank. */
+  divergenceQuantiles(shares: readonly number[]): number[] {
+    const sorted = Float64Array.from(this.divergences).sort();
+    return shares.map((share) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!);
   }
 }
 
@@ -71,5 +80,12 @@ function logProbabilities(logits: Float32Array): Float64Array {
   return Float64Array.from(logits, (logit) => logit - highest - Math.log(sum));
 }
 
-const divergence = (p: Float64Array, q: Float64Array): number =>
-  p.reduce((sum, log, i) => sum + Math.exp(log) * (log - q[i]!), 0);
+/** A token that neither has (both logits −∞) adds nothing; one that `p` hasn't, neither. */
+function divergence(p: Float64Array, q: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) {
+    const log = p[i]!;
+    if (log !== -Infinity) sum += Math.exp(log) * (log - q[i]!);
+  }
+  return sum;
+}

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { Agreement } from '../../bench/base/agreement.js';
+import { Agreement } from '../../../lib/compare/agreement.js';
 
 /** Logits of some probabilities: whatever is added to all changes nothing. */
 const logits = (...probabilities: number[]): number[] => probabilities.map((p) => Math.log(p) + 3);

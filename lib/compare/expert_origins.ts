@@ -1,0 +1,17 @@
+/** What a config.json says of the experts that a checkpoint's were chosen from. */
+import type { JsonObject } from '../weights/model_files.js';
+import type { ExpertOrigins } from './routing_agreement.js';
+
+/** `expertwire.prune.kept` as `expertwire prune` writes it; null where there is none, or none that can be read. */
+export function expertOriginsOf(config: JsonObject): ExpertOrigins {
+  const { prune } = objectOf(config.expertwire);
+  const { kept } = objectOf(prune);
+  return isTable(kept) ? kept : null;
+}
+
+const objectOf = (value: unknown): JsonObject =>
+  typeof value === 'object' && value !== null ? (value as JsonObject) : {};
+
+const isTable = (value: unknown): value is number[][] =>
+  Array.isArray(value) &&
+  value.every((row) => Array.isArray(row) && row.length > 0 && row.every((id) => Number.isInteger(id) && id >= 0));
