@@ -4,7 +4,7 @@ import type { Json, PlannedRun } from '../../lib/experiment/base/run.js';
 import { scoreSettingsOf } from '../../lib/experiment/measures/score.js';
 import { linkOf } from '../../lib/experiment/measures/link.js';
 import { textsOf, type ScoredText } from '../../lib/experiment/measures/texts.js';
-import type { ExpertwireConfig } from '../../lib/config/schema.js';
+import { comparedModel } from '../../lib/compare/expert_origins.js';
 import type { Engine } from '../../lib/head/engine.js';
 import { openModel } from '../../lib/head/opened_model.js';
 import type { Measure, MeasureContext } from './base/measure.js';
@@ -22,7 +22,7 @@ export const measureScore: Measure = async (run, context) => {
   return withStartedEngine({ config, model, numRequests, link: linkOf(run) }, context, async ({ engine, startMs }) => {
     await warmUp(engine, run, texts, context);
     const pass = await scorePass(engine, texts, context.signal);
-    const compared = await comparedWith(scoreSettingsOf(run).reference, engine, texts, context);
+    const compared = await comparedWith(run, engine, texts, context);
     return {
       metrics: { ...scorePassMetrics(pass), start_ms: startMs, ...comparedMetrics(compared, pass) },
       details: { ...matrixDetails(pass), texts: textDetails(pass, compared) },
@@ -46,14 +46,23 @@ async function warmUp(
 
 /** Null: there is no reference. */
 async function comparedWith(
-  reference: ExpertwireConfig | null,
+  run: PlannedRun,
   engine: Engine,
   texts: readonly ScoredText[],
   context: MeasureContext,
 ): Promise<readonly TextAgreement[] | null> {
+  const { config } = run;
+  const { reference } = scoreSettingsOf(run);
   if (reference === null) return null;
   const given = { config: reference, model: await openModel(reference), numRequests: 1 };
-  return withStartedEngine(given, context, ({ engine: exact }) => compareTexts(engine, exact, texts, context.signal));
+  const own = await comparedModel(config.model, engine.spec);
+  return withStartedEngine(given, context, async ({ engine: exact }) => {
+    const sides = [
+      { engine: exact, model: await comparedModel(reference.model, exact.spec) },
+      { engine, model: own },
+    ] as const;
+    return compareTexts(sides, texts, context.signal);
+  });
 }
 
 const comparedMetrics = (compared: readonly TextAgreement[] | null, { scores }: ScorePass): Metrics =>

@@ -1,6 +1,14 @@
 /** What a config.json says of the experts that a checkpoint's were chosen from. */
-import type { JsonObject } from '../weights/model_files.js';
+import type { ModelSpec } from '../model/spec/spec.js';
+import { readModelFiles, type JsonObject } from '../weights/model_files.js';
+import type { ComparedModel } from './comparison_plan.js';
 import type { ExpertOrigins } from './routing_agreement.js';
+
+/** A model folder that was opened. @throws WeightError where its config.json can't be read any more */
+export const comparedModel = async (dir: string, spec: ModelSpec): Promise<ComparedModel> => ({
+  spec,
+  origins: expertOriginsOf((await readModelFiles(dir)).config),
+});
 
 /** `expertwire.prune.kept` as `expertwire prune` writes it; null where there is none, or none that can be read. */
 export function expertOriginsOf(config: JsonObject): ExpertOrigins {

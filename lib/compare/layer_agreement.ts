@@ -1,16 +1,13 @@
 /** How near the states behind one layer are to those of another model behind the same layer. Pure. */
-import { Agreement } from './agreement.js';
+import type { Agreement } from './agreement.js';
 
 /** Sums over tokens. */
 export class LayerAgreement {
-  /** Of the logits that final norm and head make of the states. */
-  readonly lens: Agreement;
   private squares = 0;
   private errorSquares = 0;
 
-  constructor(vocabSize: number) {
-    this.lens = new Agreement(vocabSize);
-  }
+  /** `lens`: of the logits that final norm and head make of the states. */
+  constructor(readonly lens: Agreement) {}
 
   /** Hidden states of one token. */
   addHidden(exact: Float32Array, other: Float32Array): void {
@@ -19,6 +16,14 @@ export class LayerAgreement {
       this.squares += exact[i]! * exact[i]!;
       this.errorSquares += error * error;
     }
+  }
+
+  /** Of the tokens of both. */
+  with(other: LayerAgreement): LayerAgreement {
+    const sum = new LayerAgreement(this.lens.with(other.lens));
+    sum.squares = this.squares + other.squares;
+    sum.errorSquares = this.errorSquares + other.errorSquares;
+    return sum;
   }
 
   /** √(Σ (other − exact)² / Σ exact²) over all tokens and channels; null: there were none. */

@@ -35,6 +35,18 @@ export class RoutingAgreement {
     }
   }
 
+  /** Of the tokens of both, which compare the same layers. */
+  with(other: RoutingAgreement): RoutingAgreement {
+    const sum = new RoutingAgreement(this.pairs, this.origins);
+    for (const [i, count] of sum.counts.entries()) {
+      for (const each of [this.counts[i]!, other.counts[i]!]) {
+        count.chosen += each.chosen;
+        count.same += each.same;
+      }
+    }
+    return sum;
+  }
+
   /** Of each pair, the choices of A that B makes too / those of A; null: A makes none. */
   get shares(): (number | null)[] {
     return this.counts.map(({ chosen, same }) => (chosen === 0 ? null : same / chosen));

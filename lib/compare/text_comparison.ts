@@ -26,7 +26,7 @@ export class TextComparison {
     private readonly scratch: Scratch,
   ) {
     this.agreement = new Agreement(plan.vocabSize);
-    this.layers = Array.from({ length: plan.numLayers }, () => new LayerAgreement(plan.vocabSize));
+    this.layers = Array.from({ length: plan.numLayers }, () => new LayerAgreement(new Agreement(plan.vocabSize)));
     this.routing = new RoutingAgreement(plan.pairs, plan.origins);
   }
 

@@ -22,8 +22,8 @@ export interface PassTaker {
 
 /** What a pass came to. */
 export interface TextReading {
-  /** exp(−Σ ln p / tokens) over all tokens but the first of each piece. */
-  readonly perplexity: number;
+  /** Of all tokens but the first of each piece. */
+  readonly logprobs: readonly number[];
   readonly numTokens: number;
   /** Computed without one of their experts. */
   readonly numDegradedTokens: number;
@@ -59,20 +59,23 @@ export async function readPieces(
   { lens, onProgress, signal }: PassOptions,
 ): Promise<TextReading> {
   const hooks = hooksOf(taker, lens);
-  const sum = { logprob: 0, numScored: 0, numTokens: 0, numDegradedTokens: 0 };
+  const all: number[] = [];
+  const sum = { numTokens: 0, numDegradedTokens: 0 };
   for (const tokenIds of pieces) {
     const request = { tokenIds, onLogits: taker.logits, ...(hooks.length > 0 && { hooks }) };
     const { logprobs, routedExperts, numDegradedTokens } = await engine.score(request, signal).catch(asThrown);
     await taker.routed(routedExperts);
-    sum.logprob += logprobs.reduce((total, each) => total + each, 0);
-    sum.numScored += logprobs.length;
+    for (const logprob of logprobs) all.push(logprob);
     sum.numDegradedTokens += numDegradedTokens;
     sum.numTokens += tokenIds.length;
     onProgress?.(sum.numTokens);
   }
-  const { numTokens, numDegradedTokens } = sum;
-  return { perplexity: Math.exp(-sum.logprob / sum.numScored), numTokens, numDegradedTokens };
+  return { logprobs: all, ...sum };
 }
+
+/** exp(−Σ ln p / tokens). */
+export const perplexityOf = (logprobs: readonly number[]): number =>
+  Math.exp(-logprobs.reduce((sum, logprob) => sum + logprob, 0) / logprobs.length);
 
 /** A hook's error, without what the engine says of the hook. */
 function asThrown(error: unknown): never {

@@ -1,7 +1,7 @@
 /** `expertwire compare`: how far one model, or configuration, is from another on a text. One engine runs after the other. */
 import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { expertOriginsOf } from '../../compare/expert_origins.js';
+import { comparedModel } from '../../compare/expert_origins.js';
 import { comparisonOf, type ComparedSide, type ComparisonResult } from '../../compare/comparison.js';
 import { planComparison } from '../../compare/comparison_plan.js';
 import { TextComparison } from '../../compare/text_comparison.js';
@@ -9,7 +9,6 @@ import type { Piece, TextReading } from '../../compare/text_pass.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Engine } from '../../head/engine.js';
 import { openModel, type OpenedModel } from '../../head/opened_model.js';
-import { readModelFiles } from '../../weights/model_files.js';
 import { findShards } from '../../weights/shards.js';
 import { closing } from '../base/closing.js';
 import type { CommandContext } from '../base/context.js';
@@ -45,9 +44,9 @@ async function compared(
   const numLensTokens = wholeNumber('--lens-tokens', args.lensTokens, 0) ?? LENS_TOKENS;
   const models = [await openModel(configs[0]), await openModel(configs[1])] as const;
   const pieces = await comparedPieces(args, models);
-  const [a, b] = await Promise.all([comparedModel(configs[0], models[0]), comparedModel(configs[1], models[1])]);
+  const [a, b] = await Promise.all([0, 1].map((i) => comparedModel(configs[i]!.model, models[i]!.spec)));
   const maxToldBytes = Math.min(...models.map(({ limits }) => limits.maxToldBytes));
-  const plan = planComparison(a, b, pieces, { numTokens: numLensTokens, maxToldBytes });
+  const plan = planComparison(a!, b!, pieces, { numTokens: numLensTokens, maxToldBytes });
   const comparison = await TextComparison.create(plan, pieces, tmpdir());
   return closing(
     () => comparison.close(),
@@ -61,14 +60,6 @@ async function compared(
     },
   );
 }
-
-const comparedModel = async (
-  { model }: ExpertwireConfig,
-  { spec }: OpenedModel,
-): Promise<Parameters<typeof planComparison>[0]> => ({
-  spec,
-  origins: expertOriginsOf((await readModelFiles(model)).config),
-});
 
 interface Side {
   readonly name: string;

@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { stringify } from 'csv-stringify/sync';
 import type { ComparisonResult, Divergence } from '../../compare/comparison.js';
+import { perplexityOf } from '../../compare/text_pass.js';
 import { comparisonSpec } from '../../pictures/compare/comparison_plots.js';
 import { UsageError } from '../base/context.js';
 import { outputFailed } from '../base/output_file.js';
@@ -31,7 +32,7 @@ export function comparisonCsv(result: ComparisonResult): string {
   const { a, b, layers, routingAgreement, numPlaces } = result;
   const sides = {
     ...{ a: a.name, b: b.name, places: numPlaces },
-    ...{ perplexity_a: a.reading.perplexity, perplexity_b: b.reading.perplexity },
+    ...{ perplexity_a: perplexityOf(a.reading.logprobs), perplexity_b: perplexityOf(b.reading.logprobs) },
     ...{ resident_bytes_a: a.residentBytes, resident_bytes_b: b.residentBytes },
     ...{ checkpoint_bytes_a: a.checkpointBytes, checkpoint_bytes_b: b.checkpointBytes },
   };

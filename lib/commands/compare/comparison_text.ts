@@ -1,5 +1,6 @@
 /** A comparison as text and as JSON. Pure. */
 import type { ComparedLayer, ComparedSide, ComparisonResult, Divergence } from '../../compare/comparison.js';
+import { perplexityOf } from '../../compare/text_pass.js';
 import { bytes, table } from '../../metrics/charts.js';
 
 /** Tables for a terminal. */
@@ -29,7 +30,7 @@ function sidesTable(a: ComparedSide, b: ComparedSide): string {
   ];
   return table([
     ['', 'A', 'B', 'B / A'],
-    row('perplexity', ({ reading }) => reading.perplexity, digits),
+    row('perplexity', ({ reading }) => perplexityOf(reading.logprobs), digits),
     row('checkpoint', ({ checkpointBytes }) => checkpointBytes, bytes),
     row('resident', ({ residentBytes }) => residentBytes, bytes),
   ]);
@@ -83,7 +84,7 @@ export function comparisonJson(result: ComparisonResult): string {
 }
 
 const sideJson = ({ name, reading, checkpointBytes, residentBytes }: ComparedSide): object => ({
-  ...{ name, perplexity: reading.perplexity, tokens: reading.numTokens },
+  ...{ name, perplexity: perplexityOf(reading.logprobs), tokens: reading.numTokens },
   ...{ checkpoint_bytes: checkpointBytes, resident_bytes: residentBytes, degraded_tokens: reading.numDegradedTokens },
 });
 

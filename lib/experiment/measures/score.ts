@@ -45,8 +45,19 @@ export const AGREEMENT: Readonly<Record<string, MetricInfo>> = {
     'mean over places of Σ p · ln(p / q), p of the reference, q of the run: what the run loses',
   ),
   top1_agreement: count('', 'higher', 'places where both have the same most likely token / places'),
+  kl_p99_nats: count('nats', 'lower', 'the divergence that 99 of 100 places have at most'),
   max_logit_error: count('', 'lower', 'largest |logit − that of the reference| of all places and tokens'),
   rms_logit_error: count('', 'lower', 'root of the mean square of (logit − that of the reference)'),
+  hidden_error: count(
+    '',
+    'lower',
+    '√(Σ (state − that of the reference)² / Σ (that of the reference)²) behind the last layer; absent where they have different shapes',
+  ),
+  routing_agreement: count(
+    '',
+    'higher',
+    "choices of the reference that the run makes too / the reference's; of a pruned model by what its experts were",
+  ),
 };
 
 const OWN: Readonly<Record<string, MetricInfo>> = {

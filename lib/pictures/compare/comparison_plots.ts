@@ -1,5 +1,6 @@
 /** Pictures of how far two models are apart. Pure. */
 import { QUANTILES, type ComparedLayer, type ComparisonResult } from '../../compare/comparison.js';
+import { perplexityOf } from '../../compare/text_pass.js';
 import { figure } from '../figure.js';
 import type { PlotSpec } from '../spec.js';
 import { CATEGORIES, PAGE_WIDTH, themed, titled } from '../theme.js';
@@ -27,7 +28,7 @@ const LAYER_PLOTS: readonly {
 export function comparisonSpec(result: ComparisonResult): { readonly title: string; readonly spec: PlotSpec } {
   const { a, b, kl, top1Agreement, numPlaces } = result;
   const title = `${b.name} against ${a.name}`;
-  const [perplexityA, perplexityB] = [a, b].map(({ reading }) => figure(reading.perplexity));
+  const [perplexityA, perplexityB] = [a, b].map(({ reading }) => figure(perplexityOf(reading.logprobs)));
   const caption =
     `Mean KL divergence ${figure(kl)} nats over ${numPlaces} places; same most likely token ${figure(100 * top1Agreement)} %; ` +
     `perplexity ${perplexityB!} against ${perplexityA!}.`;

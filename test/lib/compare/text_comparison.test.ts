@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { comparisonOf } from '../../../lib/compare/comparison.js';
 import { planComparison, type ComparisonPlan } from '../../../lib/compare/comparison_plan.js';
 import { TextComparison } from '../../../lib/compare/text_comparison.js';
-import type { TextReading } from '../../../lib/compare/text_pass.js';
+import { perplexityOf, type TextReading } from '../../../lib/compare/text_pass.js';
 import type { ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Engine } from '../../../lib/head/engine.js';
 import { startLocalEngine, type LocalEngineOptions } from '../../kit/engine/local_engine.js';
@@ -116,7 +116,7 @@ describe('a comparison of two engines', function () {
     }
     // One of two choices can be the same: the best one.
     expect(result.layers[1]!.routingAgreement).to.equal(1 / a.seen.at('routing', 1, 0).experts.length);
-    expect(readings[1].perplexity).not.to.equal(readings[0].perplexity);
+    expect(perplexityOf(readings[1].logprobs)).not.to.equal(perplexityOf(readings[0].logprobs));
   });
 });
 
