@@ -33,7 +33,7 @@ export {
   type ExpertRoom,
   type ReadProgress,
 } from './layer/migration.js';
-export { copiesFor, scheduleOf, type Chunk, type ExpertCopy } from './layer/migration_plan.js';
+export { copiesFor, scheduleOf, type Chunk, type ExpertCopy, type ExpertShapeOf } from './layer/migration_plan.js';
 export { MoeLayer, type MoeLayerParts, type MoeStep } from './layer/moe_layer.js';
 export type { MoeTokens } from './layer/moe_tokens.js';
 export {
@@ -112,6 +112,7 @@ export type { WeightSource } from '../compute/base/weight_source.js';
 export type { ActivationSpec } from '../compute/base/activation_spec.js';
 export type { StoredFfn } from '../compute/base/stored_matrix.js';
 export type { Tensor2D } from '../compute/base/tensor.js';
+export { expertDtype, type ExpertDtypes } from '../compute/base/expert_dtypes.js';
 export type { ExpertShape } from '../compute/base/weight_rows.js';
 export type { BackendOptions } from '../compute/tfjs/backends/backends.js';
 export type { SharedExperts } from '../compute/tfjs/experts/shared_experts.js';

@@ -3,6 +3,7 @@ import { floatRows } from '../../base/float_rows.js';
 import { RowsInPlace } from '../../base/received_rows.js';
 import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { Expert, ExpertCompute } from '../../compute/base/expert_compute.js';
+import type { WeightDtype } from '../../compute/base/weight_matrix.js';
 import { permutation, randomFrom } from '../../experts/routing/random.js';
 import type { ComputeShape } from './options.js';
 import { randomFfn, randomRows } from './random_weights.js';
@@ -24,11 +25,12 @@ export class ExpertLayer<E extends Expert> {
   constructor(
     private readonly shape: ComputeShape,
     private readonly compute: ExpertCompute<E>,
+    dtype: WeightDtype,
     private readonly seed: number,
   ) {
     const { hidden, intermediate, numExperts } = shape;
     const weights = randomFfn(seed, hidden, intermediate); // the values don't matter, where they lie does
-    this.experts = Array.from({ length: numExperts }, () => compute.load(weights));
+    this.experts = Array.from({ length: numExperts }, () => compute.load(weights, dtype));
   }
 
   /** A batch that goes to other experts each time, as long as there are some, so that their weights come from memory. */

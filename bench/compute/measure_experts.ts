@@ -36,8 +36,8 @@ export async function measureExperts(options: ComputeOptions, signal: AbortSigna
   const rows: DtypeRow[] = [];
   for (const dtype of options.dtypes) {
     const { hidden, numTopk, seed } = options;
-    const compute = new ResidentExperts(new KernelMemories(), { hidden, numTopk, dtype });
-    const layer = new ExpertLayer(options, compute, seed);
+    const compute = new ResidentExperts(new KernelMemories(), { hidden, numTopk });
+    const layer = new ExpertLayer(options, compute, dtype, seed);
     const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
     const matmul = matmulRuns(options, dtype);
     const runs = new Map<string, () => void | Promise<void>>([

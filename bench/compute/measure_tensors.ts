@@ -65,7 +65,7 @@ export const fitsBackend = (options: ComputeOptions): boolean =>
 export async function measureTensors(options: ComputeOptions, signal: AbortSignal): Promise<TensorsRow> {
   const { backend, hidden, numTopk, seed, repeats, clock, matmul } = options;
   const expertBytes = bytesOf(options);
-  const layer = new ExpertLayer(options, new TensorExperts({ hidden, numTopk }), seed);
+  const layer = new ExpertLayer(options, new TensorExperts({ hidden, numTopk }), 'f32', seed);
   const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
   const products = batches.map(
     ({ numActive, numRows }) => new Products(options, numActive, Math.ceil(numRows / numActive)),

@@ -9,7 +9,7 @@ import { asRank, type Rank } from '../../base/ids.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { ExpertError } from '../../compute/base/errors.js';
 import type { Expert } from '../../compute/base/expert_compute.js';
-import { scheduleOf, type Chunk, type ExpertCopy } from './migration_plan.js';
+import { scheduleOf, type Chunk, type ExpertCopy, type ExpertShapeOf } from './migration_plan.js';
 import { slotsOf, withLayers, type Placement } from '../placement/placement.js';
 import type { ExpertShard } from './shard.js';
 import type { WeightSource } from '../../compute/base/weight_source.js';
@@ -56,7 +56,8 @@ export type ExpertRoom = (numOwn: number, numAll: number) => number;
 export interface MigrationParts {
   readonly shard: Pick<ExpertShard, 'rows' | 'load' | 'replace'>;
   readonly mesh: Pick<Mesh, 'rank' | 'send' | 'receive'>;
-  readonly shape: ExpertShape;
+  /** Of each expert, as it travels. */
+  readonly shapeOf: ExpertShapeOf;
   /** The transformer layer of each MoE layer. */
   readonly layers: readonly number[];
   /** How long a frame is waited for. */
@@ -102,7 +103,7 @@ export class Migration {
   /** Begins to gather; what was gathered for another order is dropped. @throws ExpertError INVALID_ARGUMENT */
   prepare(order: MigrationOrder, current: Placement): void {
     this.drop();
-    const schedule = scheduleOf(order.copies, this.parts.shape, order.bytesPerStep);
+    const schedule = scheduleOf(order.copies, this.parts.shapeOf, order.bytesPerStep);
     const own = [...order.copies.keys()].filter((copy) => isReadBy(order.copies[copy]!, this.rank));
     const stage: Stage = {
       ...{ order, current, schedule, partial: new Map(), experts: new Map(), error: undefined },
@@ -141,7 +142,7 @@ export class Migration {
     const outcomes = await Promise.allSettled([...received, ...sent.map((chunk) => this.send(stage, chunk, tag))]);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     stage.error ??= failed?.reason as unknown;
-    const bytes = receiving.map(({ fromRow, toRow }) => rowBytes(this.parts.shape, fromRow, toRow));
+    const bytes = receiving.map(({ copy, fromRow, toRow }) => rowBytes(this.shapeOf(stage, copy), fromRow, toRow));
     return {
       version,
       isComplete: stage.error === undefined && this.isComplete(stage),
@@ -194,6 +195,11 @@ export class Migration {
     return copies.findIndex((copy) => copy.to === this.rank && copy.moeLayer === moeLayer && copy.logical === logical);
   }
 
+  private shapeOf({ order }: Stage, copy: number): ExpertShape {
+    const { moeLayer, logical } = order.copies[copy]!;
+    return this.parts.shapeOf(moeLayer, logical);
+  }
+
   /** A rank that can't send tells so with an empty frame, so that nobody waits for the rest. */
   private async send(stage: Stage, chunk: Chunk, tag: MigrationTag): Promise<void> {
     const { moeLayer, logical, to } = stage.order.copies[chunk.copy]!;
@@ -223,8 +229,9 @@ export class Migration {
   }
 
   private async receive(stage: Stage, chunk: Chunk, tag: MigrationTag, signal: AbortSignal | undefined): Promise<void> {
-    const { shape, timeoutMs, mesh } = this.parts;
+    const { timeoutMs, mesh } = this.parts;
     const { from } = stage.order.copies[chunk.copy]!;
+    const shape = this.shapeOf(stage, chunk.copy);
     const key = this.keyOf(stage, chunk, tag);
     const { header, payload, release } = await mesh.receive(asRank(from!), key, { timeoutMs, signal });
     try {
@@ -240,15 +247,16 @@ export class Migration {
   }
 
   /** Rows of a copy come in ascending order: the last ones complete it. */
-  private place({ partial, experts }: Stage, { copy, fromRow, toRow }: Chunk, rows: Uint8Array): void {
-    const { shape, shard } = this.parts;
+  private place(stage: Stage, { copy, fromRow, toRow }: Chunk, rows: Uint8Array): void {
+    const { partial, experts } = stage;
+    const shape = this.shapeOf(stage, copy);
     const numRows = numRowsOf(shape);
     const bytes = partial.get(copy) ?? new Uint8Array(bytesBefore(shape, numRows));
     bytes.set(rows, bytesBefore(shape, fromRow));
     if (toRow < numRows) partial.set(copy, bytes);
     else {
       partial.delete(copy);
-      experts.set(copy, shard.load(weightsOf(shape, bytes)));
+      experts.set(copy, this.parts.shard.load(weightsOf(shape, bytes), shape.dtype));
     }
   }
 
@@ -259,7 +267,7 @@ export class Migration {
         const { moeLayer, logical, digest } = stage.order.copies[copy]!;
         const weights = await this.parts.disk.expert(this.parts.layers[moeLayer]!, logical, digest);
         if (stage !== this.stage) return;
-        stage.experts.set(copy, this.parts.shard.load(weights));
+        stage.experts.set(copy, this.parts.shard.load(weights, this.shapeOf(stage, copy).dtype));
         stage.unread.delete(copy);
         if (stage.unread.size > 0) stage.onRead();
       }

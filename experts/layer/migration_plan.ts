@@ -25,6 +25,9 @@ export interface Chunk {
   readonly toRow: number;
 }
 
+/** What an expert's rows are, as it travels: the same on every rank. */
+export type ExpertShapeOf = (moeLayer: number, logical: number) => ExpertShape;
+
 /** The distinct experts that a rank holds in a layer, ascending. */
 export const expertsOf = (placement: Placement, moeLayer: number, rank: number): number[] =>
   [...new Set(slotsOf(placement, moeLayer, rank))].filter((logical) => logical >= 0).sort((a, b) => a - b);
@@ -76,48 +79,54 @@ export function copiesFor(
  * a step beside which little moves is hardly longer. Every rank makes the same schedule of the same copies.
  * @throws ExpertError INVALID_ARGUMENT for a budget below a row
  */
-export function scheduleOf(copies: readonly ExpertCopy[], shape: ExpertShape, bytesPerStep: number): Chunk[][] {
-  const mostRowBytes = maxRowBytes(shape);
+export function scheduleOf(copies: readonly ExpertCopy[], shapeOf: ExpertShapeOf, bytesPerStep: number): Chunk[][] {
+  const shapes = copies.map(({ moeLayer, logical }) => shapeOf(moeLayer, logical));
+  const mostRowBytes = Math.max(0, ...shapes.map(maxRowBytes));
   if (!(bytesPerStep >= mostRowBytes)) {
     const message = `${bytesPerStep} bytes per step, a row has ${mostRowBytes}; give at least as many`;
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
-  const fewest = greedySchedule(copies, shape, bytesPerStep);
+  const fewest = greedySchedule(copies, shapes, bytesPerStep);
   // Where a copy ends, a row of the next one may not fit.
-  const even = Math.ceil(busiestBytes(copies, shape) / fewest.length) + mostRowBytes;
+  const even = Math.ceil(busiestBytes(copies, shapes) / fewest.length) + mostRowBytes;
   if (fewest.length < 2 || even >= bytesPerStep) return fewest;
-  const evened = greedySchedule(copies, shape, even);
+  const evened = greedySchedule(copies, shapes, even);
   return evened.length === fewest.length ? evened : fewest;
 }
 
 /** That one rank sends, or that one receives. */
-function busiestBytes(copies: readonly ExpertCopy[], shape: ExpertShape): number {
-  const travelling = copies.filter(({ from }) => from !== null);
+function busiestBytes(copies: readonly ExpertCopy[], shapes: readonly ExpertShape[]): number {
   const most = (rankOf: (copy: ExpertCopy) => number | null): number => {
-    const counts = new Map<number | null, number>();
-    for (const copy of travelling) counts.set(rankOf(copy), (counts.get(rankOf(copy)) ?? 0) + 1);
-    return Math.max(0, ...counts.values());
+    const sums = new Map<number | null, number>();
+    for (const [i, copy] of copies.entries()) {
+      const bytes = copy.from === null ? 0 : rowBytes(shapes[i]!, 0, numRowsOf(shapes[i]!));
+      sums.set(rankOf(copy), (sums.get(rankOf(copy)) ?? 0) + bytes);
+    }
+    return Math.max(0, ...sums.values());
   };
-  return (
-    Math.max(
-      most(({ from }) => from),
-      most(({ to }) => to),
-    ) * rowBytes(shape, 0, numRowsOf(shape))
+  return Math.max(
+    most(({ from }) => from),
+    most(({ to }) => to),
   );
 }
 
 /** As much as fits into each step. */
-function greedySchedule(copies: readonly ExpertCopy[], shape: ExpertShape, bytesPerStep: number): Chunk[][] {
-  const numRows = numRowsOf(shape);
-  const reached = copies.map(({ from }) => (from === null ? numRows : 0));
+function greedySchedule(
+  copies: readonly ExpertCopy[],
+  shapes: readonly ExpertShape[],
+  bytesPerStep: number,
+): Chunk[][] {
+  const ends = copies.map(({ from }, copy) => (from === null ? 0 : numRowsOf(shapes[copy]!)));
+  const reached = copies.map(() => 0);
   const steps: Chunk[][] = [];
-  while (reached.some((row) => row < numRows)) {
+  while (reached.some((row, copy) => row < ends[copy]!)) {
     const sent = new Map<number, number>();
     const received = new Map<number, number>();
     const chunks: Chunk[] = [];
     for (const [copy, { from, to }] of copies.entries()) {
       const fromRow = reached[copy]!;
-      if (from === null || fromRow === numRows) continue;
+      const shape = shapes[copy]!;
+      if (from === null || fromRow === ends[copy]) continue;
       const [out, into] = [sent.get(from) ?? 0, received.get(to) ?? 0];
       const toRow = rowsWithin(shape, fromRow, bytesPerStep - Math.max(out, into));
       if (toRow === fromRow) continue;

@@ -5,14 +5,15 @@
 import { ExpertError } from '../../compute/base/errors.js';
 import type { ReceivedRows } from '../../base/received_rows.js';
 import type { Expert, ExpertCompute, ExpertOutput } from '../../compute/base/expert_compute.js';
+import type { ExpertDtypes } from '../../compute/base/expert_dtypes.js';
 import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { WeightDtype } from '../../compute/base/weight_matrix.js';
 
 /** Experts by layer and slot of this rank; layers are numbered as in the model. */
 export interface ExpertShard {
-  /** What rows of experts travel as. */
-  readonly dtype: WeightDtype;
+  /** What experts are kept as, and travel as, whichever of them its slots hold: the same on every rank of a job. */
+  readonly dtypes: ExpertDtypes;
   /**
    * What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums, with 'source' [M·H] one row per local choice. Rows that aren't an array stay as they are until
    * the next call with the same `turn` (the micro-batch, default 0). One call at a time. @throws ExpertError MISSING_EXPERT, and what computing throws
@@ -23,7 +24,7 @@ export interface ExpertShard {
   /** Rows `from` … `to` − 1 of a slot's weights, as {@link Expert.rows}. @throws ExpertError MISSING_EXPERT */
   rows(layer: number, slot: number, from: number, to: number): Promise<Uint8Array[]>;
   /** An expert that no slot holds yet: {@link replace} takes it. @throws ExpertError OUT_OF_MEMORY */
-  load(weights: FfnWeights): Expert;
+  load(weights: FfnWeights, dtype: WeightDtype): Expert;
   /**
    * What a layer's slots hold from now on: an expert that was loaded, which is the shard's then, or what a slot held so far. What no slot holds any more
    * is freed.
@@ -37,7 +38,7 @@ export interface ExpertShard {
 }
 
 /** A shard without experts, which computes with `compute` and owns it. */
-export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
+export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>, dtypes: ExpertDtypes): ExpertShard {
   const layers = new Map<number, Map<number, E>>();
   const tables = new GroupTables<E>();
   const held = (layer: number, slot: number): E => {
@@ -47,12 +48,12 @@ export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>): 
   };
 
   return {
-    dtype: compute.dtype,
+    dtypes,
     weights: (layer, slot) => held(layer, slot).tensors(),
     async rows(layer, slot, from, to) {
       return held(layer, slot).rows(from, to);
     },
-    load: (weights) => compute.load(weights),
+    load: (weights, dtype) => compute.load(weights, dtype),
     replace(layer, next) {
       const slots = new Map(
         [...next].map(([slot, expert]) => [slot, typeof expert === 'number' ? held(layer, expert) : (expert as E)]),

@@ -138,12 +138,13 @@ class TrialExperts {
   static load(weights: SeededWeights, { hiddenSize, moe }: ModelSpec, memories: KernelMemories): TrialExperts {
     const { numTopk, numExperts } = moe.gate;
     const computes = DTYPES.map(
-      (dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, dtype, activation: ACTIVATIONS[dtype] }),
+      (dtype) => new ResidentExperts(memories, { hidden: hiddenSize, numTopk, activation: ACTIVATIONS[dtype] }),
     );
     const experts: KernelExpert[] = [];
     for (let e = 0; e < numExperts; e++) {
       const biases = e % 2 === 0 ? undefined : weights.values(2 * moe.intermediateSize + hiddenSize, 1);
-      experts.push(computes[e % computes.length]!.load({ ...weights.ffn(hiddenSize, moe.intermediateSize), biases }));
+      const ffn = { ...weights.ffn(hiddenSize, moe.intermediateSize), biases };
+      experts.push(computes[e % computes.length]!.load(ffn, DTYPES[e % DTYPES.length]!));
     }
     return new TrialExperts(computes, experts);
   }

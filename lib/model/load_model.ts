@@ -22,6 +22,7 @@ import { moeLayersOf } from './spec/spec.js';
 import type { ModelWeights } from './stored/model_weights.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
+import { expertDtypeIn, heldDtypeIn } from './weights/residence.js';
 import { heldExperts } from './weights/sliced_experts.js';
 import { unspread, type Spread } from './weights/spread.js';
 import { DenseReader } from './weights/weight_reader.js';
@@ -117,14 +118,15 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
   const { spec, residence, weights, signal } = options;
   const { hiddenSize: hidden, moe } = spec;
   const reader = new DenseReader(weights, { signal, resident: residence.dense });
-  const source = heldExperts(weights, spec, { signal, as: residence.experts });
-  const shape = { hidden, numTopk: heldTopkOf(spec), dtype: residence.experts, activation: moe.activation };
+  const dtypeOf = heldDtypeIn(spec, residence.experts);
+  const source = heldExperts(weights, spec, { signal, as: expertDtypeIn(spec, residence.experts) });
+  const shape = { hidden, numTopk: heldTopkOf(spec), activation: moe.activation };
   switch (residence.compute) {
     case 'tensors': {
       const decoder = await loadTensorDecoder(reader, withOwnGate(options));
       const experts = new TensorExperts(shape);
       const load = async (layer: number, logical: number): Promise<Expert> =>
-        experts.load(await source.expert(layer, logical));
+        experts.load(await source.expert(layer, logical), dtypeOf(layer, logical));
       const shard = await loadShard(options, experts, (layer, all) => inTurn(all, (logical) => load(layer, logical)));
       return { decoder, shard, memories: null };
     }
@@ -136,7 +138,7 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
       const experts = new ResidentExperts(memories, shape);
       const shard = await loadShard(options, experts, (layer, all) => {
         const stored = all.map((logical) => source.stored(layer, logical)); // what isn't there is told before anything is read
-        return allSettled(stored.map((expert) => experts.read(loader, expert)));
+        return allSettled(stored.map((expert, i) => experts.read(loader, expert, dtypeOf(layer, all[i]!))));
       });
       return { decoder, shard, memories };
     }
@@ -149,11 +151,11 @@ const withOwnGate = ({ spec, gate = null, ...options }: LoadOptions): LoadOption
 
 /** `read`: some experts of a layer. */
 async function loadShard(
-  { spec, placement, rank }: LoadOptions,
+  { spec, placement, rank, residence }: LoadOptions,
   compute: ExpertCompute,
   read: (layer: number, logicals: readonly number[]) => Promise<Expert[]>,
 ): Promise<ExpertShard> {
-  const shard = createExpertShard(compute);
+  const shard = createExpertShard(compute, residence.experts);
   for (const [moeLayer, layer] of moeLayersOf(spec).entries()) {
     const slots = [...slotsOf(placement, moeLayer, rank).entries()].filter(([, logical]) => logical >= 0);
     const logicals = slots.map(([, logical]) => logical);

@@ -1,4 +1,5 @@
 /** Whether ranks that loaded, each on a backend of its own, can work together, and what their user should know. Pure. */
+import { dtypesIn, type ExpertDtypes } from '../../compute/base/expert_dtypes.js';
 import { EngineError } from './errors.js';
 import type { LoadReport } from './step_plan.js';
 
@@ -16,12 +17,14 @@ export function checkLater(
   own: Pick<LoadReport, 'backend' | 'residence'>,
   first: Pick<LoadReport, 'backend' | 'residence'>,
 ): void {
-  if (own.residence.experts === first.residence.experts) return;
+  if (isSame(own.residence.experts, first.residence.experts)) return;
   const textOf = (each: number, { backend, residence }: typeof own): string =>
-    `${residence.experts} on rank ${each} (${backend} ${residence.compute})`;
+    `${dtypesIn(residence.experts).join(' and ')} on rank ${each} (${backend} ${residence.compute})`;
   const message = `experts are ${textOf(0, first)} and ${textOf(rank, own)}; set experts.resident to f32 or bf16, which every backend has`;
   throw new EngineError('RANKS_DIFFER', message, { rank });
 }
+
+const isSame = (a: ExpertDtypes, b: ExpertDtypes): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /** What is odd about what ranks loaded, each once: a line of its own. */
 export function noticesOf(reports: readonly Pick<LoadReport, 'unused' | 'kernels'>[]): string[] {

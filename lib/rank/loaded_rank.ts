@@ -15,7 +15,7 @@ import { numHeldOf } from '../model/spec/slices.js';
 import { moeLayersOf } from '../model/spec/spec.js';
 import { openWeights, type ModelWeights } from '../model/stored/model_weights.js';
 import { expertRoom } from '../model/weights/expert_room.js';
-import { expertBytes, footprintAt, footprintOf } from '../model/weights/footprint.js';
+import { footprintAt, footprintOf, largestExpertBytes } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
@@ -162,7 +162,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unknown.length, names: unknown.slice(0, 5), skipped }, // names that a message has room for
     };
-    const later = roomOf(memory, expertBytes(shape));
+    const later = roomOf(memory, largestExpertBytes(shape));
     return { placement, plugins, weights, crew, model, room: later, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {
     await crew?.close();

@@ -10,11 +10,13 @@ import { asRank } from '../../base/ids.js';
 import { degradedRows, type Placement } from '../../experts/placement/placement.js';
 import { slicedChoices } from '../../experts/placement/slices.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
+import { expertDtype } from '../../compute/base/expert_dtypes.js';
+import type { ExpertShape } from '../../compute/base/weight_rows.js';
 import { numKernelRuns, tensorMemory, tensorTransfers } from '../../compute/tfjs/tf.js';
 import type { WeightSource } from '../../compute/base/weight_source.js';
 import type { Timeline } from '../metrics/timeline.js';
 import type { HiddenStates, SequencePart } from '../model/decoder/decoder.js';
-import { heldTopkOf, numSlicesOf } from '../model/spec/slices.js';
+import { expertOf, heldTopkOf, numSlicesOf } from '../model/spec/slices.js';
 import { attentionLayersOf, expertSizesOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { MAX_RARE_BYTES } from '../model/weights/dense_sizes.js';
 import type { ForwardRequest, ForwardResult, Transformer } from '../model/transformer.js';
@@ -83,9 +85,13 @@ export class RankExecutor {
   constructor(private readonly parts: RankExecutorParts) {
     const { model, placement, mesh, timeoutMs, disk, room } = parts;
     const { spec, shard } = model;
-    const shape = { ...expertSizesOf(spec), dtype: model.shard.dtype };
+    const sizes = expertSizesOf(spec);
+    const shapeOf = (moeLayer: number, logical: number): ExpertShape => ({
+      ...sizes,
+      dtype: expertDtype(shard.dtypes, moeLayer, expertOf(spec, logical)),
+    });
     const layers = moeLayersOf(spec);
-    this.placement = new RankPlacement(placement, { shard, mesh, shape, layers, timeoutMs, disk, room });
+    this.placement = new RankPlacement(placement, { shard, mesh, shapeOf, layers, timeoutMs, disk, room });
     this.kv = new KvMover({ cache: model.cache, mesh, timeoutMs });
     this.attentionLayers = attentionLayersOf(spec);
   }

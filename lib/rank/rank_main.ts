@@ -15,6 +15,7 @@ import { kvShapeOf, type PullReport } from '../protocol/handover.js';
 import { openStore } from './store/open_store.js';
 import type { RankStore } from './store/rank_store.js';
 import { heldTopkOf } from '../model/spec/slices.js';
+import { expertDtypeIn } from '../model/weights/residence.js';
 import { heldExperts } from '../model/weights/sliced_experts.js';
 import { wireNamed } from '../plugins/codecs.js';
 import { replicaChooserNamed } from '../plugins/replica_choices.js';
@@ -128,7 +129,7 @@ async function meet(joined: JoinedRank, loaded: LoadedRank, options: RankOptions
     // Half of what the other ranks wait for this one: the plug-in is told of before they are.
     const tools = { gather: countGather.gather, timeoutMs: timeoutMs / 2 };
     const replicas = replicaChooserNamed(job.replicaChoice, plugins, chooser, tools);
-    const disk = heldExperts(weights, spec, { as: loaded.report.residence.experts });
+    const disk = heldExperts(weights, spec, { as: expertDtypeIn(spec, loaded.report.residence.experts) });
     const model = loaded.model({ ep, replicas });
     store = await openStoreOf(joined, model);
     handover = await openHandover(joined, model, store, options);

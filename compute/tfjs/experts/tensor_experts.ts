@@ -73,8 +73,6 @@ async function bytesOfBiases(
 export interface TensorExpertsOptions {
   readonly hidden: number;
   readonly numTopk: number;
-  /** What weights are rounded to before they become float32 tensors, and travel as. Default f32. */
-  readonly dtype?: WeightDtype;
   /** Default SwiGLU. */
   readonly activation?: ActivationSpec;
   /** Default: by the backend's memory. */
@@ -83,19 +81,17 @@ export interface TensorExpertsOptions {
 
 /** Runs experts with the active backend of TensorFlow.js. */
 export class TensorExperts implements ExpertCompute<TensorExpert> {
-  readonly dtype: WeightDtype;
   private readonly activation: ActivationSpec;
   private readonly exchange: RowExchange;
 
   constructor(private readonly options: TensorExpertsOptions) {
-    this.dtype = options.dtype ?? 'f32';
     this.activation = options.activation ?? SWIGLU;
     this.exchange = options.exchange ?? (hasOwnMemory() ? deviceRows : hostRows);
   }
 
-  /** @throws ExpertError INVALID_ARGUMENT for int8 */
-  load(weights: FfnWeights): TensorExpert {
-    return new TensorExpert(weights, this.dtype, this.activation);
+  /** `dtype`: what weights are rounded to before they become float32 tensors, and travel as. @throws ExpertError INVALID_ARGUMENT for a coded type */
+  load(weights: FfnWeights, dtype: WeightDtype): TensorExpert {
+    return new TensorExpert(weights, dtype, this.activation);
   }
 
   /** One matmul per expert and matrix; the rows' way depends on where the backend keeps tensors. */

@@ -13,39 +13,35 @@ import type { KernelMemory } from '../memory/kernel_memory.js';
 import type { WeightLoader } from '../memory/weight_loader.js';
 import type { KernelMemories } from '../memory/kernel_memories.js';
 
-/** What {@link ResidentExperts} needs to know of the rows and weights of a model. */
+/** What {@link ResidentExperts} needs to know of the rows and experts of a model. */
 export interface ResidentExpertsOptions {
   readonly hidden: number;
   readonly numTopk: number;
-  /** What weights are kept as, and travel as. */
-  readonly dtype: WeightDtype;
   /** Default SwiGLU. */
   readonly activation?: ActivationSpec;
 }
 
 /** Runs experts with the kernels, in as many memories as they need. */
 export class ResidentExperts implements ExpertCompute<KernelExpert> {
-  readonly dtype: WeightDtype;
   private readonly activation: ActivationSpec;
   private readonly kernels: KernelExperts;
 
   constructor(
     private readonly memories: KernelMemories,
-    { hidden, numTopk, dtype, activation = SWIGLU }: ResidentExpertsOptions,
+    { hidden, numTopk, activation = SWIGLU }: ResidentExpertsOptions,
   ) {
-    this.dtype = dtype;
     this.activation = activation;
     this.kernels = new KernelExperts(hidden, numTopk);
   }
 
   /** In the first memory that has room, or in a new one. */
-  load(weights: FfnWeights): KernelExpert {
-    return KernelExpert.from(this.memoryFor(weights), weights, this.dtype, this.activation);
+  load(weights: FfnWeights, dtype: WeightDtype): KernelExpert {
+    return KernelExpert.from(this.memoryFor(weights, dtype), weights, dtype, this.activation);
   }
 
   /** The same for one that is read; its memory is taken at once. @throws ExpertError and others as {@link loadExpert}; then nothing is kept */
-  async read(loader: WeightLoader, stored: StoredFfn): Promise<KernelExpert> {
-    return loadExpert(loader, this.memoryFor(stored), stored, this.dtype, this.activation);
+  async read(loader: WeightLoader, stored: StoredFfn, dtype: WeightDtype): Promise<KernelExpert> {
+    return loadExpert(loader, this.memoryFor(stored, dtype), stored, dtype, this.activation);
   }
 
   /** At once, but for what other threads compute. */
@@ -53,8 +49,8 @@ export class ResidentExperts implements ExpertCompute<KernelExpert> {
     return this.kernels.forward(groups, recv, turn);
   }
 
-  private memoryFor(weights: FfnWeights | StoredFfn): KernelMemory {
-    return this.memories.withRoom(expertBytes(sizesOf(weights), this.dtype, this.activation));
+  private memoryFor(weights: FfnWeights | StoredFfn, dtype: WeightDtype): KernelMemory {
+    return this.memories.withRoom(expertBytes(sizesOf(weights), dtype, this.activation));
   }
 
   /** Gives the workspaces back; experts are disposed by their callers. */

@@ -1,4 +1,5 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
+import { dtypesIn } from '../../../compute/base/expert_dtypes.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import type { Engine } from '../../head/engine.js';
 import { widerText } from '../../kernels/newer_node.js';
@@ -35,7 +36,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
 function speedLine(engine: Engine, { elapsedMs, firstTokenMs }: Timing): string {
   const { loadReports, rankStates, resident, numPromptTokens, numOutputTokens } = engine.stats();
   return [
-    `${ranksText(loadReports.map((report, rank) => (rankStates[rank] === 'left' ? null : report)))} · ${resident.experts} experts · ${numPromptTokens} prompt tokens`,
+    `${ranksText(loadReports.map((report, rank) => (rankStates[rank] === 'left' ? null : report)))} · ${dtypesIn(resident.experts).join(' and ')} experts · ${numPromptTokens} prompt tokens`,
     `${numOutputTokens} new ones in ${(elapsedMs / 1000).toFixed(2)} s = ${(numOutputTokens / (elapsedMs / 1000)).toFixed(0)} tokens/s`,
     `first token after ${firstTokenMs.toFixed(0)} ms`,
   ].join(' · ');

@@ -1,4 +1,5 @@
 /** An inspection for readers, and for programs. Pure. */
+import { dtypesIn } from '../../../compute/base/expert_dtypes.js';
 import { printable } from '../../../base/foreign_text.js';
 import { bytes, table } from '../../metrics/charts.js';
 import type { Inspection, ModelFacts } from './inspection.js';
@@ -105,7 +106,7 @@ function bytesText({ rows, limits, tierBytes }: ModelFacts, { machineBytes }: In
 /** What weights are kept as. */
 function residenceText(name: string, { compute, experts, dense }: RankBytesRow['residence']): string {
   if (compute === 'tensors') return 'TensorFlow.js (f32)';
-  return dense === 'auto' ? `${name} (experts ${experts})` : `all ${name}`;
+  return dense === 'auto' ? `${name} (experts ${dtypesIn(experts).join(' and ')})` : `all ${name}`;
 }
 
 /** What differs from the rows before it. */

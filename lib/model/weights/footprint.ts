@@ -5,6 +5,7 @@ import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.
 import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
+import { dtypesIn, expertDtype } from '../../../compute/base/expert_dtypes.js';
 import { isCoded, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheBlockBytes, stateFloatsOf } from '../spec/cache_layout.js';
@@ -21,7 +22,7 @@ import { denseTensors, isExpertTensor, isHeadTied, tensorsOfRank } from './rank_
 import { keptDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
-import { heldTopkOf } from '../spec/slices.js';
+import { expertOf, heldTopkOf } from '../spec/slices.js';
 import { expertSizesOf, kvFloatsPerToken, moeLayersOf, numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -99,8 +100,8 @@ export function footprintOf(options: FootprintOptions): Footprint {
     {
       ...sameOnAll(options),
       dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
-      experts: sum(all.filter(isExpertTensor)),
-      moving: numMovingExperts(options) * expertBytes(options),
+      experts: heldExperts(placement, rank).reduce((total, expert) => total + expertBytes(options, expert), 0),
+      moving: numMovingExperts(options) * largestExpertBytes(options),
     },
   );
 }
@@ -116,14 +117,14 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
   return (numRanks) => {
     const spread = spreadOver(numRanks, placement.numExperts, numSlots);
     if (spread === null) return null;
-    const perLayer = spread.slotsPerRank * expertBytes(options);
+    const perLayer = spread.slotsPerRank * largestExpertBytes(options);
     return withReceived(
       options,
       { numMembers: numRanks, slotsPerRank: spread.slotsPerRank },
       {
         ...sameOnAll(options),
         dense: denseBytes + headBytes(options),
-        experts: numLayers * perLayer,
+        experts: mostExpertBytes(options, spread, numLayers),
         moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
       },
     );
@@ -188,10 +189,39 @@ function headBytes(options: FootprintOptions): number {
   return isTwice ? bytesOf(weights.info(names.EMBEDDING), options) : 0;
 }
 
+type ExpertForms = Pick<FootprintOptions, 'spec' | 'residence'>;
+
 /** Of one expert. */
-export function expertBytes({ spec, residence }: Pick<FootprintOptions, 'spec' | 'residence'>): number {
+const expertBytes = (options: ExpertForms, { moeLayer, logical }: HeldExpert): number =>
+  bytesAs(options, expertDtype(options.residence.experts, moeLayer, expertOf(options.spec, logical)));
+
+/** Of any expert, at most. */
+export const largestExpertBytes = (options: ExpertForms): number =>
+  Math.max(...dtypesIn(options.residence.experts).map((dtype) => bytesAs(options, dtype)));
+
+/** Of the rank that holds most of a layer's slots. */
+function mostExpertBytes(options: ExpertForms, spread: Placement, numLayers: number): number {
+  const { experts } = options.residence;
+  if (typeof experts === 'string') return numLayers * spread.slotsPerRank * bytesAs(options, experts);
+  const all = { ...spread, phy2log: Array.from({ length: numLayers }, () => spread.phy2log[0]!) };
+  const ofRank = (_: unknown, rank: number): number =>
+    heldExperts(all, rank).reduce((total, expert) => total + expertBytes(options, expert), 0);
+  return Math.max(...Array.from({ length: spread.numRanks }, ofRank));
+}
+
+interface HeldExpert {
+  readonly moeLayer: number;
+  readonly logical: number;
+}
+
+/** One per slot that holds any. */
+const heldExperts = (placement: Placement, rank: number): HeldExpert[] =>
+  [...placement.phy2log.keys()].flatMap((moeLayer) =>
+    Array.from(slotsOf(placement, moeLayer, rank)).flatMap((logical) => (logical < 0 ? [] : [{ moeLayer, logical }])),
+  );
+
+function bytesAs({ spec, residence }: ExpertForms, dtype: WeightDtype): number {
   const { hidden, intermediate, hasBias } = expertSizesOf(spec);
-  const { experts: dtype } = residence;
   return (
     2 * matrixBytes(residence, dtype, intermediate, hidden) +
     matrixBytes(residence, dtype, hidden, intermediate) +
@@ -270,11 +300,12 @@ function hasCodes({ spec, weights, residence }: FootprintOptions): boolean {
   return denseTensors(spec, weights).some((name) => isCoded(keptDtype(weights, name, residence.dense)));
 }
 
+/** Of a tensor outside the routed experts. */
 function bytesOf(info: WeightInfo, { spec: { attention }, weights, residence }: FootprintOptions): number {
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 4 * info.shape.reduce((a, b) => a * b, 1);
   if (columns === undefined) return 4 * rows;
-  const dtype = isExpertTensor(info.name) ? residence.experts : keptDtype(weights, info.name, residence.dense);
+  const dtype = keptDtype(weights, info.name, residence.dense);
   const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows;
   return matrixBytes(residence, dtype, keptRows, columns);
 }

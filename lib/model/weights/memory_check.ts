@@ -155,15 +155,20 @@ function smallerParts(own: Case, { where }: Problem): string[] {
     return [...tiers, ...kernels, ...blocks];
   }
   if (where === 'kernel_memory') return dividing(own);
-  const smaller = (from: WeightDtype, of: (share: number) => Partial<Footprint>): WeightDtype | undefined =>
+  const smaller = (from: number, of: (share: number) => Partial<Footprint>): WeightDtype | undefined =>
     SMALLER_DTYPES.find((dtype) => {
-      const share = VALUE_BYTES[dtype] / VALUE_BYTES[from];
+      const share = VALUE_BYTES[dtype] / from;
       return share < 1 && fits(of(share));
     });
   const { dense, experts, moving } = footprint;
-  const fitting = smaller(residence.experts, (share) => ({ experts: experts * share, moving: moving * share }));
+  const fitting = smaller(expertValueBytes(residence), (share) => ({
+    experts: experts * share,
+    moving: moving * share,
+  }));
   const denseFitting =
-    footprint.hasCodes === true ? undefined : smaller(keptAs(residence), (share) => ({ dense: dense * share }));
+    footprint.hasCodes === true
+      ? undefined
+      : smaller(VALUE_BYTES[keptAs(residence)], (share) => ({ dense: dense * share }));
   return [
     ...tiers,
     ...(fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`]),
@@ -248,6 +253,17 @@ const SMALLER_DTYPES = ['bf16', 'int8'] as const;
 
 /** Most dense weights. */
 const keptAs = ({ dense }: Residence): WeightDtype => (dense === 'auto' ? 'bf16' : dense);
+
+/** Of an expert's value, about, where experts of several types are the model's evenly. */
+function expertValueBytes({ experts }: Residence): number {
+  const layers = typeof experts === 'string' ? [experts] : experts;
+  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+  return mean(
+    layers.map((each) =>
+      typeof each === 'string' ? VALUE_BYTES[each] : mean(each.map((dtype) => VALUE_BYTES[dtype])),
+    ),
+  );
+}
 
 /** Of a resident value, about. */
 const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = {

@@ -1,10 +1,13 @@
 /** What a rank keeps its weights as, and what computes with them: decided from the headers of a checkpoint, before a weight is read. Pure. */
 import { ExpertError } from '../../../compute/base/errors.js';
+import { expertDtype, type ExpertDtypes } from '../../../compute/base/expert_dtypes.js';
 import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
 import { isCoded, type CHOICE_DTYPES, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { isExpertTensor } from './rank_tensors.js';
+import { expertOf } from '../spec/slices.js';
+import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
 /** What computes: the fused kernels (compute/wasm), or TensorFlow.js operations. */
@@ -16,7 +19,7 @@ export type ResidentChoice = (typeof CHOICE_DTYPES)[number] | 'auto';
 /** What was decided for one rank. `dense` may still be `auto`: each tensor is kept as it is stored then. */
 export interface Residence {
   readonly compute: Compute;
-  readonly experts: WeightDtype;
+  readonly experts: ExpertDtypes;
   readonly dense: ResidentChoice;
   /** What keys and values are kept as. Default f32. */
   readonly kv?: KvDtype;
@@ -57,6 +60,18 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
     dense: choice.dense,
     experts: choice.experts === 'auto' ? storedDtype(weights, compute) : choice.experts,
   };
+}
+
+/** What each routed expert is kept as; layers are numbered as in the model. */
+export function expertDtypeIn(spec: ModelSpec, dtypes: ExpertDtypes): (layer: number, logical: number) => WeightDtype {
+  const moeLayers = new Map(Array.from(moeLayersOf(spec).entries(), ([moeLayer, layer]) => [layer, moeLayer]));
+  return (layer, logical) => expertDtype(dtypes, moeLayers.get(layer)!, logical);
+}
+
+/** The same by the numbers that placements have: of slices, where experts are divided. */
+export function heldDtypeIn(spec: ModelSpec, dtypes: ExpertDtypes): (layer: number, held: number) => WeightDtype {
+  const dtypeOf = expertDtypeIn(spec, dtypes);
+  return (layer, held) => dtypeOf(layer, expertOf(spec, held));
 }
 
 /** What routed experts are stored as, if that is the same for all. */

@@ -83,8 +83,8 @@ export class DenseReader implements DenseWeights {
 export interface CheckpointExpertsOptions {
   /** Ends a read. */
   readonly signal?: AbortSignal | undefined;
-  /** What experts are kept as. Default: numbers. */
-  readonly as?: WeightDtype | undefined;
+  /** What an expert of a layer is kept as. Default: numbers. */
+  readonly as?: ((layer: number, logical: number) => WeightDtype) | undefined;
   /** Told the digest of each expert that {@link CheckpointExperts.expert} read, by its key. Default: nobody, and nothing is hashed that needn't be. */
   readonly onDigest?: ((key: string, digest: string) => void) | undefined;
 }
@@ -100,7 +100,8 @@ export class CheckpointExperts implements WeightSource {
   /** One that is read when it is asked for; nothing is hashed. @throws WeightError as the checkpoint */
   stored(layer: number, logical: number): StoredFfn {
     const { weights, sizes, options } = this;
-    const { signal, as } = options;
+    const { signal } = options;
+    const as = options.as?.(layer, logical);
     const open = (name: string, shape: readonly [number, number]) => weights.stored(name, shape, { signal, as });
     const prefix = expertPrefix(layer, logical);
     const matrices = ffnOf(open, prefix, sizes.hidden, sizes.intermediate);
@@ -111,7 +112,8 @@ export class CheckpointExperts implements WeightSource {
 
   /** @throws WeightError as the checkpoint; WEIGHTS_DIFFER where `digest` is given and another one's */
   async expert(layer: number, logical: number, digest?: string): Promise<FfnWeights> {
-    const { signal, as, onDigest } = this.options;
+    const { signal, onDigest } = this.options;
+    const as = this.options.as?.(layer, logical);
     const fingerprint = onDigest !== undefined || digest !== undefined ? new Fingerprint() : undefined;
     const read = (name: string, shape: readonly [number, number]) =>
       this.weights.matrix(name, shape, { signal, as, fingerprint });

@@ -57,14 +57,14 @@ function fullShard(kind: (typeof KINDS)[number]): { readonly shard: ExpertShard;
   }
   const memories = new KernelMemories();
   return {
-    shard: filled(new ResidentExperts(memories, { ...SIZES, dtype: 'f32' })),
+    shard: filled(new ResidentExperts(memories, SIZES)),
     held: () => memories.stats().heldBytes,
   };
 }
 
 function filled<E extends Expert>(compute: ExpertCompute<E>): ExpertShard {
-  const shard = createExpertShard(compute);
-  shard.replace(LAYER, new Map(experts.map((weights, slot) => [slot, shard.load(weights)])));
+  const shard = createExpertShard(compute, 'f32');
+  shard.replace(LAYER, new Map(experts.map((weights, slot) => [slot, shard.load(weights, 'f32')])));
   return shard;
 }
 
@@ -238,7 +238,7 @@ for (const kind of KINDS)
     });
 
     it('experts of different layers in the same slot are different experts', async () => {
-      shard.replace(LAYER + 1, new Map([[0, shard.load(experts[1]!)]]));
+      shard.replace(LAYER + 1, new Map([[0, shard.load(experts[1]!, 'f32')]]));
       const recv = received('source', [[0, -1, -1]]);
       const other = await outputOf(shard, recv, LAYER + 1);
       expect(largestDifference(other, ffnRef(recv.recvX, experts[1]!, CLAMPED))).to.be.below(1e-5);
@@ -259,13 +259,13 @@ for (const kind of KINDS)
     });
 
     it('rows of a slot, put together again, are the same expert in any slot', async () => {
-      const shape = { hidden: HIDDEN, intermediate: INTERMEDIATE, dtype: shard.dtype, hasBias: true };
+      const shape = { hidden: HIDDEN, intermediate: INTERMEDIATE, dtype: 'f32' as const, hasBias: true };
       const pieces = [
         ...(await shard.rows(LAYER, 1, 0, 30)),
         ...(await shard.rows(LAYER, 1, 30, 31)),
         ...(await shard.rows(LAYER, 1, 31, numRowsOf(shape))),
       ];
-      const copy = shard.load(weightsOf(shape, Buffer.concat(pieces)));
+      const copy = shard.load(weightsOf(shape, Buffer.concat(pieces)), 'f32');
       const before = held();
       shard.replace(
         LAYER,

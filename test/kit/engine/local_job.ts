@@ -18,7 +18,7 @@ import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/proto
 import { loadModel } from '../../../lib/model/load_model.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { ropeWithin } from '../../../lib/model/spec/rope_angles.js';
-import { residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
+import { expertDtypeIn, residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
 import type { Spread } from '../../../lib/model/weights/spread.js';
 import { heldExperts } from '../../../lib/model/weights/sliced_experts.js';
 import { heldTopkOf, numHeldOf, withSlices } from '../../../lib/model/spec/slices.js';
@@ -121,7 +121,7 @@ export async function loadRanks(
         ...memories,
       });
       bytesRead[i] = weights.checkpoint.bytesRead;
-      const checkpoint = heldExperts(weights, spec, { as: residence.experts });
+      const checkpoint = heldExperts(weights, spec, { as: expertDtypeIn(spec, residence.experts) });
       const { later = {} } = options;
       const disk: WeightSource = {
         expert: async (...wanted) => {

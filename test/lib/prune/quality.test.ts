@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Agreement } from '../../../bench/base/agreement.js';
+import { Agreement } from '../../../lib/compare/agreement.js';
 import { calibrate } from '../../../lib/commands/rewrite/calibration.js';
 import { moeLayersOf } from '../../../lib/model/spec/spec.js';
 import { scoresOf, type Criterion } from '../../../lib/prune/criteria.js';

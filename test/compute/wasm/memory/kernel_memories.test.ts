@@ -87,9 +87,9 @@ describe('memories of a rank', () => {
         PLAIN_KERNELS,
         crew,
       );
-      const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk, dtype: 'bf16' });
-      const loaded = [compute.load(weightsOf(0))];
-      while (memories.stats().numMemories === 1) loaded.push(compute.load(weightsOf(0)));
+      const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk });
+      const loaded = [compute.load(weightsOf(0), 'bf16')];
+      while (memories.stats().numMemories === 1) loaded.push(compute.load(weightsOf(0), 'bf16'));
       const run = async (count: number): Promise<void> => {
         const slots = Int32Array.from({ length: count * numTopk }, (_, choice) => choice % numTopk);
         const weights = new Float32Array(count * numTopk);
@@ -112,9 +112,9 @@ describe('memories of a rank', () => {
     const weights = Float32Array.from(slots, (slot) => 0.1 * slot);
     const recv = arrayReceived(x, HIDDEN, Int32Array.from(slots), weights, 'rank');
     const run = async (memories: KernelMemories): Promise<Float32Array> => {
-      const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk: 3, dtype: 'f32' });
-      const shard = createExpertShard(compute);
-      shard.replace(0, new Map(all.map((weights, slot) => [slot, shard.load(weights)])));
+      const compute = new ResidentExperts(memories, { hidden: HIDDEN, numTopk: 3 });
+      const shard = createExpertShard(compute, 'f32');
+      shard.replace(0, new Map(all.map((weights, slot) => [slot, shard.load(weights, 'f32')])));
       const out = await valuesOf(shard.forward(0, recv));
       shard.dispose();
       expect(memories.stats()).to.include({ heldBytes: 0, scratchBytes: 0 });

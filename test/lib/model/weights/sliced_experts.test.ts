@@ -45,10 +45,10 @@ async function check(weights: ModelWeights, spec: ModelSpec, slices: number): Pr
   const layer = moeLayersOf(spec)[0]!;
   const names = expertTensors(spec, layer, 1).filter((name) => name.endsWith('.weight'));
   const as: WeightDtype = commonDtype(names.map((name) => weights.info(name).dtype));
-  const whole = await new CheckpointExperts(weights, wholeSizesOf(spec), { as }).expert(layer, 1);
+  const whole = await new CheckpointExperts(weights, wholeSizesOf(spec), { as: () => as }).expert(layer, 1);
   const sliced = withSlices(spec, slices);
   const { hidden, intermediate: width } = expertSizesOf(sliced);
-  const held = heldExperts(weights, sliced, { as });
+  const held = heldExperts(weights, sliced, { as: () => as });
   for (let s = 0; s < slices; s++) {
     const stored = held.stored(layer, slices + s);
     const parts = await held.expert(layer, slices + s);
