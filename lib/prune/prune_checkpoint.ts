@@ -2,6 +2,8 @@
 import type { Rewriting } from '../rewrite/rewrite.js';
 import type { RewriteSource } from '../rewrite/source.js';
 import type { KeptExperts } from './kept_experts.js';
+import type { MergeGroup } from './merge_groups.js';
+import { Merging } from './merging.js';
 import { prunedConfig } from './pruned_config.js';
 import { prunedTensors } from './pruned_tensors.js';
 
@@ -12,15 +14,29 @@ export interface PruneNotes {
   readonly of: number;
   /** [MoE layers][experts of now]: what each was before. */
   readonly kept: KeptExperts;
+  /** [MoE layers][experts of now]: those that each was made of, itself first. Absent where none was merged. */
+  readonly merged?: readonly (readonly (readonly number[])[])[];
+}
+
+/** What experts stay, and why. */
+export interface Pruned extends Pick<PruneNotes, 'criterion' | 'kept'> {
+  /** Those that take others in, of each MoE layer one for each that is kept. Default: the others are gone. */
+  readonly groups?: readonly (readonly MergeGroup[])[] | undefined;
 }
 
 /** All that changes, and whether layers for multi-token prediction are left out. @throws WeightError, ModelError for a layout that isn't known */
 export function pruning(
   { config, spec, weights }: Pick<RewriteSource, 'config' | 'spec' | 'weights'>,
-  { criterion, kept }: Pick<PruneNotes, 'criterion' | 'kept'>,
+  { criterion, kept, groups }: Pruned,
 ): Rewriting & { readonly hasPredictors: boolean } {
   const { numExperts } = spec.moe.gate;
   const edits = prunedConfig(config, numExperts, kept[0]!.length);
-  const notes: { readonly prune: PruneNotes } = { prune: { criterion, of: numExperts, kept } };
-  return { ...prunedTensors(weights.checkpoint, spec, kept), edits, notes, keepsCodes: true };
+  const notes: { readonly prune: PruneNotes } = {
+    prune: {
+      ...{ criterion, of: numExperts, kept },
+      ...(groups !== undefined && { merged: groups.map((layer) => layer.map(({ experts }) => experts)) }),
+    },
+  };
+  const merging = groups === undefined ? null : new Merging(weights, spec, groups);
+  return { ...prunedTensors(weights.checkpoint, spec, kept, merging), edits, notes, keepsCodes: true };
 }

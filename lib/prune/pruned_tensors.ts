@@ -6,6 +6,7 @@ import type { ModelSpec } from '../model/spec/spec.js';
 import { copiedTensor, pickedTensor } from '../rewrite/new_tensors.js';
 import { entriesOf, roleOf } from './expert_tensors.js';
 import type { KeptExperts } from './kept_experts.js';
+import type { Merging } from './merging.js';
 
 /** What the new checkpoint holds. */
 export interface PrunedTensors {
@@ -15,8 +16,16 @@ export interface PrunedTensors {
   readonly hasPredictors: boolean;
 }
 
-/** `kept`: of each MoE layer. @throws WeightError SHAPE_MISMATCH for a tensor of experts that has another number of them than config.json says */
-export function prunedTensors(checkpoint: Checkpoint, spec: ModelSpec, kept: KeptExperts): PrunedTensors {
+/**
+ * `kept`: of each MoE layer; `merging`: what those become that take others in; null: they stay as they are.
+ * @throws WeightError SHAPE_MISMATCH for a tensor of experts that has another number of them than config.json says; UNKNOWN_DTYPE for codes that are to be merged
+ */
+export function prunedTensors(
+  checkpoint: Checkpoint,
+  spec: ModelSpec,
+  kept: KeptExperts,
+  merging: Merging | null = null,
+): PrunedTensors {
   const names = checkpoint.names();
   const role = roleOf(spec, names);
   let hasPredictors = false;
@@ -30,10 +39,15 @@ export function prunedTensors(checkpoint: Checkpoint, spec: ModelSpec, kept: Kep
         hasPredictors = true;
         return [];
       case 'all':
-        return [pickedEntries(checkpoint, tensor, kept[its.moeLayer]!, spec.moe.gate.numExperts)];
+        return [
+          merging?.all(tensor, its.moeLayer) ??
+            pickedEntries(checkpoint, tensor, kept[its.moeLayer]!, spec.moe.gate.numExperts),
+        ];
       case 'own': {
         const expert = kept[its.moeLayer]!.indexOf(its.expert);
-        return expert < 0 ? [] : [copiedTensor(checkpoint, tensor, its.nameOf(expert))];
+        if (expert < 0) return [];
+        const newName = its.nameOf(expert);
+        return [merging?.own(tensor, newName, its.moeLayer, expert) ?? copiedTensor(checkpoint, tensor, newName)];
       }
     }
   });

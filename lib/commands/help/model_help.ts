@@ -49,6 +49,10 @@ export const MODEL_HELP: Readonly<Record<string, CommandHelp>> = {
         says: 'Six of each layer, by how often they are chosen, the text read by two ranks',
         line: 'expertwire prune models/moe-7m small --criterion frequency --keep 6 --calibration mine.txt --ranks 2',
       },
+      {
+        says: 'The other half merged into the half that stays',
+        line: 'expertwire prune models/moe-7m small --merge --calibration mine.txt',
+      },
       { says: 'Any half, to compare with', line: 'expertwire prune models/moe-7m small --criterion random --seed 1' },
     ],
     see: ['docs/pruning.md'],

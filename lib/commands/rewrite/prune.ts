@@ -6,7 +6,8 @@ import { moeLayersOf } from '../../model/spec/spec.js';
 import { scoresOf, WATCHED } from '../../prune/criteria.js';
 import { addTally, emptyTally, tallyingHook, type ExpertTally, type Watched } from '../../prune/expert_watch.js';
 import { keptExperts, numKeptOf, type KeptExperts } from '../../prune/kept_experts.js';
-import { pruning } from '../../prune/prune_checkpoint.js';
+import { mergeGroups, type MergeGroup } from '../../prune/merge_groups.js';
+import { pruning, type Pruned } from '../../prune/prune_checkpoint.js';
 import { rewriteCheckpoint } from '../../rewrite/rewrite.js';
 import { openSource, type RewriteSource } from '../../rewrite/source.js';
 import type { WrittenFiles } from '../../weights/checkpoint_writer.js';
@@ -34,14 +35,25 @@ export async function prune(args: PruneArgs, context: CommandContext): Promise<v
       if (typeof numKept === 'string') throw new UsageError(`--keep ${args.keep}: ${numKept}`);
       await checkNewFolder(args.out);
       const shape = { numLayers: moeLayersOf(source.spec).length, numExperts: gate.numExperts, seed: args.seed };
-      const watched = args.calibration === undefined ? WATCHED[args.criterion] : (WATCHED[args.criterion] ?? {});
+      const watched = watchedFor(args);
       const tally = watched && (await tallyOf(args, config, watched, context));
       const kept = scoresOf(args.criterion, tally, shape).map((scores_E) => keptExperts(scores_E, numKept, gate));
-      const written = await write(args.out, source, { criterion: args.criterion, kept }, maxShardMib, context);
+      const groups = args.merge === true ? groupsOf(kept, tally!) : undefined;
+      const written = await write(args.out, source, { criterion: args.criterion, kept, groups }, maxShardMib, context);
       report({ ...args, dir: config.model }, { source, kept, tally, ...written }, context);
     },
   );
 }
+
+/** Null: no text has to be read. */
+function watchedFor({ criterion, merge = false, calibration }: PruneArgs): Watched | null {
+  const own = WATCHED[criterion];
+  if (merge) return { ...own, logits: true };
+  return calibration === undefined ? own : (own ?? {});
+}
+
+const groupsOf = (kept: KeptExperts, { counts_LE, products_LEE }: ExpertTally): MergeGroup[][] =>
+  kept.map((experts, l) => mergeGroups(experts, counts_LE[l]!, products_LEE[l]!));
 
 /** What experts did for the tokens of the text. */
 async function tallyOf(
@@ -90,7 +102,7 @@ async function readTally(
 async function write(
   out: string,
   source: RewriteSource,
-  chosen: { readonly criterion: string; readonly kept: KeptExperts },
+  chosen: Pruned,
   maxShardMib: number | undefined,
   { stderr, signal }: CommandContext,
 ): Promise<WrittenFiles & { readonly hasPredictors: boolean }> {

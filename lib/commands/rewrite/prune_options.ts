@@ -13,6 +13,7 @@ export interface PruneArgs extends CalibrationArgs, Pick<EngineArgs, 'config' | 
   readonly criterion: Criterion;
   readonly keep: number;
   readonly seed: number;
+  readonly merge?: boolean | undefined;
   readonly maxShardMib?: number | undefined;
   readonly json?: boolean | undefined;
 }
@@ -30,6 +31,10 @@ export function pruneOptions<T>(yargs: Argv<T>): Argv<T & PruneArgs> {
       })
       .option('keep', { type: 'number', default: 0.5, describe: 'of each layer: below 1 a share, from 1 a number' })
       .option('seed', { type: 'number', default: 0, describe: 'of criterion random' })
+      .option('merge', {
+        type: 'boolean',
+        describe: 'the others are merged into the kept one whose router logits are most like theirs',
+      })
       .option('max-shard-mib', { type: 'number', describe: 'MiB of tensors per file (4096)' })
       .option('json', { type: 'boolean', describe: 'one JSON object' }),
   )

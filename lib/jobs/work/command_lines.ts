@@ -94,7 +94,7 @@ export const COMMAND_LINES: Readonly<Record<string, CommandLine>> = {
     ...{ positionals: ['model', 'output'], numOptional: 0 },
     options: {
       ...texts('criterion', 'keep', 'seed', 'max-shard-mib', 'ranks', 'calibration-tokens', 'calibration-piece'),
-      ...flags('json'),
+      ...flags('json', 'merge'),
       ...{ calibration: 'input', config: 'code', plugin: 'code', set: 'setting' },
     },
   },
