@@ -25,9 +25,7 @@ export interface PrunedGolden {
 }
 
 export const readPrunedGolden = (): PrunedGolden =>
-  JSON.parse(
-    readFileSync(join(repoRoot(), 'test', 'data', 'pruned', 'logits.json'), 'utf8'),
-  ) as PrunedGolden;
+  JSON.parse(readFileSync(join(repoRoot(), 'test', 'data', 'pruned', 'logits.json'), 'utf8')) as PrunedGolden;
 
 /** As goldens call it. */
 export const prunedName = (name: string, isMerged: boolean): string => name + (isMerged ? '+merged' : '');

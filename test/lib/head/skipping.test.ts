@@ -83,6 +83,21 @@ describe('experts.skip_threshold', function () {
     }
   }
 
+  for (const more of [
+    ['experts.num_redundant_experts=3', 'experts.replica_choice=allgather'],
+    ['experts.slices=2'],
+    ['comm.micro_batches=2', 'comm.reduce=rank'],
+  ]) {
+    it(`skips the same with ${more.join(' ')}`, async () => {
+      const set = ['experts.skip_threshold=0.9'];
+      const wanted = await outcomeOf('tiny-qwen3-moe', 1, set);
+      const other = await outcomeOf('tiny-qwen3-moe', 3, [...set, ...more]);
+      expect(other.choices).to.deep.equal(wanted.choices);
+      expect(other.tokenIds).to.deep.equal(wanted.tokenIds);
+      expect(other.stats.numSkippedChoices).to.equal(wanted.stats.numSkippedChoices);
+    });
+  }
+
   it('counts what it skips, and hooks show −1 there; what is skipped is in no load', async () => {
     const { stats, choices } = await outcomeOf('tiny-qwen3-moe', 2, ['experts.skip_threshold=0.9']);
     const skipped = choices.flat().filter((expert) => expert < 0).length;
