@@ -24,6 +24,8 @@ export interface GateSpec {
   readonly routedScalingFactor: number;
   /** Choices that weigh less than this × the token's largest weight are skipped (`experts.skip_threshold`). Default 0: none. */
   readonly skipThreshold?: number;
+  /** Choices of each token, those of least weight, whose results are added behind the next MoE layer (`experts.defer`). Default 0: none. */
+  readonly numDeferred?: number;
 }
 
 /** What families share whose gate is a softmax and nothing else. */

@@ -15,6 +15,8 @@ import { ranksOf, type Placement } from '../placement/placement.js';
 import type { ReplicaChooser } from '../placement/replica_choice.js';
 import { slicedChoices, slicedWeights, summedSlices, wholeChoices } from '../placement/slices.js';
 import type { MoeTokens } from './moe_tokens.js';
+import { dividedChoices } from '../routing/deferred_choices.js';
+import type { LateSum, LateSums } from './late_sums.js';
 import { expertOutputs } from './expert_outputs.js';
 import type { MoeLook, MoeLooks } from './moe_look.js';
 import type { ExpertShard } from './shard.js';
@@ -35,6 +37,8 @@ export interface MoeLayerParts {
   readonly shard: ExpertShard;
   readonly ep: AllToAll;
   readonly replicas: ReplicaChooser;
+  /** Choices of each token, those of least weight, whose results are added behind the next MoE layer. Default 0: none. */
+  readonly numDeferred?: number;
   /** Parts into which a step's tokens are cut, so that rows of one travel while another computes. Default 1. */
   readonly microBatches?: number;
   /** Counts choices per logical expert. */
@@ -57,6 +61,8 @@ export interface MoeStep {
   readonly signal?: AbortSignal | undefined;
   /** Default null: nobody looks. */
   readonly looks?: MoeLooks | null | undefined;
+  /** What comes later than its layer. Needed where some layer defers choices. */
+  readonly late?: LateSums | undefined;
 }
 
 /** A layer's rows and where they go. */
@@ -65,6 +71,19 @@ interface RoutedRows {
   /** [T·K] physical experts, or [T·K·S] slices of them. */
   readonly topkIdx: Int32Array;
   readonly topkWeights: Float32Array;
+}
+
+/** `later`: null where nothing comes later. */
+interface DividedRows {
+  readonly now: RoutedRows;
+  readonly later: RoutedRows | null;
+}
+
+/** Micro-batches on their way, numbered from `first`. */
+interface SentBatches {
+  readonly first: number;
+  readonly batches: readonly RoutedRows[];
+  readonly dispatched: readonly Pending<DispatchResult>[];
 }
 
 /** Runs one MoE layer over all ranks of the mesh. */
@@ -97,8 +116,9 @@ export class MoeLayer {
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
     clock.lap('replicas', this.place);
     const rows = { x, topkIdx, topkWeights: slicedWeights(routing.topkWeights, slices) };
-    if (ep.alone === null) await this.exchange(tokens, rows, step);
-    else if (tokens !== null) await this.stayHome(ep.alone, tokens, rows);
+    const parts = this.dividedRows(rows, routing.topkWeights);
+    if (ep.alone === null) await this.exchange(tokens, parts, step);
+    else if (tokens !== null) await this.stayHome(ep.alone, tokens, parts, step);
     if (look !== null) await this.computeOutputs(look, rows, step);
     return routing;
   }
@@ -120,35 +140,91 @@ export class MoeLayer {
   }
 
   /** One rank alone: rows stay where they are, in one batch. Why: docs/decisions/exchange.md#one-rank-exchanges-nothing */
-  private async stayHome(home: RowsAtHome, tokens: MoeTokens, { x, topkIdx, topkWeights }: RoutedRows): Promise<void> {
+  private async stayHome(
+    home: RowsAtHome,
+    tokens: MoeTokens,
+    { now, later }: DividedRows,
+    { late }: MoeStep,
+  ): Promise<void> {
     const { layer, shard, clock } = this.parts;
+    const made = async (
+      { x, topkIdx, topkWeights }: RoutedRows,
+      turn: number,
+      room: () => FloatRows,
+    ): Promise<FloatRows> => {
+      const out = await shard.forward(layer, home.dispatch(layer, x, topkIdx, topkWeights), turn);
+      return home.combine(out, topkIdx, topkWeights, room);
+    };
     await tokens.runShared();
-    const out = await shard.forward(layer, home.dispatch(layer, x, topkIdx, topkWeights));
-    tokens.add(home.combine(out, topkIdx, topkWeights, () => tokens.room()));
+    const y = await made(now, 0, () => tokens.room());
+    const before = (await late?.take()) ?? null;
+    if (later !== null) {
+      const { place } = late!;
+      late!.put({ y: await made(later, 1 + place, () => tokens.lateRoom(place)), pending: [] });
+    }
+    tokens.add(y, before);
     clock.lap('experts', this.place);
+  }
+
+  /** What is added behind this layer, and what behind the next one; null: nothing is. */
+  private dividedRows(rows: RoutedRows, topkWeights: Float32Array): DividedRows {
+    const { gateSpec, numDeferred = 0 } = this.parts;
+    if (numDeferred === 0) return { now: rows, later: null };
+    const { now, later } = dividedChoices(rows.topkIdx, topkWeights, { numTopk: gateSpec.numTopk, numDeferred });
+    return { now: { ...rows, topkIdx: now }, later: { ...rows, topkIdx: later } };
   }
 
   /** For who looks; behind the layer, whose rows are still there. */
   private async computeOutputs(look: MoeLook, rows: RoutedRows, { tag, signal }: MoeStep): Promise<void> {
     const { layer, shard, ep, clock, hidden, slices = 1, microBatches = 1 } = this.parts;
     if (look.outputs === null) return;
-    const place = { ep, shard, tag: { ...tag, layer, microBatch: microBatches }, signal };
+    const place = { ep, shard, tag: { ...tag, layer, microBatch: 2 * microBatches }, signal };
     look.computed(summedSlices(await expertOutputs(look.outputs, rows, place), hidden, slices));
     clock.lap('experts', this.place);
   }
 
   /** Over all ranks, in micro-batches. */
-  private async exchange(tokens: MoeTokens | null, rows: RoutedRows, step: MoeStep): Promise<void> {
-    const { clock } = this.parts;
-    const batches = this.batchesOf(rows);
-    const dispatched = batches.map((batch, microBatch) => this.startDispatch(batch, microBatch, step));
+  private async exchange(tokens: MoeTokens | null, { now, later }: DividedRows, step: MoeStep): Promise<void> {
+    const { clock, microBatches = 1 } = this.parts;
+    const { late } = step;
+    const sent = this.dispatchedBatches(now, 0, step);
+    const sentLater = later === null ? null : this.dispatchedBatches(later, microBatches, step);
     clock.lap('dispatch', this.place);
     await tokens?.runShared(); // computes while rows travel
     clock.lap('experts', this.place);
     const y = tokens === null ? this.noRows : tokens.room();
-    await this.runExperts(dispatched, batches, y);
-    tokens?.add(y);
+    const combining = await this.runExperts(sent, y, 0);
+    const sum = sentLater === null ? null : await this.runLater(sentLater, tokens, late!.place);
+    const before = await this.combined(combining, late);
+    late?.put(sum);
+    tokens?.add(y, before);
     clock.lap('experts', this.place);
+  }
+
+  /** While what is added behind this layer goes home. */
+  private async runLater(sent: SentBatches, tokens: MoeTokens | null, place: 0 | 1): Promise<LateSum> {
+    const { microBatches = 1 } = this.parts;
+    const y = tokens === null ? this.noRows : tokens.lateRoom(place);
+    return { y, pending: await this.runExperts(sent, y, microBatches * (1 + place)) };
+  }
+
+  /** Waits for what comes home, and gives what the layer before left. */
+  private async combined(combining: readonly Pending<void>[], late: LateSums | undefined): Promise<FloatRows | null> {
+    const { layer, clock } = this.parts;
+    for (const [microBatch, pending] of combining.entries()) {
+      await pending.hook();
+      clock.lap('combine', { layer, microBatch });
+    }
+    const before = (await late?.take()) ?? null;
+    if (before !== null) clock.lap('combine', this.place);
+    return before;
+  }
+
+  /** `first`: the number of the first of them. Rows of those that come later are copied: they leave while the next layer runs. */
+  private dispatchedBatches(rows: RoutedRows, first: number, step: MoeStep): SentBatches {
+    const batches = this.batchesOf(rows);
+    const dispatched = batches.map((batch, i) => this.startDispatch(batch, first + i, step, first === 0));
+    return { first, batches, dispatched };
   }
 
   /** Of equal size; a rank with fewer tokens has empty ones, since its peers wait for them. */
@@ -173,39 +249,38 @@ export class MoeLayer {
     { x, topkIdx, topkWeights }: RoutedRows,
     microBatch: number,
     { tag: { step, epoch }, idle, signal }: MoeStep,
+    isLent: boolean,
   ): Pending<DispatchResult> {
     const { ep, layer, replicas } = this.parts;
     const tag = { step, epoch, layer, microBatch };
     const known = replicas.asksAll === true ? undefined : idle;
-    // Rows stay where they are until the layer is over.
-    return ep.startDispatch({ x, isLent: true, topkIdx, topkWeights, tag, idle: known, signal });
+    // Lent rows stay where they are until the layer is over.
+    return ep.startDispatch({ x, isLent, topkIdx, topkWeights, tag, idle: known, signal });
   }
 
-  /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y. */
+  /** One micro-batch computes while the rows of the next ones come and those of the last ones go home, to their part of y: returns what waits for them. `turn`: the first one's. */
   private async runExperts(
-    dispatched: readonly Pending<DispatchResult>[],
-    batches: readonly RoutedRows[],
+    { first, batches, dispatched }: SentBatches,
     y: FloatRows,
-  ): Promise<void> {
+    turn: number,
+  ): Promise<readonly Pending<void>[]> {
     const { layer, shard, ep, clock } = this.parts;
     const combining: Pending<void>[] = [];
     let from = 0;
-    for (const [microBatch, pending] of dispatched.entries()) {
+    for (const [i, pending] of dispatched.entries()) {
+      const microBatch = first + i;
       const recv = await pending.hook();
       clock.lap('dispatch', { layer, microBatch });
-      const out = await shard.forward(layer, recv, microBatch);
+      const out = await shard.forward(layer, recv, turn + i);
       recv.release();
       clock.lap('experts', { layer, microBatch });
-      const { numRows } = batches[microBatch]!.x;
+      const { numRows } = batches[i]!.x;
       const part = numRows === y.numRows ? y : rowsFrom(y, from, numRows);
       combining.push(ep.startCombine(out, recv.handle, part));
       from += numRows;
       clock.lap('combine', { layer, microBatch });
     }
-    for (const [microBatch, pending] of combining.entries()) {
-      await pending.hook();
-      clock.lap('combine', { layer, microBatch });
-    }
+    return combining;
   }
 }
 

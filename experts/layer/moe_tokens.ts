@@ -15,6 +15,11 @@ export interface MoeTokens {
   runShared(): void | Promise<void>;
   /** Room for y [T, H], in the memory where {@link add} reads it without a copy; valid until then. */
   room(): FloatRows;
-  /** Adds y [T, H], what the routed experts made of the rows, and what the shared experts did, to the hidden states. y is overwritten. */
-  add(y: FloatRows): void;
+  /** The same for what is added behind the next layer: one of two places, valid until the next one at that place. */
+  lateRoom(place: 0 | 1): FloatRows;
+  /**
+   * Adds y [T, H], what the routed experts made of the rows, and what the shared experts did, to the hidden states, and then `late` [T, H], what those of the layer
+   * before made that weighs little. Both are overwritten. Default: there is nothing of a layer before.
+   */
+  add(y: FloatRows, late?: FloatRows | null): void;
 }

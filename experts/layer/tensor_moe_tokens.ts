@@ -57,12 +57,18 @@ export class TensorMoeTokens implements MoeTokens {
     return floatRows(new Float32Array(numTokens * hidden), hidden);
   }
 
+  /** An array of its own each time. */
+  lateRoom(): FloatRows {
+    return this.room();
+  }
+
   /** Hands the sum to `onOutput`, and disposes all tensors. */
-  add(y: FloatRows): void {
+  add(y: FloatRows, late: FloatRows | null = null): void {
     const { shared_TH, x_TH } = this;
     const y_TH = tidy(() => {
       const routed_TH = toTensor(contiguous(y), x_TH.shape);
-      return shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
+      const own_TH = shared_TH === null ? routed_TH : add(routed_TH, shared_TH);
+      return late === null ? own_TH : add(own_TH, toTensor(contiguous(late), x_TH.shape));
     });
     this.onOutput(y_TH);
     y_TH.dispose();

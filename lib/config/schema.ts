@@ -90,6 +90,7 @@ export const configSchema = z.strictObject({
       num_redundant_experts: integer(0, MAX_COUNT),
       replica_choice: named('experts.replica_choice'),
       gate: named('experts.gate'),
+      defer: integer(0, MAX_COUNT),
       skip_threshold: key(z.number().min(0).max(1), 'a number from 0 to 1', 'number'),
       routing: key(z.string().min(1), ROUTING_ALLOWED, 'string'),
       routing_seed: integer(0, 2 ** 32 - 1),
@@ -274,6 +275,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     replica_choice: 'balanced',
     gate: OWN_GATE, // the model's own
     skip_threshold: 0, // all choices are computed
+    defer: 0, // and added behind their own layer
     routing: 'gate', // anything else is an experiment
     routing_seed: 0,
     resident: 'auto', // as the checkpoint stores them

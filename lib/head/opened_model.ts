@@ -1,5 +1,6 @@
 /** What the head knows of a model before any rank runs, and whether a request fits it: mistakes in a prompt are told before processes start. */
 import { checkNames } from '../config/name_check.js';
+import { ConfigError } from '../config/errors.js';
 import { kvTierSizes } from '../config/kv_tiers_schema.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { generationEosTokenIds } from '../model/spec/hf_config.js';
@@ -65,9 +66,9 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   const limits = limitsOf(config, ownSpec);
   const rope = ropeWithin(ownSpec.rope, limits.maxModelLen);
   const { spec, gate } = openGate(config, plugins.registry, ownSpec);
-  const whole = { ...withThreshold(spec, config), rope, eosTokenIds: [...new Set(ends)] };
-  const { gate: named, skip_threshold: skips } = config.experts;
-  const routing = skips === 0 ? named : { gate: named, skips };
+  const whole = { ...withLessWork(spec, config), rope, eosTokenIds: [...new Set(ends)] };
+  const { gate: named, skip_threshold: skips, defer } = config.experts;
+  const routing = skips === 0 && defer === 0 ? named : { gate: named, skips, ...(defer > 0 && { defer }) };
   const preamble = [configBytes, Buffer.from(JSON.stringify(routing)), ...proofsOf(plugins.plugins)];
   const fingerprint = config.cluster.enabled ? await modelFingerprint(config.model, preamble) : null;
   const hasFiles = kvTierSizes(config.engine.kv_tiers).disk !== null;
@@ -75,11 +76,16 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint, storeIdentity };
 }
 
-/** The gate of a job skips what `experts.skip_threshold` says. */
-function withThreshold(spec: ModelSpec, { experts }: ExpertwireConfig): ModelSpec {
-  const { skip_threshold: skipThreshold } = experts;
-  if (skipThreshold === 0) return spec;
-  return { ...spec, moe: { ...spec.moe, gate: { ...spec.moe.gate, skipThreshold } } };
+/** The gate of a job skips what `experts.skip_threshold` says, and `experts.defer` says what comes later. @throws ConfigError INVALID_VALUE where all choices would */
+function withLessWork(spec: ModelSpec, { experts }: ExpertwireConfig): ModelSpec {
+  const { skip_threshold: skipThreshold, defer: numDeferred } = experts;
+  const { gate } = spec.moe;
+  if (numDeferred > 0 && numDeferred >= gate.numTopk) {
+    const what = `"experts.defer" is ${numDeferred}, and tokens have ${gate.numTopk} choices; give at most ${gate.numTopk - 1}`;
+    throw new ConfigError('INVALID_VALUE', what, { key: 'experts.defer' });
+  }
+  const less = { ...(skipThreshold > 0 && { skipThreshold }), ...(numDeferred > 0 && { numDeferred }) };
+  return Object.keys(less).length === 0 ? spec : { ...spec, moe: { ...spec.moe, gate: { ...gate, ...less } } };
 }
 
 /**

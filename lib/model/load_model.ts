@@ -98,9 +98,15 @@ function modelOf(
     clock,
     microBatches: microBatches ?? 1,
   };
+  // Nothing comes behind the last one.
+  const numDeferredAt = (layer: number): { readonly numDeferred: number } => ({
+    numDeferred: layer === moeNumbers.at(-1) ? 0 : (gate.numDeferred ?? 0),
+  });
   return (exchange) => {
     const moeLayers = spec.layers.map(({ kind }, layer) =>
-      kind === 'dense' ? null : new MoeLayer({ ...shared, ...exchange, layer, moeLayer: moeNumbers.indexOf(layer) }),
+      kind === 'dense'
+        ? null
+        : new MoeLayer({ ...shared, ...exchange, ...numDeferredAt(layer), layer, moeLayer: moeNumbers.indexOf(layer) }),
     );
     const parts = { spec, decoder, moeLayers, shard, clock, memories };
     return new Transformer({ ...parts, hasCustomGate: choice !== null });

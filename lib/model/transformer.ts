@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../compute/wasm/memory/kernel_memories.js';
 import type { MoeLooks } from '../../experts/layer/moe_look.js';
+import { LateSums } from '../../experts/layer/late_sums.js';
 import type { MoeLayer, MoeStep } from '../../experts/layer/moe_layer.js';
 import type { ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
@@ -75,7 +76,8 @@ export class Transformer {
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */
   async forward(request: ForwardRequest): Promise<ForwardResult> {
     const { decoder, moeLayers, clock, hasCustomGate = false } = this.parts;
-    const step = hasCustomGate ? { ...request, positions: positionsOf(request) } : request;
+    const positions = hasCustomGate ? { positions: positionsOf(request) } : {};
+    const step = { ...request, ...positions, late: new LateSums() };
     const states = request.tokenIds.length > 0 ? decoder.begin(request) : null;
     const looks = (states && request.looks) ?? null;
     const routings: Routing[] = [];

@@ -150,6 +150,11 @@ export function maxFrameBytesOf(job: RankJob, wire: Required<WireOptions>): numb
   return FRAME_HEADER_BYTES + Math.max(step, job.moves?.bytesPerStep ?? 0, job.kvBytesPerStep);
 }
 
-/** Micro-batches for which a mesh makes room: what moves, experts and sequences, waits beside the rows of a step, at most one step's of each. */
-export const roomOf = ({ microBatches, moves, kvBytesPerStep }: RankJob): number =>
-  microBatches + (moves === null ? 0 : 1) + (kvBytesPerStep === 0 ? 0 : 1);
+/**
+ * Micro-batches for which a mesh makes room: what moves, experts and sequences, waits beside the rows of a step, at most one step's of each. Where choices come later, each
+ * has two exchanges per layer, and the results of the layer before may still wait.
+ */
+export const roomOf = ({ microBatches, moves, kvBytesPerStep, spec }: RankJob): number =>
+  microBatches * ((spec.moe.gate.numDeferred ?? 0) > 0 ? 3 : 1) +
+  (moves === null ? 0 : 1) +
+  (kvBytesPerStep === 0 ? 0 : 1);

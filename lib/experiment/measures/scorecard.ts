@@ -37,6 +37,7 @@ const EXACT = {
   'dense.resident': 'auto',
   'experts.gate': 'model',
   'experts.skip_threshold': 0,
+  'experts.defer': 0,
   'engine.kv_dtype': 'f32',
   'kernels.int8_activations': false,
 };

@@ -20,16 +20,19 @@ export class KernelMoeBlocks {
   readonly shared: GrowingBlock;
   /** [T·H]: what the routed experts made. */
   readonly experts: GrowingBlock;
+  /** [T·H] each: what they made that is added behind the next layer. */
+  readonly late: readonly [GrowingBlock, GrowingBlock];
 
   constructor(memory: KernelMemory) {
     this.routed = new KernelRouted(memory);
     this.shared = new GrowingBlock(memory);
     this.experts = new GrowingBlock(memory);
+    this.late = [new GrowingBlock(memory), new GrowingBlock(memory)];
   }
 
-  /** Frees all three. The layers that use them must not run afterwards. */
+  /** Frees them. The layers that use them must not run afterwards. */
   dispose(): void {
-    for (const part of [this.routed, this.shared, this.experts]) part.dispose();
+    for (const part of [this.routed, this.shared, this.experts, ...this.late]) part.dispose();
   }
 }
 
@@ -99,15 +102,24 @@ class KernelMoeTokens implements MoeTokens {
   }
 
   room(): KernelRows {
-    const { hidden, blocks } = this.moe;
-    const { memory, numTokens } = this.step;
-    return new KernelRows(memory, blocks.experts.reserve(4 * numTokens * hidden), numTokens, hidden);
+    return this.roomIn(this.moe.blocks.experts);
   }
 
-  add(y: FloatRows): void {
+  lateRoom(place: 0 | 1): KernelRows {
+    return this.roomIn(this.moe.blocks.late[place]);
+  }
+
+  add(y: FloatRows, late: FloatRows | null = null): void {
     const { memory, x, numTokens } = this.step;
     const { hidden, residual } = this.moe;
     memory.kernels.addExperts(x, this.addressOf(y), this.sharedAt, numTokens, hidden, residual);
+    if (late !== null) memory.kernels.addExperts(x, this.addressOf(late), 0, numTokens, hidden, residual);
+  }
+
+  private roomIn(block: GrowingBlock): KernelRows {
+    const { hidden } = this.moe;
+    const { memory, numTokens } = this.step;
+    return new KernelRows(memory, block.reserve(4 * numTokens * hidden), numTokens, hidden);
   }
 
   /** In this memory, and a copy where they are in another. */
