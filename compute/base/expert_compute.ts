@@ -15,13 +15,21 @@ export interface Expert {
   dispose(): void;
 }
 
+/** Which expert of a model. */
+export interface ExpertName {
+  /** As the model numbers its layers. */
+  readonly layer: number;
+  /** Among the experts of its layer. */
+  readonly expert: number;
+}
+
 /** What experts made of rows. */
 export type ExpertOutput = Float32Array | FloatRows;
 
 /** Loads experts and runs them. `E` is the kind of expert that it makes: only those may be given back to it. */
 export interface ExpertCompute<E extends Expert = Expert> {
-  /** `dtype`: what the weights are kept as, and their rows travel as. @throws ExpertError OUT_OF_MEMORY */
-  load(weights: FfnWeights, dtype: WeightDtype): E;
+  /** `dtype`: what the weights are kept as, and their rows travel as. `name`: where they are on disk too; tiers read them from there. @throws ExpertError OUT_OF_MEMORY */
+  load(weights: FfnWeights, dtype: WeightDtype, name?: ExpertName): E;
   /**
    * What `combine` takes: with `reduce: 'rank'` [N·H] weighted sums over each row's choices in ascending order, with 'source' [M·H] one row per choice; as an
    * array, or as rows where they were computed, which stay as they are until the next call with the same `turn`. `groups` has at least one expert. One call at

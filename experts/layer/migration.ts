@@ -8,7 +8,7 @@ import type { StepTag } from '../../comm/mesh/frame.js';
 import { asRank, type Rank } from '../../base/ids.js';
 import type { Mesh } from '../../comm/mesh/mesh.js';
 import { ExpertError } from '../../compute/base/errors.js';
-import type { Expert } from '../../compute/base/expert_compute.js';
+import type { Expert, ExpertName } from '../../compute/base/expert_compute.js';
 import { scheduleOf, type Chunk, type ExpertCopy, type ExpertShapeOf } from './migration_plan.js';
 import { slotsOf, withLayers, type Placement } from '../placement/placement.js';
 import type { ExpertShard } from './shard.js';
@@ -200,6 +200,11 @@ export class Migration {
     return this.parts.shapeOf(moeLayer, logical);
   }
 
+  private nameOf({ order }: Stage, copy: number): ExpertName {
+    const { moeLayer, logical } = order.copies[copy]!;
+    return { layer: this.parts.layers[moeLayer]!, expert: logical };
+  }
+
   /** A rank that can't send tells so with an empty frame, so that nobody waits for the rest. */
   private async send(stage: Stage, chunk: Chunk, tag: MigrationTag): Promise<void> {
     const { moeLayer, logical, to } = stage.order.copies[chunk.copy]!;
@@ -256,7 +261,7 @@ export class Migration {
     if (toRow < numRows) partial.set(copy, bytes);
     else {
       partial.delete(copy);
-      experts.set(copy, this.parts.shard.load(weightsOf(shape, bytes), shape.dtype));
+      experts.set(copy, this.parts.shard.load(weightsOf(shape, bytes), shape.dtype, this.nameOf(stage, copy)));
     }
   }
 
@@ -267,7 +272,8 @@ export class Migration {
         const { moeLayer, logical, digest } = stage.order.copies[copy]!;
         const weights = await this.parts.disk.expert(this.parts.layers[moeLayer]!, logical, digest);
         if (stage !== this.stage) return;
-        stage.experts.set(copy, this.parts.shard.load(weights, this.shapeOf(stage, copy).dtype));
+        const { dtype } = this.shapeOf(stage, copy);
+        stage.experts.set(copy, this.parts.shard.load(weights, dtype, this.nameOf(stage, copy)));
         stage.unread.delete(copy);
         if (stage.unread.size > 0) stage.onRead();
       }

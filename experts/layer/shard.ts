@@ -4,7 +4,7 @@
  */
 import { ExpertError } from '../../compute/base/errors.js';
 import type { ReceivedRows } from '../../base/received_rows.js';
-import type { Expert, ExpertCompute, ExpertOutput } from '../../compute/base/expert_compute.js';
+import type { Expert, ExpertCompute, ExpertName, ExpertOutput } from '../../compute/base/expert_compute.js';
 import type { ExpertDtypes } from '../../compute/base/expert_dtypes.js';
 import { GroupTables } from '../../compute/base/expert_groups.js';
 import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
@@ -24,7 +24,7 @@ export interface ExpertShard {
   /** Rows `from` … `to` − 1 of a slot's weights, as {@link Expert.rows}. @throws ExpertError MISSING_EXPERT */
   rows(layer: number, slot: number, from: number, to: number): Promise<Uint8Array[]>;
   /** An expert that no slot holds yet: {@link replace} takes it. @throws ExpertError OUT_OF_MEMORY */
-  load(weights: FfnWeights, dtype: WeightDtype): Expert;
+  load(weights: FfnWeights, dtype: WeightDtype, name?: ExpertName): Expert;
   /**
    * What a layer's slots hold from now on: an expert that was loaded, which is the shard's then, or what a slot held so far. What no slot holds any more
    * is freed.
@@ -53,7 +53,7 @@ export function createExpertShard<E extends Expert>(compute: ExpertCompute<E>, d
     async rows(layer, slot, from, to) {
       return held(layer, slot).rows(from, to);
     },
-    load: (weights, dtype) => compute.load(weights, dtype),
+    load: (weights, dtype, name) => compute.load(weights, dtype, name),
     replace(layer, next) {
       const slots = new Map(
         [...next].map(([slot, expert]) => [slot, typeof expert === 'number' ? held(layer, expert) : (expert as E)]),

@@ -1,5 +1,6 @@
 /** Which experts of a rank are resident, and bringing the others in their place. */
 import { ExpertError } from '../../compute/base/errors.js';
+import type { ExpertName } from '../../compute/base/expert_compute.js';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { StoredFfn } from '../../compute/base/stored_matrix.js';
 import { bytesBefore, numRowsOf, type ExpertSizes } from '../../compute/base/weight_rows.js';
@@ -9,15 +10,7 @@ import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import type { ExpertSlot, ExpertSlots } from './expert_slots.js';
 import type { TierCounts } from './tier_counts.js';
 import type { ExpertUse, TierPolicy } from './tier_policy.js';
-import {
-  digestOfRows,
-  digestOfWeights,
-  isStoredAs,
-  nameOf,
-  readRows,
-  TieredExpert,
-  type ExpertName,
-} from './tiered_expert.js';
+import { digestOfRows, digestOfWeights, isStoredAs, nameOf, readRows, TieredExpert } from './tiered_expert.js';
 
 /** Where experts are read from. */
 export interface TierSource {

@@ -1,18 +1,12 @@
 import { createHash } from 'node:crypto';
 import { ExpertError } from '../../compute/base/errors.js';
-import type { Expert } from '../../compute/base/expert_compute.js';
+import type { Expert, ExpertName } from '../../compute/base/expert_compute.js';
 import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { StoredFfn } from '../../compute/base/stored_matrix.js';
 import { weightRowBytes, type WeightDtype } from '../../compute/base/weight_matrix.js';
 import { matrixRowsOf, type ExpertSizes } from '../../compute/base/weight_rows.js';
 import type { ExpertSlot } from './expert_slots.js';
 import type { ExpertUse } from './tier_policy.js';
-
-/** Which expert of a model: of a layer, as the model numbers them. */
-export interface ExpertName {
-  readonly layer: number;
-  readonly expert: number;
-}
 
 /** What an expert's owner does for it. */
 export interface TieredExpertOwner {

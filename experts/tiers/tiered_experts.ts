@@ -5,7 +5,7 @@
 import type { ReceivedRows } from '../../base/received_rows.js';
 import type { ActivationSpec } from '../../compute/base/activation_spec.js';
 import { ExpertError } from '../../compute/base/errors.js';
-import type { ExpertOutput } from '../../compute/base/expert_compute.js';
+import type { ExpertCompute, ExpertName, ExpertOutput } from '../../compute/base/expert_compute.js';
 import type { ExpertGroups } from '../../compute/base/expert_groups.js';
 import type { FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { ExpertSizes } from '../../compute/base/weight_rows.js';
@@ -19,7 +19,7 @@ import type { SlotCount } from './tier_plan.js';
 import type { TierPolicy } from './tier_policy.js';
 import { TierStore, type TierSource } from './tier_store.js';
 import { TierUse, type TieredLayer } from './tier_use.js';
-import type { ExpertName, TieredExpert } from './tiered_expert.js';
+import type { TieredExpert } from './tiered_expert.js';
 
 /** What {@link TieredExperts} needs to know. */
 export interface TieredExpertsOptions {
@@ -37,7 +37,7 @@ export interface TieredExpertsOptions {
 }
 
 /** Runs experts with the kernels, in waves where some must be read that a call wants. */
-export class TieredExperts {
+export class TieredExperts implements ExpertCompute<TieredExpert> {
   private readonly kernels: KernelExperts;
   private readonly slots: ExpertSlots<TieredExpert>;
   private readonly counts: TierCounts;

@@ -16,6 +16,12 @@ export function checkCompute(config: ExpertwireConfig): void {
   const asked = [
     { key: 'experts.resident', value: experts.resident, isAsked: experts.resident === 'int8', instead: 'bf16 or f32' },
     { key: 'dense.resident', value: dense.resident, isAsked: dense.resident === 'int8', instead: 'bf16 or f32' },
+    {
+      key: 'experts.max_resident_bytes',
+      value: experts.max_resident_bytes,
+      isAsked: experts.max_resident_bytes !== null,
+      instead: 'null',
+    },
     { key: 'engine.kv_dtype', value: engine.kv_dtype, isAsked: engine.kv_dtype !== 'f32', instead: 'f32' },
   ];
   const first = asked.find(({ isAsked }) => isAsked);

@@ -107,3 +107,33 @@ function partOf(node: unknown, part: PropertyKey): unknown {
   if (node instanceof z.ZodUnion) return node.options.map((each) => partOf(bare(each), part)).find(Boolean);
   return node instanceof z.ZodObject ? (node.shape as Readonly<Record<PropertyKey, unknown>>)[part] : undefined;
 }
+
+const BYTES_OF = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
+/** More is a slip. */
+const MAX_BYTES = 2 ** 50;
+
+/** '1GiB', '1.5 MiB' or a number of bytes; a number of bytes comes out. */
+const sizes = z.union([
+  z.int().min(1).max(MAX_BYTES),
+  z
+    .string()
+    .regex(/^\d{1,16}(\.\d{1,6})? ?(B|KiB|MiB|GiB|TiB)$/)
+    .transform(bytesOfText)
+    .pipe(z.int().min(1).max(MAX_BYTES)),
+]);
+
+/** A size. */
+export const size = key(sizes, 'a size as 512MiB, 10GiB or a number of bytes', 'string', 'number');
+/** Or none. */
+export const sizeOrNull = key(
+  sizes.nullable(),
+  'a size as 512MiB, 10GiB or a number of bytes, or null',
+  'string',
+  'number',
+  'null',
+);
+
+function bytesOfText(text: string): number {
+  const [, number, unit] = /^([\d.]+) ?(\w+)$/.exec(text)!;
+  return Math.round(Number(number) * BYTES_OF[unit as keyof typeof BYTES_OF]);
+}

@@ -8,7 +8,7 @@ import { PLUGIN_NAMES, type BroughtNames, type PluginKind } from './plugin_names
 
 /** The sections in which those keys are. */
 interface NamingConfig {
-  readonly experts: { readonly gate: string; readonly replica_choice: string };
+  readonly experts: { readonly gate: string; readonly replica_choice: string; readonly tier_policy: string };
   readonly load_balance: { readonly planner: string };
   readonly comm: { readonly wire: { readonly dispatch: string; readonly combine: string } };
   readonly router: { readonly policy: string };

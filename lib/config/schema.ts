@@ -17,6 +17,7 @@ import {
   keysIn,
   named,
   pemFile,
+  sizeOrNull,
   type KeyInfo,
 } from './key_types.js';
 import { OWN_GATE } from './plugin_names.js';
@@ -96,6 +97,8 @@ export const configSchema = z.strictObject({
       routing_seed: integer(0, 2 ** 32 - 1),
       resident: choice('auto', ...CHOICE_DTYPES),
       slices: autoOrInteger(1, MAX_SLICES),
+      max_resident_bytes: sizeOrNull,
+      tier_policy: named('experts.tier_policy'),
     })
     .readonly(),
   dense: z.strictObject({ resident: choice('auto', ...CHOICE_DTYPES) }).readonly(),
@@ -280,6 +283,8 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     routing_seed: 0,
     resident: 'auto', // as the checkpoint stores them
     slices: 'auto', // whole experts; on more ranks than experts as few as give each rank one
+    max_resident_bytes: null, // all of them
+    tier_policy: 'frequency', // which goes where not all fit
   },
   dense: { resident: 'auto' }, // all weights but the routed experts'
   load_balance: {

@@ -12,18 +12,21 @@ import { KernelMemories, type ReservedBytes } from '../../compute/wasm/memory/ke
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { allSettled, WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
+import type { TierPolicy } from '../../experts/tiers/tier_policy.js';
+import { TieredExperts } from '../../experts/tiers/tiered_experts.js';
 import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
 import { heldTopkOf, numSlicesOf } from './spec/slices.js';
-import { moeLayersOf } from './spec/spec.js';
+import { expertSizesOf, moeLayersOf } from './spec/spec.js';
 import type { ModelWeights } from './stored/model_weights.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
 import { expertDtypeIn, heldDtypeIn } from './weights/residence.js';
 import { heldExperts } from './weights/sliced_experts.js';
+import { planTiers } from './weights/tiers.js';
 import { unspread, type Spread } from './weights/spread.js';
 import { DenseReader } from './weights/weight_reader.js';
 
@@ -47,10 +50,20 @@ export interface LoadOptions extends DecoderOptions {
   readonly spread?: Spread | null;
   /** Threads that compute with the kernels; their owner ends them. Default: none beside the calling one. */
   readonly crew?: Crew | null;
+  /** Where not all experts are resident. Default null: all are. With the kernels alone. */
+  readonly tiers?: TierChoice | null;
   /** Of the kernels' memories, where no expert may go, besides what the spread reserves. Default nothing. */
   readonly reserved?: Omit<ReservedBytes, 'denseBytes'>;
   /** Ends the loading. */
   readonly signal?: AbortSignal;
+}
+
+/** How experts are kept that are not all resident. */
+export interface TierChoice {
+  /** That they may take. */
+  readonly maxBytes: number;
+  /** Which goes where not all fit. */
+  readonly policy: TierPolicy;
 }
 
 /** What a model's layers reach other ranks through. */
@@ -72,8 +85,7 @@ export type LoadedModel = (exchange: Exchange) => Transformer;
 export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
   const loader = new WeightLoader();
   try {
-    const { decoder, shard, memories } = await loadParts(options, loader);
-    return modelOf(options, decoder, shard, memories);
+    return modelOf(options, await loadParts(options, loader));
   } finally {
     loader.close();
   }
@@ -81,9 +93,7 @@ export async function loadModel(options: LoadOptions): Promise<LoadedModel> {
 
 function modelOf(
   { spec, gate: choice = null, microBatches, clock, load, rankLoad }: LoadOptions,
-  decoder: Decoder,
-  shard: ExpertShard,
-  memories: KernelMemories | null,
+  { decoder, shard, memories, tiers }: ModelParts,
 ): LoadedModel {
   const { gate } = spec.moe;
   const moeNumbers = moeLayersOf(spec);
@@ -108,7 +118,7 @@ function modelOf(
         ? null
         : new MoeLayer({ ...shared, ...exchange, ...numDeferredAt(layer), layer, moeLayer: moeNumbers.indexOf(layer) }),
     );
-    const parts = { spec, decoder, moeLayers, shard, clock, memories };
+    const parts = { spec, decoder, moeLayers, shard, clock, memories, tiers };
     return new Transformer({ ...parts, hasCustomGate: choice !== null });
   };
 }
@@ -117,6 +127,7 @@ interface ModelParts {
   readonly decoder: Decoder;
   readonly shard: ExpertShard;
   readonly memories: KernelMemories | null;
+  readonly tiers: TieredExperts | null;
 }
 
 /** The dense part, of which a layer can't be divided, before experts take the memory that is left. */
@@ -134,21 +145,48 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
       const load = async (layer: number, logical: number): Promise<Expert> =>
         experts.load(await source.expert(layer, logical), dtypeOf(layer, logical));
       const shard = await loadShard(options, experts, (layer, all) => inTurn(all, (logical) => load(layer, logical)));
-      return { decoder, shard, memories: null };
+      return { decoder, shard, memories: null, tiers: null };
     }
     case 'kernels': {
       const spread = options.spread ?? unspread(spec);
       const reserved = { ...options.reserved, denseBytes: spread.reservedBytes };
       const memories = new KernelMemories(reserved, options.kernels, options.crew);
       const decoder = await loadKernelDecoder(reader, withOwnGate(options), memories.dense, loader, spread);
+      if (options.tiers != null) {
+        const tiers = tieredExperts(options, memories, options.tiers);
+        const open = (layer: number, expert: number): Expert => tiers.open({ layer, expert }, dtypeOf(layer, expert));
+        const shard = await loadShard(options, tiers, (layer, all) =>
+          Promise.resolve(all.map((logical) => open(layer, logical))),
+        );
+        return { decoder, shard, memories, tiers };
+      }
       const experts = new ResidentExperts(memories, shape);
       const shard = await loadShard(options, experts, (layer, all) => {
         const stored = all.map((logical) => source.stored(layer, logical)); // what isn't there is told before anything is read
         return allSettled(stored.map((expert, i) => experts.read(loader, expert, dtypeOf(layer, all[i]!))));
       });
-      return { decoder, shard, memories };
+      return { decoder, shard, memories, tiers: null };
     }
   }
+}
+
+/** Nothing is read before it is wanted. A read isn't ended with the loading: it is for as long as the rank lives. */
+function tieredExperts(
+  { spec, residence, placement, weights }: LoadOptions,
+  memories: KernelMemories,
+  { maxBytes, policy }: TierChoice,
+): TieredExperts {
+  const source = heldExperts(weights, spec, { as: expertDtypeIn(spec, residence.experts) });
+  const { slots } = planTiers({ spec, residence, placement, maxResidentBytes: maxBytes });
+  const layers = moeLayersOf(spec).map((layer, moeLayer) => ({
+    layer,
+    numExperts: placement.log2phy[moeLayer]!.length,
+  }));
+  const { activation } = spec.moe;
+  const sizes = expertSizesOf(spec);
+  return new TieredExperts(memories, {
+    ...{ sizes, numTopk: heldTopkOf(spec), activation, layers, maxBytes, slots, policy, source },
+  });
 }
 
 /** The model's own gate makes its own number of choices, also where another one chooses. */

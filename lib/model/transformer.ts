@@ -5,6 +5,8 @@ import { NO_KERNELS, type KernelMemories, type KernelStats } from '../../compute
 import type { MoeLooks } from '../../experts/layer/moe_look.js';
 import { LateSums } from '../../experts/layer/late_sums.js';
 import type { MoeLayer, MoeStep } from '../../experts/layer/moe_layer.js';
+import type { TierStats } from '../../experts/tiers/tier_counts.js';
+import type { TieredExperts } from '../../experts/tiers/tiered_experts.js';
 import type { ExpertShard } from '../../experts/layer/shard.js';
 import type { Stopwatch } from '../../compute/base/stopwatch.js';
 import type { Decoder, HiddenStates, KvCache, StepTokens } from './decoder/decoder.js';
@@ -21,6 +23,8 @@ export interface TransformerParts {
   readonly clock: Stopwatch;
   /** Null where TensorFlow.js computes. */
   readonly memories: KernelMemories | null;
+  /** What runs the experts, where not all of them are resident. Default null: they are. */
+  readonly tiers?: TieredExperts | null;
   /** Someone else's gate chooses: it asks where tokens are. Default false. */
   readonly hasCustomGate?: boolean;
 }
@@ -71,6 +75,16 @@ export class Transformer {
   /** What the kernels hold and did. */
   kernelStats(): KernelStats {
     return this.parts.memories?.stats() ?? NO_KERNELS;
+  }
+
+  /** What tiers of experts hold and did; null: all experts are resident. */
+  tierStats(): TierStats | null {
+    return this.parts.tiers?.stats() ?? null;
+  }
+
+  /** Rejects where a step computed with experts whose files were written since they were opened. */
+  async settle(): Promise<void> {
+    await this.parts.tiers?.settle();
   }
 
   /** All layers over the step's tokens. Every rank calls it for every step, with zero tokens too. */

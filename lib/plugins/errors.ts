@@ -9,7 +9,7 @@ export type PluginErrorCode =
 
 /** What it brought: a kind and the name that it registered. */
 export interface Brought {
-  readonly kind: 'family' | 'gate' | 'planner' | 'replica choice' | 'codec' | 'routing policy';
+  readonly kind: 'family' | 'gate' | 'planner' | 'replica choice' | 'tier policy' | 'codec' | 'routing policy';
   readonly name: string;
 }
 

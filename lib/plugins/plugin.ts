@@ -6,6 +6,7 @@ import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import type { PlanRequest } from '../../experts/placement/planners/planner.js';
 import type { ChoosingRank, GatherCounts, ReplicaChooser } from '../../experts/placement/replica_choice.js';
 import type { CustomGate } from '../../experts/routing/custom_gate.js';
+import type { TierPolicy } from '../../experts/tiers/tier_policy.js';
 import type { RoutingPolicy } from '../cluster/base/routed_request.js';
 import type { ModelSpec } from '../model/spec/spec.js';
 
@@ -28,6 +29,8 @@ export interface PluginApi {
   registerPlanner(name: string, fill: (request: PlanRequest) => readonly Int32Array[]): void;
   /** For `experts.replica_choice`: made once by each rank. `gather`: the counts [E] of all ranks, for choosers that say `asksAll`. */
   registerReplicaChoice(name: string, make: (rank: ChoosingRank, gather: GatherCounts) => ReplicaChooser): void;
+  /** For `experts.tier_policy`: which of a rank's resident experts goes when another one is to be read. Asked in the middle of steps. */
+  registerTierPolicy(name: string, policy: TierPolicy): void;
   /** For `comm.wire.dispatch` and `comm.wire.combine`. */
   registerCodec(name: string, codec: WireCodec): void;
   /** For `router.policy`: which instance takes a request. Only routers ask it, and each request waits for it. */

@@ -2,6 +2,7 @@
 import type { WireCodec } from '../../comm/codec/wire_codec.js';
 import { shown } from '../../base/foreign_text.js';
 import type { RoutingPolicy } from '../cluster/base/routed_request.js';
+import type { TierPolicy } from '../../experts/tiers/tier_policy.js';
 import type { CustomGate } from '../../experts/routing/custom_gate.js';
 import { PLUGIN_NAMES, type BroughtNames, type PluginKind } from '../config/plugin_names.js';
 import { PluginError, type Brought } from './errors.js';
@@ -25,6 +26,7 @@ const TAKEN: Readonly<Record<Brought['kind'], readonly string[]>> = {
   gate: PLUGIN_NAMES['experts.gate'].builtIn,
   planner: PLUGIN_NAMES['load_balance.planner'].builtIn,
   'replica choice': PLUGIN_NAMES['experts.replica_choice'].builtIn,
+  'tier policy': PLUGIN_NAMES['experts.tier_policy'].builtIn,
   codec: PLUGIN_NAMES['comm.wire.dispatch'].builtIn,
   'routing policy': PLUGIN_NAMES['router.decode_policy'].builtIn,
   family: [],
@@ -37,6 +39,7 @@ export class PluginRegistry {
   readonly gates: ReadonlyMap<string, Registered<CustomGate>> = new Map();
   readonly planners: ReadonlyMap<string, Registered<MakesPlan>> = new Map();
   readonly replicaChoices: ReadonlyMap<string, Registered<MakesChooser>> = new Map();
+  readonly tierPolicies: ReadonlyMap<string, Registered<TierPolicy>> = new Map();
   readonly codecs: ReadonlyMap<string, Registered<WireCodec>> = new Map();
   readonly routingPolicies: ReadonlyMap<string, Registered<RoutingPolicy>> = new Map();
 
@@ -46,6 +49,7 @@ export class PluginRegistry {
       ['gate', this.gates],
       ['planner', this.planners],
       ['replica choice', this.replicaChoices],
+      ['tier policy', this.tierPolicies],
       ['codec', this.codecs],
       ['routing policy', this.routingPolicies],
     ];
@@ -75,6 +79,7 @@ export class PluginRegistry {
       registerGate: (name, gate) => add('gate', this.gates, name, gate),
       registerPlanner: (name, fill) => add('planner', this.planners, name, fill),
       registerReplicaChoice: (name, make) => add('replica choice', this.replicaChoices, name, make),
+      registerTierPolicy: (name, policy) => add('tier policy', this.tierPolicies, name, policy),
       registerCodec: (name, codec) => add('codec', this.codecs, name, codec),
       registerRoutingPolicy: (name, policy) => add('routing policy', this.routingPolicies, name, policy),
     };
@@ -108,6 +113,7 @@ const FUNCTIONS: Readonly<Record<Brought['kind'], readonly string[] | null>> = {
   family: null,
   planner: null,
   'replica choice': null,
+  'tier policy': null,
   'routing policy': null,
   gate: ['route'],
   codec: ['rowBytes', 'encode', 'decode'],

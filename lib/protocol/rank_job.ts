@@ -51,6 +51,8 @@ export interface RankJob {
   readonly phy2log: readonly Int32Array[];
   /** By name. */
   readonly replicaChoice: string;
+  /** Of a rank's experts some are on disk; null: all are resident. */
+  readonly tiers: TierWish | null;
   readonly reduce: Reduce;
   /** By name. */
   readonly wire: WireNames;
@@ -86,6 +88,18 @@ export interface RankJob {
   /** Where a rank keeps blocks that its cache has no room for; null: nowhere. */
   readonly kvStore: KvStorePlan | null;
 }
+
+/** What is wanted where not all experts of a rank are resident. */
+export interface TierWish {
+  /** That they may take. */
+  readonly maxBytes: number;
+  /** By name: which goes where not all fit. */
+  readonly policy: string;
+}
+
+/** What a configuration wants; null: all experts are resident. */
+export const tierWishOf = ({ experts }: Pick<ExpertwireConfig, 'experts'>): TierWish | null =>
+  experts.max_resident_bytes === null ? null : { maxBytes: experts.max_resident_bytes, policy: experts.tier_policy };
 
 /** What moving experts may take of a rank. */
 export interface MoveLimits {

@@ -2,6 +2,7 @@
 import type { RemoteError } from '../../comm/base/errors.js';
 import type { Address } from '../../comm/ws/door/dial.js';
 import type { MigrationOrder, MigrationProgress } from '../../experts/layer/migration.js';
+import type { TierStats } from '../../experts/tiers/tier_counts.js';
 import type { StepPhase } from '../../compute/base/stopwatch.js';
 import type { TimelineEvent } from '../metrics/timeline.js';
 import type { KernelChoice } from '../kernels/kernel_choice.js';
@@ -184,6 +185,8 @@ export interface RankStats {
   readonly combineBytes: readonly number[];
   /** Per source rank: how long this rank waited for its rows. */
   readonly waitMs: readonly number[];
+  /** Of its experts, where not all are resident. Default: they are. */
+  readonly tiers?: TierStats;
 }
 
 /** What a rank is to forget. */

@@ -1,6 +1,7 @@
 /** What a rank does before it knows its peers: reads its part of the checkpoint, if there is room, and says what it read. */
 import { totalmem } from 'node:os';
 import type { JoinedRank } from '../../comm/job/join.js';
+import { ExpertError } from '../../compute/base/errors.js';
 import { Stopwatch, type OnLap } from '../../compute/base/stopwatch.js';
 import { selectBackend, type BackendChoice, type BackendReport } from '../../compute/tfjs/tf.js';
 import { MEMORY_ROOM_BYTES } from '../../compute/wasm/memory/kernel_memories.js';
@@ -17,11 +18,12 @@ import { openWeights, type ModelWeights } from '../model/stored/model_weights.js
 import { expertRoom } from '../model/weights/expert_room.js';
 import { footprintAt, footprintOf, largestExpertBytes } from '../model/weights/footprint.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
-import { unusedTensors } from '../model/weights/rank_tensors.js';
+import { denseTensors, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
 import { bytesToRead } from '../model/weights/sliced_experts.js';
 import { checkCodecs } from '../plugins/codec_trial.js';
 import { rankGate } from '../plugins/gates.js';
+import { tierPolicyNamed } from '../plugins/tier_policies.js';
 import { loadJobPlugins, proofsOf } from '../plugins/job_plugins.js';
 import type { PluginRegistry } from '../plugins/plugin_registry.js';
 import { movingLayersOf, type RankJob, type ThreadsWish } from '../protocol/rank_job.js';
@@ -95,7 +97,13 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const weights = await openWeights(modelDir, spec, { onProgress: progress.onBytes });
   try {
     const residence = residenceOf(job.residence, backend.name, weights);
-    progress.totalBytes = bytesToRead({ spec, weights, placement, rank, residence });
+    const { tiers } = job;
+    if (tiers !== null && residence.compute === 'tensors') throw needsKernels(backend.name);
+    const maxResidentBytes = tiers?.maxBytes ?? null;
+    progress.totalBytes =
+      tiers === null
+        ? bytesToRead({ spec, weights, placement, rank, residence })
+        : weights.totalBytes(denseTensors(spec, weights));
     const room = {
       blockSize,
       numKvBlocks,
@@ -106,7 +114,17 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     };
     const wish = choices.threads ?? job.threads;
     const numThreads = residence.compute === 'kernels' ? numThreadsOf(wish, place.numCores) : 1;
-    const shape = { spec, weights, placement, rank, numMembers: job.numRanks, residence, numThreads, ...room };
+    const shape = {
+      spec,
+      weights,
+      placement,
+      rank,
+      numMembers: job.numRanks,
+      residence,
+      numThreads,
+      maxResidentBytes,
+      ...room,
+    };
     const footprint = footprintOf(shape);
     const memory = memoryOf(joined, backend, place);
     checkMemory(footprint, residence, memory, footprintAt(shape));
@@ -140,6 +158,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
         loadModel({
           ...{ ...shape, ...meters, mla, microBatches, crew, gate, signal: ending },
           ...(kernels !== null && { kernels }),
+          tiers: tiers && { maxBytes: tiers.maxBytes, policy: tierPolicyNamed(tiers.policy, plugins) },
           spread: footprint.spread,
           reserved: { eachBytes: footprint.receivedEach, weightBytes: footprint.dense + footprint.experts },
         }),
@@ -162,13 +181,18 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       ...(!readsHeadsFolder && { expertDigests: proof.expertDigests }),
       unused: { count: unknown.length, names: unknown.slice(0, 5), skipped }, // names that a message has room for
     };
-    const later = roomOf(memory, largestExpertBytes(shape));
+    const later = tiers === null ? roomOf(memory, largestExpertBytes(shape)) : ANY_NUMBER;
     return { placement, plugins, weights, crew, model, room: later, meters, report, fingerprint: proof.fingerprint };
   } catch (error) {
     await crew?.close();
     await weights.close();
     throw error;
   }
+}
+
+function needsKernels(backend: string): ExpertError {
+  const message = `experts.max_resident_bytes needs compute: kernels, this rank computes with ${backend} tensors; leave it out, or choose backend: wasm`;
+  return new ExpertError('INVALID_ARGUMENT', message);
 }
 
 const plainStopwatch = (onLap: OnLap | undefined): Stopwatch => new Stopwatch(onLap);
@@ -211,9 +235,12 @@ function memoryOf(joined: JoinedRank, backend: BackendReport, place: RankPlace):
 
 /** What a GPU has left isn't known before it is full. */
 function roomOf({ gpu, ranksHere }: MemoryLimits, eachBytes: number): ExpertRoom {
-  if (gpu !== null) return (numOwn) => numOwn;
+  if (gpu !== null) return ANY_NUMBER;
   return expertRoom({ eachBytes, availableBytes: () => process.availableMemory(), isShared: ranksHere > 1 });
 }
+
+/** Experts that are on disk take no memory. */
+const ANY_NUMBER: ExpertRoom = (numOwn) => numOwn;
 
 /** TensorFlow is taken by `auto` with a GPU alone. */
 const isOnGpu = ({ name, isAutomatic }: BackendReport): boolean => name === 'tensorflow' && isAutomatic;

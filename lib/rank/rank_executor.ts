@@ -140,6 +140,7 @@ export class RankExecutor {
       signal,
     });
     const told = { routings, looks };
+    await model.settle();
     const outputs = states === null ? [] : await this.outputs(parts, states, told).finally(() => states.dispose());
     clock.lap('sampling');
     const numSkipped = routings.reduce((sum, { numSkipped: skipped = 0 }) => sum + skipped, 0);
@@ -216,6 +217,7 @@ export class RankExecutor {
   stats(): RankStats {
     const { numTensors, numBytes } = tensorMemory();
     const kernels = this.parts.model.kernelStats();
+    const tiers = this.parts.model.tierStats();
     const { numUploads, uploadedBytes, numDownloads, downloadedBytes } = tensorTransfers();
     const { dispatch, combine } = this.parts.ep.sentBytes();
     return {
@@ -231,6 +233,7 @@ export class RankExecutor {
       dispatchBytes: dispatch,
       combineBytes: combine,
       waitMs: this.parts.ep.waitedMs(),
+      ...(tiers !== null && { tiers }),
     };
   }
 

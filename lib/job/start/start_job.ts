@@ -24,7 +24,7 @@ import { agreementOf, type KernelAgreement } from '../../kernels/kernel_choice.j
 import { UNTRIED } from '../../kernels/kernel_trial.js';
 import { devicesFor, kernelsFor } from '../../rank/rank_place.js';
 import { checkReports, noticesOf } from '../../protocol/report_check.js';
-import { jobDigest, moveLimitsOf, type RankJob } from '../../protocol/rank_job.js';
+import { jobDigest, moveLimitsOf, tierWishOf, type RankJob } from '../../protocol/rank_job.js';
 import { readTls } from './tls_files.js';
 import { checkRanksHere, checkTransport } from './transport.js';
 
@@ -206,6 +206,7 @@ export function rankJobOf(options: JobOptions): RankJob {
     kernels: config.kernels,
     numRanks: numLocalRanks + numExternalRanks,
     replicaChoice: config.experts.replica_choice,
+    tiers: tierWishOf(config),
     reduce: config.comm.reduce,
     wire: config.comm.wire,
     microBatches: config.comm.micro_batches,

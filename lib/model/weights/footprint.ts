@@ -23,6 +23,7 @@ import { keptDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
 import { expertOf, heldTopkOf } from '../spec/slices.js';
+import { planTiers } from './tiers.js';
 import { expertSizesOf, kvFloatsPerToken, moeLayersOf, numAttentionLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 
@@ -81,6 +82,8 @@ export interface FootprintOptions {
   readonly maxNumBatchedTokens: number;
   /** That compute with the kernels. */
   readonly numThreads: number;
+  /** That experts may take, the others being on disk. Default null: all are resident. */
+  readonly maxResidentBytes?: number | null;
   /** MoE layers whose experts may be held twice, while some move, and whose empty slots may fill; 0: experts stay. */
   readonly numMovingLayers: number;
   /** Of a kernel memory. Default {@link MEMORY_ROOM_BYTES}. */
@@ -97,12 +100,12 @@ export function footprintOf(options: FootprintOptions): Footprint {
   return withReceived(
     options,
     { numMembers, slotsPerRank: placement.slotsPerRank },
-    {
+    inTiers(options, placement, {
       ...sameOnAll(options),
       dense: sum(all.filter((name) => !isExpertTensor(name))) + headBytes(options),
       experts: heldExperts(placement, rank).reduce((total, expert) => total + expertBytes(options, expert), 0),
       moving: numMovingExperts(options) * largestExpertBytes(options),
-    },
+    }),
   );
 }
 
@@ -121,14 +124,29 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
     return withReceived(
       options,
       { numMembers: numRanks, slotsPerRank: spread.slotsPerRank },
-      {
-        ...sameOnAll(options),
-        dense: denseBytes + headBytes(options),
-        experts: mostExpertBytes(options, spread, numLayers),
-        moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
-      },
+      inTiers(
+        options,
+        { ...spread, log2phy: placement.log2phy },
+        {
+          ...sameOnAll(options),
+          dense: denseBytes + headBytes(options),
+          experts: mostExpertBytes(options, spread, numLayers),
+          moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
+        },
+      ),
     );
   };
+}
+
+/** Where experts have a limit, they and those that move take what their places do, and never more. */
+function inTiers(
+  { spec, residence, maxResidentBytes = null }: FootprintOptions,
+  placement: Pick<Placement, 'log2phy' | 'slotsPerRank'>,
+  whole: Omit<Footprint, 'received' | 'receivedEach'>,
+): Omit<Footprint, 'received' | 'receivedEach'> {
+  if (maxResidentBytes === null || residence.compute === 'tensors') return whole;
+  const { numBytes } = planTiers({ spec, residence, placement, maxResidentBytes });
+  return { ...whole, experts: numBytes, moving: 0 };
 }
 
 /** One layer; null where some ranks would hold an expert twice. */

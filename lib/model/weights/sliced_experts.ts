@@ -22,7 +22,7 @@ import type { Residence } from './residence.js';
 import { CheckpointExperts, type CheckpointExpertsOptions } from './weight_reader.js';
 
 /** Experts, or slices, by the numbers that placements have for them. */
-export type HeldExperts = WeightSource & Pick<CheckpointExperts, 'stored'>;
+export type HeldExperts = Required<WeightSource> & Pick<CheckpointExperts, 'stored'>;
 
 /** `options`: of whole experts. */
 export function heldExperts(weights: ModelWeights, spec: ModelSpec, options?: CheckpointExpertsOptions): HeldExperts {

@@ -19,6 +19,8 @@ import { openModel } from '../../../lib/head/opened_model.js';
 import { slicedSpec } from '../../../lib/head/slice_choice.js';
 import { numHeldOf } from '../../../lib/model/spec/slices.js';
 import { kvStorePlanOf } from '../../../lib/protocol/kv_store_plan.js';
+import { tierPolicyNamed } from '../../../lib/plugins/tier_policies.js';
+import { tierWishOf } from '../../../lib/protocol/rank_job.js';
 import { wireNamed } from '../../../lib/plugins/codecs.js';
 import type { Planning } from '../../../lib/head/rebalancing/planner_thread.js';
 import type { ExpertsEvent } from '../../../lib/head/rebalancing/experts_event.js';
@@ -110,11 +112,13 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const slotsPerRank = onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, first.numExperts) : first.slotsPerRank;
   const placement = withSeats(first, { numSeats, slotsPerRank });
   const { registry: plugins } = model.plugins;
+  const wish = tierWishOf(config);
   const seats = await LocalSeats.open({
     ...{ modelDir, spec, placement, numRanks, reduce, mla, microBatches, timeoutMs, onPeerLoss, plugins },
     replicaChoice: config.experts.replica_choice,
     wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
+    tiers: wish && { maxBytes: wish.maxBytes, policy: tierPolicyNamed(wish.policy, plugins) },
     residence: {
       compute: config.compute,
       experts: config.experts.resident,

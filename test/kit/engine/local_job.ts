@@ -15,7 +15,7 @@ import { RankExecutor } from '../../../lib/rank/rank_executor.js';
 import type { RowsWatch } from '../../../lib/rank/handover/rows_watch.js';
 import { GREEDY, type SamplingParams } from '../../../lib/protocol/sampling.js';
 import type { PlanPart, SequenceOutput, SequenceStart } from '../../../lib/protocol/step_plan.js';
-import { loadModel } from '../../../lib/model/load_model.js';
+import { loadModel, type TierChoice } from '../../../lib/model/load_model.js';
 import { modelSpecOf } from '../../../lib/model/families/registry.js';
 import { ropeWithin } from '../../../lib/model/spec/rope_angles.js';
 import { expertDtypeIn, residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
@@ -53,6 +53,8 @@ export interface LocalJobOptions {
   readonly maxTokens?: number;
   /** What is told which keys and values a rank's steps write. Default: nobody. */
   readonly rows?: (model: Transformer, rank: number) => Promise<RowsWatch | null>;
+  /** Where not all experts are resident. Default: they are. */
+  readonly tiers?: TierChoice | null;
   /** Into which each expert is divided. Default 1. */
   readonly slices?: number;
   /** Instead: where each part lies, in memories that are large. */
@@ -118,6 +120,7 @@ export async function loadRanks(
         ...{ spec, weights, placement, mla, residence, blockSize, clock, load, rankLoad, microBatches },
         rank,
         gate: gate && rankGate(gate, plugins, spec, rank),
+        tiers: options.tiers ?? null,
         ...memories,
       });
       bytesRead[i] = weights.checkpoint.bytesRead;
@@ -128,7 +131,7 @@ export async function loadRanks(
           await later.reading?.(rank);
           return checkpoint.expert(...wanted);
         },
-        checkUnchanged: () => checkpoint.checkUnchanged!(),
+        checkUnchanged: () => checkpoint.checkUnchanged(),
       };
       const room: ExpertRoom = (numOwn, numAll) => later.room?.(rank, numOwn, numAll) ?? numOwn;
       const { slotsPerRank } = placement;
