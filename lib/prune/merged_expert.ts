@@ -49,13 +49,27 @@ export function addExpert(
   }
 }
 
-/** Less for rows that are more alike. */
+/** Less for rows that are more alike. Four rows of `b` at a time, so that those of `a` are read a fourth as often. */
 function addRowProducts(cost: Float64Array, a: Float32Array, b: Float32Array, width: number, rows: number): void {
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < rows; j++) {
-      let product = 0;
-      for (let c = 0; c < width; c++) product += a[i * width + c]! * b[j * width + c]!;
-      cost[i * rows + j]! -= product;
+    const own = a.subarray(i * width, (i + 1) * width);
+    for (let j = 0; j < rows; j += 4) {
+      const last = rows - 1;
+      const [at1, at2, at3] = [
+        Math.min(j + 1, last) * width,
+        Math.min(j + 2, last) * width,
+        Math.min(j + 3, last) * width,
+      ];
+      let [p0, p1, p2, p3] = [0, 0, 0, 0];
+      for (let c = 0; c < width; c++) {
+        const value = own[c]!;
+        p0 += value * b[j * width + c]!;
+        p1 += value * b[at1 + c]!;
+        p2 += value * b[at2 + c]!;
+        p3 += value * b[at3 + c]!;
+      }
+      const products = [p0, p1, p2, p3];
+      for (let k = 0; k < Math.min(4, rows - j); k++) cost[i * rows + j + k]! -= products[k]!;
     }
   }
 }
