@@ -1,6 +1,7 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
 import { dtypesIn } from '../../../compute/base/expert_dtypes.js';
 import type { Placement } from '../../../experts/placement/placement.js';
+import type { TierStats } from '../../../experts/tiers/tier_counts.js';
 import type { Engine } from '../../head/engine.js';
 import { widerText } from '../../kernels/newer_node.js';
 import { isThere } from '../../head/observing/rank_states.js';
@@ -22,6 +23,7 @@ export function summary(engine: Engine, completions: readonly Completion[], timi
     widerLine(engine),
     lossLine(engine),
     skipLine(engine),
+    tierLine(engine),
     rebalanceLine(engine),
     pairTable('dispatched from \\ to', stats.dispatchBytes, bytes),
     pairTable('combined from \\ to', stats.combineBytes, bytes),
@@ -64,6 +66,22 @@ function skipLine(engine: Engine): string {
   const numComputed = expertLoad.reduce((sum, load_E) => load_E.reduce((a, b) => a + b, sum), 0);
   const share = (100 * numSkippedChoices) / (numSkippedChoices + numComputed);
   return `${numSkippedChoices} choices of experts skipped, ${share.toFixed(1)} % of all`;
+}
+
+/** Empty where all experts are in memory. */
+function tierLine(engine: Engine): string {
+  const all = engine.stats().ranks.flatMap(({ tiers }) => tiers ?? []);
+  if (all.length === 0) return '';
+  const sum = (of: (tiers: TierStats) => number): number => all.reduce((total, tiers) => total + of(tiers), 0);
+  const uses = (kind: 'hits' | 'ahead' | 'waits'): number =>
+    sum(({ layers }) => layers[kind].reduce((a, b) => a + b, 0));
+  const numUses = uses('hits') + uses('ahead') + uses('waits');
+  const share = (count: number): string => `${((100 * count) / Math.max(1, numUses)).toFixed(1)} %`;
+  return [
+    `${sum(({ numResident }) => numResident)} of ${sum(({ numHeld }) => numHeld)} experts in ${bytes(sum(({ residentBytes }) => residentBytes))} of memory, the others on disk`,
+    `wanted ones: ${share(uses('hits'))} there, ${share(uses('ahead'))} read ahead, ${share(uses('waits'))} waited for`,
+    `${sum(({ numReads }) => numReads)} reads of ${bytes(sum(({ readBytes }) => readBytes))}, steps waited ${ms(sum(({ waitMs }) => waitMs))}`,
+  ].join(' · ');
 }
 
 /** Empty where experts stay where they are. */

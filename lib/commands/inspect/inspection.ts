@@ -123,6 +123,7 @@ function modelFacts(
     ...{ machineBytes, numCores: availableParallelism() },
     numRedundantExperts: config.experts.num_redundant_experts,
     slices: config.experts.slices,
+    maxResidentBytes: config.experts.max_resident_bytes,
     numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,
   };
   return {

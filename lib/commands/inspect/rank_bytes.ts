@@ -26,6 +26,8 @@ export interface RankBytesOptions {
   /** Of all experts, per layer. */
   readonly numRedundantExperts: number;
   readonly numMovingLayers: number;
+  /** Of a rank's experts, that are in memory; null: all. */
+  readonly maxResidentBytes: number | null;
   /** As the configuration says. */
   readonly slices: ExpertwireConfig['experts']['slices'];
   /** Of this machine, which `fits` is about. */
@@ -68,11 +70,21 @@ export function rankBytes(options: RankBytesOptions, numbers: readonly number[])
     return {
       ...{ name, residence },
       ranks: numbers.map((numRanks) => {
-        const footprint = footprintAt(footprintOptions(options, residence, numRanks))(numRanks);
+        const footprint = footprintFor(options, residence, numRanks);
         return { numRanks, footprint, fitsHere: footprint !== null && fits(options, residence, numRanks, footprint) };
       }),
     };
   });
+}
+
+/** Null too where experts of this form are larger than what is to be in memory. */
+function footprintFor(options: RankBytesOptions, residence: Residence, numRanks: number): Footprint | null {
+  try {
+    return footprintAt(footprintOptions(options, residence, numRanks))(numRanks);
+  } catch (error) {
+    if (error instanceof ExpertError && error.code === 'INVALID_ARGUMENT') return null;
+    throw error;
+  }
 }
 
 /** What one of so many ranks takes of its machine. */
@@ -82,7 +94,17 @@ export const totalBytes = ({ tiers = 0, ...footprint }: Footprint): number => {
 };
 
 function footprintOptions(
-  { spec: whole, slices, weights, limits, tierBytes, numRedundantExperts, numMovingLayers, numCores }: RankBytesOptions,
+  {
+    spec: whole,
+    slices,
+    weights,
+    limits,
+    tierBytes,
+    numRedundantExperts,
+    numMovingLayers,
+    maxResidentBytes,
+    numCores,
+  }: RankBytesOptions,
   residence: Residence,
   numRanks: number,
 ): FootprintOptions {
@@ -95,7 +117,7 @@ function footprintOptions(
   const { blockSize, numKvBlocks, maxNumBatchedTokens } = limits;
   return {
     ...{ spec, weights, placement, rank: asRank(0), residence, blockSize, numKvBlocks, maxNumBatchedTokens },
-    ...{ numStates: numStatesOf(limits), tierBytes, numMovingLayers },
+    ...{ numStates: numStatesOf(limits), tierBytes, numMovingLayers, maxResidentBytes },
     numThreads: residence.compute === 'kernels' ? Math.max(1, Math.floor(numCores / numRanks)) : 1,
   };
 }

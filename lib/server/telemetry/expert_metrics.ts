@@ -1,6 +1,7 @@
 /** Which experts work, and how evenly ranks share it. Shape suffixes: L MoE layers, E logical experts, R ranks. */
 import type { EngineStats } from '../../head/engine.js';
 import type { Level, SeriesMaker, Total } from './series.js';
+import { TierMetrics } from './tier_metrics.js';
 
 /**
  * Balance per layer, load per rank; the load of each expert only where somebody asked for it.
@@ -11,6 +12,7 @@ export class ExpertMetrics {
   private readonly hottest: Level<'layer'>;
   private readonly rankTokens: Total<'rank'>;
   private readonly expertTokens: Total<'layer' | 'expert'> | null;
+  private readonly tiers: TierMetrics;
 
   /** @param isFull with a series per layer and expert */
   constructor(make: SeriesMaker, isFull: boolean) {
@@ -36,10 +38,12 @@ export class ExpertMetrics {
           ...(['layer', 'expert'] as const),
         )
       : null;
+    this.tiers = new TierMetrics(make);
   }
 
   /** Takes over what the engine counted. */
-  update({ balancedness, windowLoad, rankLoad, expertLoad, numRanks }: EngineStats): void {
+  update({ balancedness, windowLoad, rankLoad, expertLoad, numRanks, ranks }: EngineStats): void {
+    this.tiers.update(ranks);
     this.balancedness.setAll(balancedness.map((value, layer) => [{ layer }, value]));
     this.hottest.setAll(windowLoad.map((load_E, layer) => [{ layer }, hottestRatio(load_E)]));
     this.rankTokens.setAll(

@@ -56,19 +56,21 @@ describe('a job with experts on disk', function () {
     { how: 'with replicas', numRanks: 2, placement: replicated(2) },
     { how: 'where the longest unused goes', numRanks: 1, set: ['experts.tier_policy=lru'] },
     { how: 'in slices', numRanks: 2, set: ['experts.slices=2'] },
+    { how: 'of which some come later', numRanks: 2, set: ['experts.defer=1'] },
   ];
   for (const { how, ...options } of settings) {
     it(`has the tokens and bits of all resident at 10, 25 and 50 % of its experts, ${how}`, async () => {
-      const isSliced = how === 'in slices';
-      const expected = isSliced
-        ? await withLocalEngine(options, (local) => scoreIds(local.engine, PROMPT))
-        : { logits };
+      const expected =
+        options.set === undefined
+          ? { stories: undisturbed, logits }
+          : await withLocalEngine(options, async (local) => ({
+              stories: await batch(local),
+              ...(await scoreIds(local.engine, PROMPT)),
+            }));
       for (const share of [0.1, 0.25, 0.5]) {
         const numResident = Math.ceil((share * NUM_EXPERTS) / options.numRanks);
         await tiered(numResident, options, async (local) => {
-          expect((await batch(local)).map(({ tokenIds }) => tokenIds)).to.deep.equal(
-            undisturbed.map(({ tokenIds }) => tokenIds),
-          );
+          expect(await batch(local)).to.deep.equal(expected.stories);
           expect(isSameBits((await scoreIds(local.engine, PROMPT)).logits, expected.logits), `${share}`).to.equal(true);
           for (const { residentBytes, maxBytes, numReads, numHeld, numSlots } of tiersOf(local)) {
             expect(residentBytes).to.be.within(1, maxBytes);
