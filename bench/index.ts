@@ -32,6 +32,7 @@ const BENCHES: Readonly<Record<BenchName, () => Promise<Bench>>> = {
   scenarios: async () => (await import('./scenarios/bench_scenarios.js')).benchScenarios,
   serve: async () => (await import('./serve/bench_serve.js')).benchServe,
   slow: async () => (await import('./slow/bench_slow.js')).benchSlow,
+  tiers: async () => (await import('./tiers.js')).benchTiers,
   tokenizer: async () => (await import('./tokenizer/bench_tokenizer.js')).benchTokenizer,
 };
 

@@ -86,4 +86,12 @@ export const ENGINE_BENCHES: Readonly<Record<string, BenchHelp>> = {
       { says: 'The last of two ranks takes twice as long', line: 'expertwire bench slow --factor 2 --rounds 5' },
     ],
   },
+  tiers: {
+    title: 'Decoding with some of the experts in memory against all, and how often what is wanted is there.',
+    when: 'Run it before you set experts.max_resident_bytes: the speed at each limit, and hit rates beside what the frequencies of the experts allow. It measures with a warm page cache: the second run reads nothing from the disk.',
+    examples: [
+      { says: 'A quarter of the demo', line: 'expertwire bench tiers --caps 25 --repeats 3' },
+      { says: 'A model of your own', line: 'expertwire bench tiers --model big --caps 10,25,50 --policies frequency' },
+    ],
+  },
 };

@@ -24,6 +24,7 @@ export const BENCH_NAMES = [
   'scenarios',
   'serve',
   'slow',
+  'tiers',
   'tokenizer',
 ] as const;
 
