@@ -90,6 +90,15 @@ describe('sliced experts', function () {
     }
   });
 
+  it('have the same bits on one to eight ranks', async () => {
+    const bits = new Set<string>();
+    for (const numRanks of [1, 2, 3, 4, 5, 6, 7, 8]) {
+      const logits = await logitsOf('tiny-mixtral', { numRanks, slices: 3 });
+      bits.add(Buffer.from(logits.buffer).toString('base64'));
+    }
+    expect(bits.size).to.equal(1);
+  });
+
   it('as int8 are the codes of whole experts', async () => {
     const residence = { experts: 'int8' } as const;
     const whole = await logitsOf('tiny-mixtral', { residence });

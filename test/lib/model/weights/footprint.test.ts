@@ -15,6 +15,7 @@ import {
   type FootprintOptions,
 } from '../../../../lib/model/weights/footprint.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
+import { withSlices } from '../../../../lib/model/spec/slices.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
@@ -209,6 +210,20 @@ describe('the bytes of a rank', () => {
       const several = of({ memoryBytes });
       expect(several.received).to.equal(2 * several.receivedEach);
       expect(totalOf(several) - totalOf(one)).to.equal(one.receivedEach);
+    });
+  });
+
+  it('of slices are those of as many smaller experts', async () => {
+    await withCheckpoint(tinyModel('tiny-mixtral'), ({ spec, ...options }, { numLayers, numExperts }) => {
+      const residence = KERNELS;
+      const bytesOf = (slices: number, numRanks: number): Footprint => {
+        const placement = createPlacement('linear', { numLayers, numExperts: slices * numExperts, numRanks });
+        return footprintOf({ ...options, residence, spec: withSlices(spec, slices), placement });
+      };
+      // 48 × 64 in slices of 32: nothing is filled up, and gate, up and down of a slice are whole panels and groups.
+      expect(bytesOf(2, 1).experts).to.equal(bytesOf(1, 1).experts);
+      expect(bytesOf(2, 16).experts).to.equal(bytesOf(1, 8).experts / 2);
+      expect(bytesOf(2, 1).dense).to.equal(bytesOf(1, 1).dense);
     });
   });
 
