@@ -1,4 +1,5 @@
 /** The same prompts on every variant, in rounds. */
+import { mostOf } from '../../experts/placement/expert_counts.js';
 import { createPlacement, type Placement } from '../../experts/placement/placement.js';
 import { createPlanner } from '../../experts/placement/planners/index.js';
 import type { ExpertLoad } from '../../experts/placement/planners/planner.js';
@@ -36,7 +37,7 @@ export interface Balance {
 /** @param numCores of this machine */
 export async function measureAll(options: BalanceOptions, numCores: number, signal: AbortSignal): Promise<Balance> {
   const { plannedFrom, current } = await firstLoad(options, signal);
-  const numSlots = options.numSlots ?? defaultSlots(current.numExperts, options.ranks);
+  const numSlots = options.numSlots ?? defaultSlots(mostOf(current.numExperts), options.ranks);
   const variants = variantsOf(options, numSlots, plannedFrom, current);
   const runs = await runRounds(variants, options, signal);
   const speedFrom = options.ranks > numCores ? 'rank_costs' : 'throughput';

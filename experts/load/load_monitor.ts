@@ -1,13 +1,14 @@
 /** Counts the tokens that each expert was chosen for: pure, cheap enough to be always on. */
 import { ExpertError } from '../../compute/base/errors.js';
+import { countsOf, type ExpertCounts } from '../placement/expert_counts.js';
 
 /** Load = tokens routed to the expert, counted at the source, per MoE layer and logical expert; or anything else that is counted per layer. */
 export class LoadMonitor {
   /** The counts themselves, [L][E]: they go on counting. */
   readonly load_LE: readonly Float64Array[];
 
-  constructor(numMoeLayers: number, numExperts: number) {
-    this.load_LE = Array.from({ length: numMoeLayers }, () => new Float64Array(numExperts));
+  constructor(numMoeLayers: number, numExperts: ExpertCounts) {
+    this.load_LE = countsOf(numExperts, numMoeLayers).map((count) => new Float64Array(count));
   }
 
   /**

@@ -1,5 +1,6 @@
 /** Which placements computed a recorded load, and what each rank carried. Shape suffixes: L MoE layers, R ranks. */
 import { rankLoads } from '../placement/balance.js';
+import type { ExpertCounts } from '../placement/expert_counts.js';
 import { LoadMonitor } from './load_monitor.js';
 import { placementFrom, type Placement } from '../placement/placement.js';
 import type { PlacementRecord, RecordedSlots, RecordingHeader } from './recording.js';
@@ -17,7 +18,7 @@ export interface RecordedRun {
 
 /** Fed with a recording's lines in their order. */
 export class RunCounter {
-  private readonly numExperts: number;
+  private readonly numExperts: ExpertCounts;
   /** Since the placement changed. */
   private readonly load: LoadMonitor;
   private readonly rankLoad: Readonly<Record<ReplicaSplit, readonly Float64Array[]>>;

@@ -4,6 +4,7 @@
  * Why: docs/decisions/measuring.md#a-recording-says-which-placement-ran
  */
 import { shortFloat } from '../../base/float_rows.js';
+import { countsOf, mostOf, type ExpertCounts } from '../placement/expert_counts.js';
 
 /** stat: sums per window of steps. per_pass: one record per step. per_token: the experts of each token. */
 export const RECORD_MODES = ['stat', 'per_pass', 'per_token'] as const;
@@ -16,7 +17,8 @@ export interface RecordingHeader {
   /** Name of the model's folder. */
   readonly model: string;
   readonly numLayers: number;
-  readonly numExperts: number;
+  /** A list only where layers differ. */
+  readonly numExperts: ExpertCounts;
   readonly numTopk: number;
   /** Program and version that wrote it: 'expertwire 0.1.0'. */
   readonly createdBy: string;
@@ -70,7 +72,7 @@ export interface TokenRecord {
   readonly tokenId: number;
   /** What the gates chose, best first: [L·K], {@link NO_EXPERT} where a gate of others chose fewer. */
   readonly experts: Uint16Array;
-  /** What they chose by, with the router's bias: [L·E]. Absent: not recorded of this token. */
+  /** What they chose by, with the router's bias: [L·E], layer by layer. Absent: not recorded of this token. */
   readonly routerLogits?: Float32Array;
 }
 
@@ -96,14 +98,14 @@ export const MAX_HEADER_LENGTH = 65_536;
 export const maxRecordLength = ({ numLayers, numExperts, numTopk, slots, hasRouterLogits }: RecordingHeader): number =>
   1024 +
   numLayers *
-    ((hasRouterLogits === true ? 2 + 26 * numExperts : 0) +
-      Math.max(2 + 26 * Math.max(numExperts, numTopk), 40 + 9 * (slots?.maxSlots ?? slots?.numSlots ?? 0)));
+    ((hasRouterLogits === true ? 2 + 26 * mostOf(numExperts) : 0) +
+      Math.max(2 + 26 * Math.max(mostOf(numExperts), numTopk), 40 + 9 * (slots?.maxSlots ?? slots?.numSlots ?? 0)));
 
-/** The first line, with its end. The format's version is 3 where router logits are recorded, 2 where placements are, otherwise 1. */
+/** The first line, with its end. The format's version is 4 where layers differ in experts, 3 where router logits are recorded, 2 where placements are, otherwise 1. */
 export const headerLine = (header: RecordingHeader): string =>
   `${JSON.stringify({
     format: FORMAT,
-    format_version: header.hasRouterLogits === true ? 3 : header.slots === undefined ? 1 : 2,
+    format_version: versionOf(header),
     mode: header.mode,
     model: header.model,
     num_layers: header.numLayers,
@@ -117,6 +119,11 @@ export const headerLine = (header: RecordingHeader): string =>
     router_logits: header.hasRouterLogits,
   })}\n`;
 
+function versionOf({ numExperts, hasRouterLogits, slots }: RecordingHeader): number {
+  if (typeof numExperts !== 'number') return 4;
+  return hasRouterLogits === true ? 3 : slots === undefined ? 1 : 2;
+}
+
 /** A line of `stat` or `per_pass`, with its end. */
 export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): string =>
   `${JSON.stringify({
@@ -129,9 +136,9 @@ export const loadLine = ({ step, numSteps, numTokens, load_LE }: LoadRecord): st
 /** A line of `per_token`, with its end, cut into layers; −1 is no expert. */
 export const tokenLine = (
   { step, request, position, tokenId, experts, routerLogits }: TokenRecord,
-  { numTopk, numExperts }: Pick<RecordingHeader, 'numTopk' | 'numExperts'>,
+  { numTopk, numExperts, numLayers }: Pick<RecordingHeader, 'numTopk' | 'numExperts' | 'numLayers'>,
 ): string => {
-  const router_logits = routerLogits && cut(Array.from(routerLogits, shortFloat), numExperts);
+  const router_logits = routerLogits && cutInto(Array.from(routerLogits, shortFloat), countsOf(numExperts, numLayers));
   const line = {
     step,
     request,
@@ -145,6 +152,11 @@ export const tokenLine = (
 
 const cut = (values: readonly number[], length: number): number[][] =>
   Array.from({ length: values.length / length }, (_, i) => values.slice(i * length, (i + 1) * length));
+
+function cutInto(values: readonly number[], lengths: readonly number[]): number[][] {
+  let from = 0;
+  return lengths.map((length) => values.slice(from, (from += length)));
+}
 
 /** A line that says which placement ran, with its end. */
 export const placementLine = ({ step, version, numRanks, layers }: PlacementRecord): string =>

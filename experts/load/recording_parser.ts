@@ -1,5 +1,6 @@
 /** Lines of recordings, checked: a file may be damaged, or written by somebody else. Pure. */
 import { shown } from '../../base/foreign_text.js';
+import { countsOf, countsText, mostOf, shortCounts, type ExpertCounts } from '../placement/expert_counts.js';
 import {
   FORMAT,
   RECORD_MODES,
@@ -11,8 +12,8 @@ import {
   type TokenRecord,
 } from './recording.js';
 
-/** 2: with placements. 3: with router logits too. */
-const FORMAT_VERSIONS: readonly unknown[] = [1, 2, 3];
+/** 2: with placements. 3: with router logits too. 4: layers differ in experts. */
+const FORMAT_VERSIONS: readonly unknown[] = [1, 2, 3, 4];
 /** Larger shapes are no model. */
 const MAX_LOADS = 2 ** 24;
 
@@ -30,19 +31,29 @@ export function parseHeader(line: string): RecordingHeader {
   }
   const mode = RECORD_MODES.find((each) => each === content.mode);
   if (mode === undefined) throw new Error(`its mode is ${shown(content.mode)}, not one of ${RECORD_MODES.join(', ')}`);
-  const [numLayers, numExperts, numTopk] = ['num_layers', 'num_experts', 'num_topk'].map((key) =>
-    wholeOf(content, key, 1),
-  ) as [number, number, number];
-  if (numLayers * Math.max(numExperts, numTopk) > MAX_LOADS || numTopk > numExperts) {
-    throw new Error(`${numLayers} layers of ${numExperts} experts, ${numTopk} per token, is no model's shape`);
+  const [numLayers, numTopk] = [wholeOf(content, 'num_layers', 1), wholeOf(content, 'num_topk', 1)];
+  const numExperts = countsFrom(content, numLayers);
+  const [most, fewest] = [mostOf(numExperts), typeof numExperts === 'number' ? numExperts : Math.min(...numExperts)];
+  if (numLayers * Math.max(most, numTopk) > MAX_LOADS || numTopk > fewest) {
+    const experts = `${numLayers} layers of ${countsText(numExperts)} experts`;
+    throw new Error(`${experts}, ${numTopk} per token, is no model's shape`);
   }
   const { model = '', created_by: createdBy = '' } = content;
   return {
     ...{ mode, model: String(model), numLayers, numExperts, numTopk, createdBy: String(createdBy) },
     ...(content.window_size !== undefined && { windowSize: wholeOf(content, 'window_size', 1) }),
-    ...((version === 2 || content.num_slots !== undefined) && { slots: slotsOf(content, numLayers, numExperts) }),
+    ...((version === 2 || content.num_slots !== undefined) && { slots: slotsOf(content, numLayers, most) }),
     ...(content.router_logits === true && { hasRouterLogits: true }),
   };
+}
+
+/** One number, or a list of one for each layer. */
+function countsFrom(content: Content, numLayers: number): ExpertCounts {
+  const { num_experts: given } = content;
+  if (!Array.isArray(given)) return wholeOf(content, 'num_experts', 1);
+  const counts = given as readonly unknown[];
+  if (counts.length !== numLayers) throw new Error(`its num_experts are ${counts.length}, and there are ${numLayers} layers`);
+  return shortCounts(counts.map((count) => wholeOf({ num_experts: count }, 'num_experts', 1)));
 }
 
 /** @throws Error as {@link parseHeader} */
@@ -66,8 +77,11 @@ function parsePlacement(content: Content, { numLayers, numExperts, slots }: Reco
   if (slots === undefined) throw new Error('it is of a placement, for which the header has no num_ranks and num_slots');
   const numRanks = content.num_ranks === undefined ? slots.numRanks : wholeOf(content, 'num_ranks', 1);
   const maxSlots = slots.maxSlots ?? slots.numSlots;
-  const isSlot = (logical: unknown): boolean =>
-    Number.isSafeInteger(logical) && -1 <= Number(logical) && Number(logical) < numExperts;
+  const counts = countsOf(numExperts, numLayers);
+  const isSlotIn =
+    (layer: number) =>
+    (logical: unknown): boolean =>
+      Number.isSafeInteger(logical) && -1 <= Number(logical) && Number(logical) < counts[layer]!;
   const isTable = (numSlots: number): boolean => numSlots > 0 && numSlots <= maxSlots && numSlots % numRanks === 0;
   const layers = Array.isArray(content.layers) ? (content.layers as readonly unknown[]) : [];
   return {
@@ -79,7 +93,7 @@ function parsePlacement(content: Content, { numLayers, numExperts, slots }: Reco
       if (!Number.isSafeInteger(moeLayer) || Number(moeLayer) < 0 || Number(moeLayer) >= numLayers) {
         throw new Error(`it places layer ${shown(moeLayer)}, and there are ${numLayers}`);
       }
-      if (!Array.isArray(phy2log) || !isTable(phy2log.length) || !phy2log.every(isSlot)) {
+      if (!Array.isArray(phy2log) || !isTable(phy2log.length) || !phy2log.every(isSlotIn(Number(moeLayer)))) {
         throw new Error(
           `its phy2log of layer ${String(moeLayer)} is not the expert of each slot of ${numRanks} ranks, ${maxSlots} at most`,
         );
@@ -91,7 +105,7 @@ function parsePlacement(content: Content, { numLayers, numExperts, slots }: Reco
 
 function parseLoad(content: Content, { numLayers, numExperts }: RecordingHeader): LoadRecord {
   const isLoad = (load: unknown): boolean => typeof load === 'number' && load >= 0 && load < Infinity;
-  const load_LE = rowsOf(content.load, 'load', numLayers, numExperts, isLoad).map((row) => Float64Array.from(row));
+  const load_LE = rowsOf(content.load, 'load', countsOf(numExperts, numLayers), isLoad).map((row) => Float64Array.from(row));
   return {
     step: wholeOf(content, 'step', 0),
     numSteps: wholeOf(content, 'num_steps', 1),
@@ -101,9 +115,10 @@ function parseLoad(content: Content, { numLayers, numExperts }: RecordingHeader)
 }
 
 function parseToken(content: Content, { numLayers, numExperts, numTopk }: RecordingHeader): TokenRecord {
-  const isExpert = (expert: unknown): boolean =>
-    Number.isSafeInteger(expert) && -1 <= Number(expert) && Number(expert) < numExperts;
-  const rows = rowsOf(content.experts, 'experts', numLayers, numTopk, isExpert);
+  const counts = countsOf(numExperts, numLayers);
+  const isExpert = (expert: unknown, layer: number): boolean =>
+    Number.isSafeInteger(expert) && -1 <= Number(expert) && Number(expert) < counts[layer]!;
+  const rows = rowsOf(content.experts, 'experts', countsOf(numTopk, numLayers), isExpert);
   const isLogit = (logit: unknown): boolean => typeof logit === 'number' && Number.isFinite(logit);
   const logits = content.router_logits;
   return {
@@ -113,7 +128,7 @@ function parseToken(content: Content, { numLayers, numExperts, numTopk }: Record
     tokenId: wholeOf(content, 'token_id', 0),
     experts: Uint16Array.from(rows.flat()), // -1 becomes NO_EXPERT
     ...(logits !== undefined && {
-      routerLogits: Float32Array.from(rowsOf(logits, 'router_logits', numLayers, numExperts, isLogit).flat()),
+      routerLogits: Float32Array.from(rowsOf(logits, 'router_logits', counts, isLogit).flat()),
     }),
   };
 }
@@ -139,11 +154,12 @@ function wholeOf(content: Content, key: string, min: number): number {
 function rowsOf(
   value: unknown,
   key: string,
-  numRows: number,
-  numColumns: number,
-  isValue: (value: unknown) => boolean,
+  widths: readonly number[],
+  isValue: (value: unknown, layer: number) => boolean,
 ): number[][] {
-  const isRow = (row: unknown): boolean => Array.isArray(row) && row.length === numColumns && row.every(isValue);
-  if (Array.isArray(value) && value.length === numRows && value.every(isRow)) return value as number[][];
-  throw new Error(`its ${key} is not the header's ${numRows} layers of ${numColumns} numbers that make sense`);
+  const isRow = (row: unknown, layer: number): boolean =>
+    Array.isArray(row) && row.length === widths[layer] && row.every((each) => isValue(each, layer));
+  if (Array.isArray(value) && value.length === widths.length && value.every(isRow)) return value as number[][];
+  const layers = `${widths.length} layers of ${countsText(widths)} numbers`;
+  throw new Error(`its ${key} is not the header's ${layers} that make sense`);
 }

@@ -73,9 +73,9 @@ class LayerHomes {
     moeLayer: number,
   ) {
     const { current, load_LE } = request;
-    const { numExperts, numRanks, logcnt } = current;
+    const { numRanks, logcnt } = current;
     this.table = current.phy2log[moeLayer]!.slice();
-    this.weights = weightsOf(load_LE?.[moeLayer], numExperts);
+    this.weights = weightsOf(load_LE?.[moeLayer], current.numExperts[moeLayer]!);
     this.carried = new Float64Array(numRanks);
     for (let rank = 0; rank < numRanks; rank++) {
       for (const logical of slotsOf(current, moeLayer, rank)) {

@@ -5,6 +5,7 @@
  * Why: docs/decisions/placement.md#the-tables-are-those-of-eplb
  */
 import { ExpertError } from '../../compute/base/errors.js';
+import { countsOf, mostOf, type ExpertCounts } from './expert_counts.js';
 
 /** How experts can be spread without a plan. */
 export const PLACEMENT_STRATEGIES = ['linear', 'round_robin'] as const;
@@ -15,7 +16,8 @@ export type PlacementStrategy = (typeof PLACEMENT_STRATEGIES)[number];
 export interface Placement {
   readonly version: number;
   readonly numRanks: number;
-  readonly numExperts: number;
+  /** [L] logical experts of each MoE layer. */
+  readonly numExperts: readonly number[];
   readonly slotsPerRank: number;
   /** Per layer [numRanks·slotsPerRank]: the logical expert in each slot, −1 = empty. */
   readonly phy2log: readonly Int32Array[];
@@ -28,29 +30,34 @@ export interface Placement {
 /** What a placement is made for. `numLayers`: MoE layers alone. */
 export interface PlacementShape {
   readonly numLayers: number;
-  readonly numExperts: number;
+  readonly numExperts: ExpertCounts;
   readonly numRanks: number;
 }
 
-/** One replica of every expert, the same for each layer. Ranks beyond the number of experts hold none. */
+/** One replica of every expert, the same for each layer with as many. Ranks beyond the number of experts hold none. */
 export function createPlacement(
   strategy: PlacementStrategy,
   { numLayers, numExperts, numRanks }: PlacementShape,
 ): Placement {
-  if (numRanks < 1 || numExperts < 1 || numLayers < 0) {
-    throw new ExpertError('INVALID_ARGUMENT', `${numExperts} experts on ${numRanks} ranks: give at least one of each`);
+  const counts = countsOf(numExperts, numLayers);
+  const fewest = Math.min(...counts, typeof numExperts === 'number' ? numExperts : Infinity);
+  if (numRanks < 1 || fewest < 1 || numLayers < 0) {
+    throw new ExpertError('INVALID_ARGUMENT', `${fewest} experts on ${numRanks} ranks: give at least one of each`);
   }
-  const experts = Array.from({ length: numRanks }, (): number[] => []);
-  for (let e = 0; e < numExperts; e++) experts[rankFor(strategy, e, numExperts, numRanks)]!.push(e);
-  const slotsPerRank = Math.ceil(numExperts / numRanks);
+  const slotsPerRank = Math.ceil(mostOf(counts) / numRanks);
+  const tables = new Map(counts.map((count) => [count, tableOf(strategy, count, numRanks, slotsPerRank)]));
+  const phy2log = counts.map((count) => tables.get(count)!);
+  return placementFrom(0, numRanks, counts, phy2log);
+}
+
+function tableOf(strategy: PlacementStrategy, numExperts: number, numRanks: number, slotsPerRank: number): Int32Array {
   const phy2log = new Int32Array(numRanks * slotsPerRank).fill(-1);
-  experts.forEach((held, rank) => phy2log.set(held, rank * slotsPerRank));
-  return placementFrom(
-    0,
-    numRanks,
-    numExperts,
-    Array.from({ length: numLayers }, () => phy2log),
-  );
+  const numHeld = new Int32Array(numRanks);
+  for (let e = 0; e < numExperts; e++) {
+    const rank = rankFor(strategy, e, numExperts, numRanks);
+    phy2log[rank * slotsPerRank + numHeld[rank]!++] = e;
+  }
+  return phy2log;
 }
 
 /** The first (E mod ranks) ranks of `linear` hold one expert more than the others. */
@@ -66,14 +73,15 @@ function rankFor(strategy: PlacementStrategy, expert: number, numExperts: number
 export function placementFrom(
   version: number,
   numRanks: number,
-  numExperts: number,
+  numExperts: ExpertCounts,
   phy2log: readonly Int32Array[],
 ): Placement {
-  const log2phy = phy2log.map((table) => invert(table, numExperts));
+  const counts = countsOf(numExperts, phy2log.length);
+  const log2phy = phy2log.map((table, layer) => invert(table, counts[layer]!));
   return {
     version,
     numRanks,
-    numExperts,
+    numExperts: counts,
     slotsPerRank: (phy2log[0]?.length ?? 0) / numRanks,
     phy2log,
     log2phy,

@@ -1,6 +1,7 @@
 /** Placements as JSON: what `expertwire plan` writes and `experts.placement` names. Pure. */
 import { shown } from '../../base/foreign_text.js';
 import { ExpertError } from '../../compute/base/errors.js';
+import { countsOf } from './expert_counts.js';
 import { placementFrom, type Placement, type PlacementShape } from './placement.js';
 
 /** A placement in a file. */
@@ -32,13 +33,14 @@ export function placementFromJson(json: unknown, { numLayers, numExperts, numRan
       `it has ${phy2log.length} layers, the model has ${numLayers} MoE layers; plan from this model's load`,
     );
   }
-  const tables = (phy2log as readonly unknown[]).map((row, layer) => tableOf(row, layer, numExperts));
+  const counts = countsOf(numExperts, numLayers);
+  const tables = (phy2log as readonly unknown[]).map((row, layer) => tableOf(row, layer, counts[layer]!));
   const numSlots = tables[0]?.length ?? 0;
   for (const [layer, table] of tables.entries()) {
     if (table.length !== numSlots) {
       throw invalid(`layer ${layer} has ${table.length} slots, layer 0 has ${numSlots}; give as many`);
     }
-    const missing = Int32Array.from({ length: numExperts }, (_, e) => e).find((e) => !table.includes(e));
+    const missing = Int32Array.from({ length: counts[layer]! }, (_, e) => e).find((e) => !table.includes(e));
     if (missing !== undefined) throw invalid(`layer ${layer} has no slot for expert ${missing}; give it one`);
   }
   if (numSlots % numRanks !== 0) {

@@ -65,7 +65,7 @@ export function createReplicaChooser(
       return {
         choose(topkIdx, placement, moeLayer, _signal, capacities) {
           if (!isRedundant(placement, moeLayer)) return inTurn(topkIdx, placement, moeLayer, rank, all);
-          const count_P = splitCounts(countsOf(topkIdx, placement.numExperts), placement, moeLayer, rank, capacities);
+          const count_P = splitCounts(countsOf(topkIdx, placement.numExperts[moeLayer]!), placement, moeLayer, rank, capacities);
           return fill(topkIdx, placement, moeLayer, rank, count_P);
         },
       };
@@ -76,7 +76,7 @@ export function createReplicaChooser(
         async choose(topkIdx, placement, moeLayer, signal, capacities) {
           // Every rank has the same placement: all ask, or none.
           if (!isRedundant(placement, moeLayer)) return inTurn(topkIdx, placement, moeLayer, rank, all);
-          const counts_RE = await gatherCounts(countsOf(topkIdx, placement.numExperts), signal);
+          const counts_RE = await gatherCounts(countsOf(topkIdx, placement.numExperts[moeLayer]!), signal);
           const share_P = shareOf(rank, counts_RE, placement, moeLayer, capacities);
           return fill(topkIdx, placement, moeLayer, rank, share_P);
         },
@@ -166,7 +166,7 @@ export function shareOf(
   capacities?: readonly number[],
 ): Float64Array {
   const { numExperts, slotsPerRank } = placement;
-  const counts_E = new Int32Array(numExperts);
+  const counts_E = new Int32Array(numExperts[moeLayer]!);
   for (const own_E of counts_RE) for (let e = 0; e < own_E.length; e++) counts_E[e]! += own_E[e]!;
   const left_P = splitCounts(counts_E, placement, moeLayer, -1, capacities);
   const share_P = new Float64Array(left_P.length);

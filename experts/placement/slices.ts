@@ -65,5 +65,10 @@ export function wholePlacement(placement: Placement, numSlices: number): Placeme
     phy2log.map((table) => [table, table.map((slice) => Math.floor(slice / numSlices))]), // layers often share one
   );
   const tables = phy2log.map((table) => whole.get(table)!);
-  return placementFrom(version, numRanks, numExperts / numSlices, tables);
+  return placementFrom(
+    version,
+    numRanks,
+    numExperts.map((count) => count / numSlices),
+    tables,
+  );
 }

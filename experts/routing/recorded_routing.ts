@@ -1,5 +1,6 @@
 /** A recording as the source of choices. Shape suffixes: L MoE layers, E logical experts, K choices per token. */
 import { ExpertError } from '../../compute/base/errors.js';
+import { countsText } from '../placement/expert_counts.js';
 import { LoadMonitor } from '../load/load_monitor.js';
 import { RunCounter, type RecordedRun } from '../load/recorded_run.js';
 import {
@@ -99,7 +100,7 @@ export async function recordedRouting(file: string, shape: RoutingShape, seed = 
 
 function checkShape(file: string, header: RecordingHeader, shape: RoutingShape): void {
   const textOf = ({ numLayers, numExperts, numTopk }: RoutingShape): string =>
-    `${numLayers} MoE layers of ${numExperts} experts, ${numTopk} per token`;
+    `${numLayers} MoE layers of ${countsText(numExperts)} experts, ${numTopk} per token`;
   if (textOf(header) === textOf(shape)) return;
   throw bad(file, `it is of ${header.model} with ${textOf(header)}; this model has ${textOf(shape)}`);
 }

@@ -3,13 +3,14 @@
  * the MoE layer alone, so it is the same whatever the ranks and the batching. Shape suffixes: L MoE layers, E logical experts, K choices per token.
  */
 import { ExpertError } from '../../compute/base/errors.js';
+import { countsOf, type ExpertCounts } from '../placement/expert_counts.js';
 import { hashUniform, permutation, randomFrom } from './random.js';
 import { syntheticLoads, type LoadPattern } from './synthetic_load.js';
 
 /** The model's MoE layers: L, E and K. */
 export interface RoutingShape {
   readonly numLayers: number;
-  readonly numExperts: number;
+  readonly numExperts: ExpertCounts;
   readonly numTopk: number;
 }
 
@@ -74,8 +75,8 @@ type LoadAt = (position: number) => readonly ArrayLike<number>[];
  */
 function sampledRouting({ numLayers, numExperts, numTopk }: RoutingShape, seed: number, loadAt: LoadAt): RoutingSource {
   // Neighbours on the scale exclude each other, so it has an order of its own per layer.
-  const orders = Array.from({ length: numLayers }, (_, l) =>
-    permutation(numExperts, randomFrom(Math.floor(hashUniform(seed, l) * 2 ** 32))),
+  const orders = countsOf(numExperts, numLayers).map((count, l) =>
+    permutation(count, randomFrom(Math.floor(hashUniform(seed, l) * 2 ** 32))),
   );
   const scales = new Map<readonly ArrayLike<number>[], readonly Float64Array[]>();
   const scalesAt = (position: number): readonly Float64Array[] => {
@@ -96,7 +97,7 @@ function sampledRouting({ numLayers, numExperts, numTopk }: RoutingShape, seed: 
         let place = -1;
         for (let k = 0; k < numTopk; k++) {
           // Bounded by what keeps choices different, should rounding put two into one expert.
-          place = Math.min(Math.max(firstAbove(scale_E, start + k), place + 1), numExperts - numTopk + k);
+          place = Math.min(Math.max(firstAbove(scale_E, start + k), place + 1), order.length - numTopk + k);
           out[l * numTopk + k] = order[place]!;
         }
       }

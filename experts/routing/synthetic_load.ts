@@ -1,5 +1,6 @@
 /** Seeded loads of experts, for studies and benchmarks of planners. Shape suffixes: L layers, E experts. */
 import { ExpertError } from '../../compute/base/errors.js';
+import { countsOf, type ExpertCounts } from '../placement/expert_counts.js';
 import { normalFrom, permutation, randomFrom } from './random.js';
 
 /** How popular experts are. Which expert has which popularity is drawn per layer. */
@@ -23,7 +24,7 @@ export type LoadPattern =
 /** The size of the windows of a load, and the seed of what is drawn. */
 export interface LoadShape {
   readonly numLayers: number;
-  readonly numExperts: number;
+  readonly numExperts: ExpertCounts;
   /** Choices (tokens × K) per window and layer. Default 524288. */
   readonly numChoices?: number;
   /** Default 0. */
@@ -39,10 +40,10 @@ const DEFAULT_CHOICES = 8 * 65_536;
  */
 export function* syntheticLoads(pattern: LoadPattern, shape: LoadShape): Generator<Float64Array[], never, undefined> {
   const { numLayers, numExperts, numChoices = DEFAULT_CHOICES, seed = 0 } = shape;
-  check(pattern, shape);
+  for (const count of checkedCounts(shape)) check(pattern, count);
   const random = randomFrom(seed);
   const normal = normalFrom(random);
-  const layers = Array.from({ length: numLayers }, () => expectationOf(pattern, numExperts, random, normal));
+  const layers = countsOf(numExperts, numLayers).map((count) => expectationOf(pattern, count, random, normal));
   for (;;) {
     yield layers.map((next) => {
       const expected = next().map((share) => share * numChoices);
@@ -133,11 +134,19 @@ function dealt(shares: Float64Array, order: Int32Array): Float64Array {
   return byExpert;
 }
 
-function check(pattern: LoadPattern, { numLayers, numExperts, numChoices = 1 }: LoadShape): void {
-  for (const [name, value] of Object.entries({ numLayers, numExperts })) {
+/** The numbers of experts that layers have, each once. */
+function checkedCounts({ numLayers, numExperts, numChoices = 1 }: LoadShape): ReadonlySet<number> {
+  const whole = (name: string, value: number): void => {
     if (!Number.isSafeInteger(value) || value < 1) throw invalid(`${name} is ${value}; give a whole number from 1`);
-  }
+  };
+  whole('numLayers', numLayers);
+  const counts = new Set(countsOf(numExperts, numLayers));
+  for (const count of counts) whole('numExperts', count);
   if (!(numChoices >= 0 && numChoices < Infinity)) throw invalid(`numChoices is ${numChoices}; give a number from 0`);
+  return counts;
+}
+
+function check(pattern: LoadPattern, numExperts: number): void {
   switch (pattern.kind) {
     case 'uniform':
       return;

@@ -1,4 +1,5 @@
 /** `expertwire make-checkpoint`: a random checkpoint of any family and shape, for experiments. */
+import { countsText } from '../../experts/placement/expert_counts.js';
 import { closest } from 'fastest-levenshtein';
 import type { Argv } from 'yargs';
 import { bytes } from '../metrics/charts.js';
@@ -7,7 +8,7 @@ import { makeRandomCheckpoint } from '../model/random_checkpoint.js';
 import { CODE_FORMATS, type CodeFormat } from '../model/random_codes.js';
 import { RANDOM_FAMILIES, randomConfig, type RandomFamily } from '../model/random_config.js';
 import { MIN_BYTE_VOCAB } from '../model/random_tokenizer.js';
-import { moeLayersOf } from '../model/spec/spec.js';
+import { expertCountsOf, moeLayersOf } from '../model/spec/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
 import { UsageError, type CommandContext } from './base/context.js';
@@ -95,7 +96,8 @@ export async function makeCheckpoint(
     stdout.write(`${JSON.stringify(figures)}\n`);
     return;
   }
-  const { numExperts, numTopk } = spec.moe.gate;
+  const { numTopk } = spec.moe.gate;
+  const numExperts = countsText(expertCountsOf(spec));
   stdout.write(
     `${dir}: ${spec.modelType}, ${spec.layers.length} layers, ${moeLayersOf(spec).length} of them with ${numExperts} experts, ` +
       `${numTopk} per token; ${(numParameters / 1e6).toFixed(1)} M parameters, ${bytes(totalBytes)} ${codes === null ? dtype : `${codes} and ${dtype}`} in ` +

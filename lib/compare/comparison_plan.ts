@@ -1,5 +1,6 @@
 /** What of two models can be held against each other. Pure. */
-import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { countsText } from '../../experts/placement/expert_counts.js';
+import { expertCountsOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import type { ExpertOrigins, LayerPair } from './routing_agreement.js';
 import { numLensTokens, type LensChoice, type Piece } from './text_pass.js';
 
@@ -100,7 +101,7 @@ function routingPairs(
   const both = ofA.flatMap((layer, i) => (ofB.includes(layer) ? [{ a: i, b: ofB.indexOf(layer) }] : []));
   const pairs = both.filter((pair) => isSameNumbering(a, b, pair));
   if (pairs.length === both.length) return { pairs, note: null };
-  const [numA, numB] = [a, b].map(({ spec }) => spec.moe.gate.numExperts);
+  const [numA, numB] = [a, b].map(({ spec }) => countsText(expertCountsOf(spec)));
   const why = `A has ${numA} experts and B ${numB}, and no note in a config.json says which are which`;
   return { pairs, note: `${why}: choices of ${both.length - pairs.length} layers are not compared.` };
 }
@@ -108,7 +109,7 @@ function routingPairs(
 /** Whether experts of the same number are the same expert. */
 function isSameNumbering(a: ComparedModel, b: ComparedModel, pair: LayerPair): boolean {
   const [fromA, fromB] = [a.origins?.[pair.a], b.origins?.[pair.b]];
-  const [numA, numB] = [a.spec.moe.gate.numExperts, b.spec.moe.gate.numExperts];
+  const [numA, numB] = [expertCountsOf(a.spec)[pair.a]!, expertCountsOf(b.spec)[pair.b]!];
   if (fromA !== undefined && fromB !== undefined) return true;
   if (fromA !== undefined) return Math.max(...fromA) < numB;
   if (fromB !== undefined) return Math.max(...fromB) < numA;

@@ -8,6 +8,7 @@ import {
   type PlacementShape,
   type PlacementStrategy,
 } from '../../experts/placement/placement.js';
+import { mostOf } from '../../experts/placement/expert_counts.js';
 import { placementFromJson } from '../../experts/placement/placement_json.js';
 import { withRedundancy } from '../../experts/placement/redundancy.js';
 import { ExpertError } from '../../compute/base/errors.js';
@@ -33,7 +34,10 @@ export async function readPlacement(
   }
   if (numRedundant > 0) {
     const message = `${numRedundant} beside ${placement}, which says itself which experts are redundant; leave it out, or`;
-    throw wrong('experts.num_redundant_experts', `${message} plan with --slots ${shape.numExperts + numRedundant}`);
+    throw wrong(
+      'experts.num_redundant_experts',
+      `${message} plan with --slots ${mostOf(shape.numExperts) + numRedundant}`,
+    );
   }
   return readPlacementFile(placement, shape, (message, cause) => {
     throw wrong('experts.placement', message, cause);

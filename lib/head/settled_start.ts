@@ -1,5 +1,6 @@
 /** What an engine starts with, settled and checked before any rank runs. */
 import type { Placement } from '../../experts/placement/placement.js';
+import { mostOf } from '../../experts/placement/expert_counts.js';
 import { withSeats } from '../../experts/placement/seats.js';
 import type { RoutingSource } from '../../experts/routing/routing_source.js';
 import { ConfigError } from '../config/errors.js';
@@ -8,8 +9,8 @@ import { readPlacement } from '../config/placement_file.js';
 import { readRouting } from '../config/routing.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import { checkSlots, numSeatsOf } from '../job/start/seats.js';
-import { numHeldOf } from '../model/spec/slices.js';
-import { moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
+import { heldCountsOf } from '../model/spec/slices.js';
+import { expertCountsOf, moeLayersOf, type ModelSpec } from '../model/spec/spec.js';
 import { withComputeFor } from './compute_choice.js';
 import { checkElastic } from './elastic/elastic_check.js';
 import type { OpenedModel } from './opened_model.js';
@@ -41,9 +42,10 @@ export async function settledStart(
   const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
   checkElastic(config, numSeats);
   const sliced = slicedSpec(config.experts, spec, numRanks);
-  const { numExperts, numTopk } = spec.moe.gate;
+  const { numTopk } = spec.moe.gate;
+  const numExperts = expertCountsOf(spec);
   const numLayers = moeLayersOf(spec).length;
-  const first = await readPlacement(config.experts, { numLayers, numExperts: numHeldOf(sliced), numRanks });
+  const first = await readPlacement(config.experts, { numLayers, numExperts: heldCountsOf(sliced), numRanks });
   const slotsPerRank = slotsPerRankIn(config, first);
   checkSlots(numSeats, numRanks, slotsPerRank * numLayers);
   const placement = withSeats(first, { numSeats, slotsPerRank });
@@ -61,4 +63,4 @@ function checkSomeRank(numRanks: number): void {
 
 /** A rank may come to hold all experts where losses are made good: slots are addresses, and cost nothing while they are empty. */
 const slotsPerRankIn = ({ comm }: SettledConfig, { slotsPerRank, numExperts }: Placement): number =>
-  comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, numExperts) : slotsPerRank;
+  comm.on_peer_loss === 'recover' ? Math.max(slotsPerRank, mostOf(numExperts)) : slotsPerRank;

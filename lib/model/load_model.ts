@@ -20,7 +20,7 @@ import { TensorExperts } from '../../compute/tfjs/experts/tensor_experts.js';
 import type { Decoder, DecoderOptions } from './decoder/decoder.js';
 import { loadKernelDecoder } from './kernels/load_kernels.js';
 import { heldTopkOf, numSlicesOf } from './spec/slices.js';
-import { expertSizesOf, moeLayersOf } from './spec/spec.js';
+import { expertSizesOf, gateOf, moeLayersOf } from './spec/spec.js';
 import type { ModelWeights } from './stored/model_weights.js';
 import { loadTensorDecoder } from './tensors/load_tensors.js';
 import { Transformer } from './transformer.js';
@@ -99,7 +99,6 @@ function modelOf(
   const moeNumbers = moeLayersOf(spec);
   const shared = {
     hidden: spec.hiddenSize,
-    gateSpec: gate,
     gate: choice,
     slices: numSlicesOf(spec),
     shard,
@@ -116,7 +115,14 @@ function modelOf(
     const moeLayers = spec.layers.map(({ kind }, layer) =>
       kind === 'dense'
         ? null
-        : new MoeLayer({ ...shared, ...exchange, ...numDeferredAt(layer), layer, moeLayer: moeNumbers.indexOf(layer) }),
+        : new MoeLayer({
+            ...shared,
+            ...exchange,
+            ...numDeferredAt(layer),
+            gateSpec: gateOf(spec, layer),
+            layer,
+            moeLayer: moeNumbers.indexOf(layer),
+          }),
     );
     const parts = { spec, decoder, moeLayers, shard, clock, memories, tiers };
     return new Transformer({ ...parts, hasCustomGate: choice !== null });

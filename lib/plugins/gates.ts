@@ -1,11 +1,12 @@
 /** Gates of plug-ins: what head and ranks agree on about one. Why: docs/decisions/plugins.md#a-gates-number-of-choices-is-the-models */
+import { countsText } from '../../experts/placement/expert_counts.js';
 import { shown } from '../../base/foreign_text.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { routeBy, type CustomGate, type GateChoice } from '../../experts/routing/custom_gate.js';
 import { ConfigError } from '../config/errors.js';
 import { OWN_GATE } from '../config/plugin_names.js';
 import type { ExpertwireConfig } from '../config/schema.js';
-import type { ModelSpec } from '../model/spec/spec.js';
+import { expertCountsOf, type ModelSpec } from '../model/spec/spec.js';
 import { failed, given, kindOf } from './calls.js';
 import { checkedGate } from './checked_gate.js';
 import { PluginError } from './errors.js';
@@ -41,6 +42,7 @@ export function openGate(
   const { gate: name } = config.experts;
   if (name === OWN_GATE) return { spec, gate: null };
   const owner = gates.get(name)!; // names were checked
+  checkAlike(spec);
   const dependsOn = owner.value.dependsOn ?? 'token';
   checkBeside(config, dependsOn);
   const own = spec.moe.gate;
@@ -50,6 +52,14 @@ export function openGate(
   if (dependsOn === 'token') checkAlone(owner, choice, trial);
   const gate = { name, ownTopk: own.numTopk, dependsOn, trial: dependsOn === 'token' ? trial : null };
   return { spec: { ...spec, moe: { ...spec.moe, gate: { ...own, numTopk } } }, gate };
+}
+
+/** @throws ConfigError INVALID_VALUE: it would be shown logits of another number of experts than it was tried with */
+function checkAlike(spec: ModelSpec): void {
+  const counts = expertCountsOf(spec);
+  if (counts.every((count) => count === counts[0])) return;
+  const what = `"experts.gate" is a plug-in's, and the model's layers have ${countsText(counts)} experts; such a gate chooses where all have as many`;
+  throw new ConfigError('INVALID_VALUE', what, { key: 'experts.gate' });
 }
 
 /**

@@ -42,7 +42,7 @@ function checked(owner: Owner, chooser: ReplicaChooser, asking: AskingChoice): R
   return {
     ...(asksAll && { asksAll }),
     async choose(topkIdx, placement, moeLayer, signal, capacities) {
-      const call = { asksAll, moeLayer, numExperts: placement.numExperts, signal };
+      const call = { asksAll, moeLayer, numExperts: placement.numExperts[moeLayer]!, signal };
       if (shown?.of !== placement) shown = { of: placement, theirs: structuredClone(placement) };
       const { theirs } = shown;
       const copy = topkIdx.slice(); // what it writes over is its own

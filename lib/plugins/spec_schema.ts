@@ -98,7 +98,7 @@ const mixer = z.discriminatedUnion('kind', [
 ]);
 const layer = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('dense'), intermediateSize: count, mixer }),
-  z.strictObject({ kind: z.literal('moe'), mixer }),
+  z.strictObject({ kind: z.literal('moe'), numExperts: count.optional(), mixer }),
 ]);
 
 const groups = z.strictObject({ numGroups: count, topkGroups: count, score: z.enum(['top2_sum', 'max']) });

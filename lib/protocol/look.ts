@@ -3,7 +3,7 @@
  * Why: docs/decisions/hooks.md#what-is-asked-for-travels-once
  */
 import { uniform } from '../../base/philox.js';
-import { expertSizesOf, type ModelSpec } from '../model/spec/spec.js';
+import { expertSizesOf, gateOf, type ModelSpec } from '../model/spec/spec.js';
 
 /**
  * What a table of rows holds of a token at one layer. hidden: [H] hidden states between two layers, where layer n is the place before layer n and the number of layers is
@@ -80,15 +80,15 @@ export function sightsOf(looks: readonly Look[]): Sight[] {
   });
 }
 
-/** Numbers in a row of a table. */
-export function rowLengthOf(table: TableName, spec: ModelSpec): number {
-  const { numExperts, numTopk } = spec.moe.gate;
+/** Numbers in a row of a table, at a layer. */
+export function rowLengthOf({ table, layer }: Pick<Sight, 'table' | 'layer'>, spec: ModelSpec): number {
+  const { numTopk } = spec.moe.gate;
   const { hidden } = expertSizesOf(spec);
   switch (table) {
     case 'hidden':
       return hidden;
     case 'router_logits':
-      return numExperts;
+      return gateOf(spec, layer).numExperts;
     case 'experts':
     case 'weights':
       return numTopk;
@@ -101,7 +101,7 @@ export function rowLengthOf(table: TableName, spec: ModelSpec): number {
 
 /** Bytes that travel to the head of a token that all these looks are at. */
 export const bytesPerToken = (looks: readonly Look[], spec: ModelSpec): number =>
-  sightsOf(looks).reduce((sum, { table }) => sum + 4 * rowLengthOf(table, spec), 0);
+  sightsOf(looks).reduce((sum, sight) => sum + 4 * rowLengthOf(sight, spec), 0);
 
 /**
  * Rows of single choices that one rank sends in one exchange of expert outputs: as float32 they take no more than a step's rows in any dtype of one byte.

@@ -12,8 +12,8 @@ import { placementFrom, type Placement } from '../../experts/placement/placement
 import { folderLikeHeads } from '../hub/cache/cached_model.js';
 import { Timeline } from '../metrics/timeline.js';
 import { loadModel, type LoadedModel } from '../model/load_model.js';
-import { numHeldOf } from '../model/spec/slices.js';
-import { moeLayersOf } from '../model/spec/spec.js';
+import { heldCountsOf } from '../model/spec/slices.js';
+import { expertCountsOf, moeLayersOf } from '../model/spec/spec.js';
 import { openWeights, type ModelWeights } from '../model/stored/model_weights.js';
 import { expertRoom } from '../model/weights/expert_room.js';
 import { footprintAt, footprintOf, largestExpertBytes } from '../model/weights/footprint.js';
@@ -88,10 +88,9 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
   const machine = { webgpuAdapter: job.webgpuAdapter, hasCudaDevice: place.gpu !== null };
   const backend = await selectBackend(wanted, { ...machine, hasKernels });
   const { configBytes } = await readModelFiles(modelDir);
-  const { numExperts } = spec.moe.gate;
   const numLayers = moeLayersOf(spec).length;
   const { rank, size: numRanks } = joined;
-  const placement = placementFrom(0, numRanks, numHeldOf(spec), job.phy2log);
+  const placement = placementFrom(0, numRanks, heldCountsOf(spec), job.phy2log);
   const progress = progressOf(joined);
   let crew: Crew | null = null;
   const weights = await openWeights(modelDir, spec, { onProgress: progress.onBytes });
@@ -136,7 +135,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     const meters = {
       clock: stopwatch(timeline?.onLap),
       timeline,
-      load: new LoadMonitor(numLayers, numExperts),
+      load: new LoadMonitor(numLayers, expertCountsOf(spec)),
       rankLoad: new LoadMonitor(numLayers, numRanks),
     };
     const { isOneFolder, modelOverrides } = job;

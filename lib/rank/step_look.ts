@@ -2,7 +2,7 @@
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { MoeLook } from '../../experts/layer/moe_look.js';
 import type { MoeTokens } from '../../experts/layer/moe_tokens.js';
-import { type ModelSpec } from '../model/spec/spec.js';
+import { gateOf, type ModelSpec } from '../model/spec/spec.js';
 import type { HiddenStates } from '../model/decoder/decoder.js';
 import type { StepLooks } from '../model/transformer.js';
 import { sightsOf, tokensAt, type LookTable, type TableName } from '../protocol/look.js';
@@ -113,7 +113,7 @@ export class StepLook implements StepLooks {
   }
 
   private async routed(layer: number, tokens: MoeTokens, { topkIdx, topkWeights }: Routing): Promise<void> {
-    const { numExperts } = this.spec.moe.gate;
+    const { numExperts } = gateOf(this.spec, layer);
     const logitRows = this.rowsOf('router_logits', layer);
     if (logitRows.length > 0) {
       this.take('router_logits', layer, rowsFrom(await tokens.logits(), logitRows, numExperts));

@@ -1,4 +1,5 @@
 /** The loads of a simulation, window by window. Shape suffixes: L MoE layers, E logical experts. */
+import type { ExpertCounts } from '../../../experts/placement/expert_counts.js';
 import { LoadMonitor } from '../../../experts/load/load_monitor.js';
 import { choicesOf, type RecordedLine } from '../../../experts/load/recording.js';
 import { readRecording } from '../../../experts/load/recording_reader.js';
@@ -27,7 +28,7 @@ export async function windowsOf(load: SimulatedLoad, numRanks: number, seed: num
 async function recordedWindows(file: string, windowSteps: number, most: number): Promise<ExpertLoad[]> {
   const windows: LoadMonitor[] = [];
   let firstStep: number | null = null;
-  let shape = { numLayers: 0, numExperts: 0 };
+  let shape: { readonly numLayers: number; readonly numExperts: ExpertCounts } = { numLayers: 0, numExperts: 0 };
   for await (const line of readRecording(file)) {
     if (line.kind === 'header') shape = line.header;
     if (line.kind !== 'load' && line.kind !== 'token') continue;

@@ -4,11 +4,12 @@
  */
 import { balancednessOf, scaledLoad } from '../balance.js';
 import { ExpertError } from '../../../compute/base/errors.js';
+import { countsText, mostOf } from '../expert_counts.js';
 import { placementFrom, type Placement } from '../placement.js';
 import { REPLICA_SPLITS, type ReplicaSplit } from '../replica_split.js';
-import { isSameTable, numMovedSlots, type PlanTopology } from './topology.js';
+import { isSameTable, numMovedSlots, slotsPerRankOf, type PlanTopology } from './topology.js';
 
-/** Load = tokens routed to each expert, [L][E]; any unit, since only proportions count. */
+/** Load = tokens routed to each expert, [L][E], where layers may have different numbers of experts; any unit, since only proportions count. */
 export type ExpertLoad = readonly ArrayLike<number>[];
 
 /** What a plan is worth and what it costs. */
@@ -36,14 +37,15 @@ export interface Planner {
   readonly name: string;
   /**
    * Deterministic. The placement is `current` itself where nothing changes, otherwise a new one with the next version (0 without `current`).
-   * @throws ExpertError INVALID_ARGUMENT for a ragged, negative or infinite load, and for a topology that the planner can't serve
+   * @throws ExpertError INVALID_ARGUMENT for an empty, negative or infinite load, and for a topology that the planner can't serve
    */
   plan(load_LE: ExpertLoad, topology: PlanTopology, current: Placement | null): Plan;
 }
 
-/** Checked arguments of a plan. */
+/** Checked arguments of a plan. Where layers differ in experts, those with as many are planned together. */
 export interface PlanRequest {
   readonly load_LE: ExpertLoad;
+  /** Of every layer. */
   readonly numExperts: number;
   readonly topology: Required<PlanTopology>;
   readonly current: Placement | null;
@@ -56,7 +58,7 @@ export function plannerOf(name: string, fill: (request: PlanRequest) => readonly
     plan(load_LE, topology, current) {
       const request = checked(load_LE, topology, current);
       const startMs = performance.now();
-      const phy2log = fill(request);
+      const phy2log = filledByCount(request, fill);
       const planMs = performance.now() - startMs;
       const placement = placementOf(phy2log, request);
       const before = current && balanceOf(request, current);
@@ -66,11 +68,55 @@ export function plannerOf(name: string, fill: (request: PlanRequest) => readonly
   };
 }
 
-function placementOf(phy2log: readonly Int32Array[], { topology, numExperts, current }: PlanRequest): Placement {
+/** Layers with equally many experts at a time, each group in slots of its own: as many further ones as the layers with most experts have. */
+function filledByCount(request: PlanRequest, fill: (request: PlanRequest) => readonly Int32Array[]): Int32Array[] {
+  const { load_LE, topology, current } = request;
+  const tables: Int32Array[] = [];
+  for (const numExperts of new Set(countsIn(load_LE))) {
+    const own = [...load_LE.keys()].filter((layer) => load_LE[layer]!.length === numExperts);
+    if (own.length === load_LE.length) return [...fill(request)];
+    const narrow = narrowed(topology, request.numExperts, numExperts);
+    const group = {
+      ...{ load_LE: own.map((layer) => load_LE[layer]!), numExperts, topology: narrow },
+      current: current && layersOf(current, own),
+    };
+    const width = slotsPerRankOf(narrow);
+    for (const [i, table] of fill(group).entries()) tables[own[i]!] = widened(table, width, slotsPerRankOf(topology));
+  }
+  return tables;
+}
+
+/** Slots for layers with fewer experts. */
+function narrowed(topology: PlanRequest['topology'], most: number, numExperts: number): PlanRequest['topology'] {
+  const { numRanks, numSlots, maxSlotsPerRank } = topology;
+  const slots = Math.min(numExperts + numSlots - most, numExperts * numRanks);
+  return { ...topology, numSlots: slots, maxSlotsPerRank: mostRoom(numRanks, slots, maxSlotsPerRank, numExperts) };
+}
+
+/** More slots than experts are of use only where all ranks have them. */
+const mostRoom = (numRanks: number, numSlots: number, maxSlotsPerRank: number, numExperts: number): number =>
+  Math.max(Math.ceil(numSlots / numRanks), Math.min(maxSlotsPerRank, numExperts));
+
+const layersOf = ({ version, numRanks, numExperts, phy2log }: Placement, layers: readonly number[]): Placement =>
+  placementFrom(version, numRanks, layers.map((layer) => numExperts[layer]!), layers.map((layer) => phy2log[layer]!));
+
+/** The same slots, and empty ones behind them on each rank. */
+function widened(table: Int32Array, from: number, to: number): Int32Array {
+  const numRanks = table.length / from;
+  const wide = new Int32Array(numRanks * to).fill(-1);
+  for (let rank = 0; rank < numRanks; rank++) wide.set(table.subarray(rank * from, (rank + 1) * from), rank * to);
+  return wide;
+}
+
+function placementOf(phy2log: readonly Int32Array[], { topology, load_LE, current }: PlanRequest): Placement {
   const isSame = current !== null && phy2log.every((table, layer) => isSameTable(table, current.phy2log[layer]!));
   if (isSame) return current;
-  return placementFrom(current === null ? 0 : current.version + 1, topology.numRanks, numExperts, phy2log);
+  const version = current === null ? 0 : current.version + 1;
+  return placementFrom(version, topology.numRanks, countsIn(load_LE), phy2log);
 }
+
+/** [L] */
+const countsIn = (load_LE: ExpertLoad): number[] => load_LE.map(({ length }) => length);
 
 const balanceOf = ({ load_LE, topology }: PlanRequest, placement: Placement): PlanBalance =>
   Object.fromEntries(
@@ -84,7 +130,7 @@ const MAX_WORK = 2 ** 30;
 const MIN_CAPACITY = 1e-6;
 
 function checked(given: ExpertLoad, topology: PlanTopology, current: Placement | null): PlanRequest {
-  const numExperts = checkLoad(given);
+  const numExperts = mostOf(checkLoad(given));
   const load_LE = scaledLoad(given);
   const { numRanks, numSlots, numNodes = 1, numGroups = 1 } = topology;
   const { maxSlotsPerRank = Math.ceil(numSlots / numRanks) } = topology;
@@ -99,10 +145,9 @@ function checked(given: ExpertLoad, topology: PlanTopology, current: Placement |
   }
   checkCapacities(topology);
   checkPlanSize(load_LE.length, numSlots, numRanks);
-  if (current !== null) checkCurrent(current, load_LE.length, numExperts, numRanks);
+  if (current !== null) checkCurrent(current, countsIn(load_LE), numRanks);
   const capacities = topology.capacities ?? new Array<number>(numRanks).fill(1);
-  // More slots than experts are of use only where all ranks have them.
-  const most = Math.max(Math.ceil(numSlots / numRanks), Math.min(maxSlotsPerRank, numExperts));
+  const most = mostRoom(numRanks, numSlots, maxSlotsPerRank, numExperts);
   const sizes = { numRanks, numSlots, numNodes, numGroups, maxSlotsPerRank: most };
   return { load_LE, numExperts, topology: { ...sizes, capacities }, current };
 }
@@ -120,21 +165,20 @@ function checkCapacities({ capacities, numRanks }: PlanTopology): void {
   }
 }
 
-/** Returns E. @throws ExpertError INVALID_ARGUMENT for a load that is ragged, negative or infinite */
-export function checkLoad(load_LE: ExpertLoad): number {
-  const numExperts = load_LE[0]?.length ?? 0;
-  if (numExperts === 0) throw invalid('the load has no layers or no experts; give [layers][experts] of numbers');
+/** Returns the experts of each layer. @throws ExpertError INVALID_ARGUMENT for a load that is empty, negative or infinite */
+export function checkLoad(load_LE: ExpertLoad): readonly number[] {
+  const counts = countsIn(load_LE);
+  if (counts.length === 0 || counts.includes(0)) {
+    throw invalid('the load has no layers, or one without experts; give [layers][experts] of numbers');
+  }
   for (const [layer, load_E] of load_LE.entries()) {
-    if (load_E.length !== numExperts) {
-      throw invalid(`layer ${layer} has the load of ${load_E.length} experts, layer 0 of ${numExperts}; give as many`);
-    }
-    for (let e = 0; e < numExperts; e++) {
+    for (let e = 0; e < load_E.length; e++) {
       const load = load_E[e]!;
       if (Number.isFinite(load) && load >= 0) continue;
       throw invalid(`the load of layer ${layer}, expert ${e} is ${load}; give a finite number from 0`);
     }
   }
-  return numExperts;
+  return counts;
 }
 
 /** @throws ExpertError INVALID_ARGUMENT for what would take minutes to plan */
@@ -146,12 +190,13 @@ export function checkPlanSize(numLayers: number, numSlots: number, numRanks: num
 
 function checkCurrent(
   { phy2log, numExperts, numRanks }: Placement,
-  ...[layers, experts, ranks]: readonly [number, number, number]
+  counts: readonly number[],
+  ranks: number,
 ): void {
-  if (phy2log.length === layers && numExperts === experts && numRanks === ranks) return;
+  if (numExperts.join() === counts.join() && numRanks === ranks) return;
   throw invalid(
-    `the present placement is of ${phy2log.length} layers, ${numExperts} experts and ${numRanks} ranks, the plan of ` +
-      `${layers}, ${experts} and ${ranks}; plan without it`,
+    `the present placement is of ${phy2log.length} layers, ${countsText(numExperts)} experts and ${numRanks} ranks, the plan of ` +
+      `${counts.length}, ${countsText(counts)} and ${ranks}; plan without it`,
   );
 }
 

@@ -9,7 +9,7 @@ import type { OpenedModel } from '../../head/opened_model.js';
 import { recordingHeader } from '../../head/recording_header.js';
 import { slicedSpec } from '../../head/slice_choice.js';
 import { numSeatsOf } from '../../job/start/seats.js';
-import { numHeldOf, numSlicesOf } from '../../model/spec/slices.js';
+import { heldCountsOf, numSlicesOf } from '../../model/spec/slices.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
 import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
@@ -66,7 +66,7 @@ export async function withRecorder(
   const { window_size: windowSize } = config.load_balance;
   const numRanks = config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0);
   const sliced = slicedSpec(config.experts, spec, numRanks);
-  const shape = { numLayers: moeLayersOf(spec).length, numExperts: numHeldOf(sliced), numRanks };
+  const shape = { numLayers: moeLayersOf(spec).length, numExperts: heldCountsOf(sliced), numRanks };
   const placement = wholePlacement(await readPlacement(config.experts, shape), numSlicesOf(sliced));
   const share = mode === 'per_token' ? routerLogitsShare(args) : undefined;
   const header = {

@@ -22,11 +22,10 @@ export interface Completion {
 /** How often the tokens of a prompt chose each expert: [layer][expert], from its `routedExperts`. */
 export const choicesOf = (
   routedExperts: readonly (readonly (readonly number[])[])[],
-  numLayers: number,
-  numExperts: number,
+  numExperts: readonly number[],
 ): Float64Array[] =>
-  Array.from({ length: numLayers }, (_, moeLayer) => {
-    const counts = new Float64Array(numExperts);
+  numExperts.map((count, moeLayer) => {
+    const counts = new Float64Array(count);
     for (const layers of routedExperts) for (const expert of layers[moeLayer]!) counts[expert]!++;
     return counts;
   });

@@ -1,4 +1,5 @@
 /** What `generate --plot` draws. Shape suffixes: L MoE layers, R ranks. */
+import { expertCountsOf } from '../../model/spec/spec.js';
 import { balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
 import type { Engine } from '../../head/engine.js';
 import { isThere } from '../../head/observing/rank_states.js';
@@ -41,7 +42,7 @@ function textsOf(engine: Engine, completions: readonly Completion[]): TextHeat[]
   const labels = new Map<string, Float64Array[]>();
   for (const { prompt, routedExperts } of completions) {
     if (prompt.label === null || routedExperts === null) continue;
-    const added = choicesOf(routedExperts, engine.placement.phy2log.length, engine.spec.moe.gate.numExperts);
+    const added = choicesOf(routedExperts, expertCountsOf(engine.spec));
     const sums = labels.get(prompt.label);
     labels.set(prompt.label, sums?.map((sum_E, layer) => sum_E.map((sum, e) => sum + added[layer]![e]!)) ?? added);
   }

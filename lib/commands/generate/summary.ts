@@ -1,4 +1,6 @@
 /** What a run looked like: speed, bytes between ranks, and which experts were hot. */
+import { countsText } from '../../../experts/placement/expert_counts.js';
+import { expertCountsOf } from '../../model/spec/spec.js';
 import { dtypesIn } from '../../../compute/base/expert_dtypes.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import type { TierStats } from '../../../experts/tiers/tier_counts.js';
@@ -159,16 +161,16 @@ function expertsOf(placement: Placement, moeLayer: number, rank: number, load_E:
 function kindsChart(engine: Engine, completions: readonly Completion[]): string {
   const labelled = completions.filter(({ prompt, routedExperts }) => prompt.label !== null && routedExperts !== null);
   if (labelled.length === 0) return '';
-  const { numExperts } = engine.spec.moe.gate;
+  const numExperts = expertCountsOf(engine.spec);
   const width = Math.max(...labelled.map(({ prompt }) => prompt.label!.length));
   const numMoeLayers = engine.placement.phy2log.length;
   const blocks = Array.from({ length: numMoeLayers }, (_, moeLayer) => {
     const rows = labelled.map(({ prompt, routedExperts }) => {
-      const counts = choicesOf(routedExperts!, numMoeLayers, numExperts)[moeLayer]!;
+      const counts = choicesOf(routedExperts!, numExperts)[moeLayer]!;
       const hottest = counts.indexOf(Math.max(...counts));
       return `  ${prompt.label!.padEnd(width)} ${sparkline(counts)}  hottest: expert ${hottest}`;
     });
     return [`MoE layer ${moeLayer}`, ...rows].join('\n');
   });
-  return [`which of the ${numExperts} experts each kind of text heats`, ...blocks].join('\n');
+  return [`which of the ${countsText(numExperts)} experts each kind of text heats`, ...blocks].join('\n');
 }

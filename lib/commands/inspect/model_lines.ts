@@ -1,9 +1,10 @@
 /** The facts of a model in words: a name, and what there is to say. Pure. */
+import { countsText } from '../../../experts/placement/expert_counts.js';
 import { bytes } from '../../metrics/charts.js';
 import { MODEL_PARTS, type ModelPart } from '../../model/spec/parameters.js';
 import type { AttentionSpec, MixerSpec, ModelSpec } from '../../model/spec/spec.js';
 import { cacheBlockBytes, stateFloatsOf } from '../../model/spec/cache_layout.js';
-import { moeLayersOf, numAttentionLayersOf, windowOf } from '../../model/spec/spec.js';
+import { expertCountsOf, moeLayersOf, numAttentionLayersOf, windowOf } from '../../model/spec/spec.js';
 import type { ModelFacts } from './inspection.js';
 
 /** A line of a table. */
@@ -70,10 +71,12 @@ function layersText(spec: ModelSpec): string {
   return `${spec.layers.length}: ${numMoe} with experts, ${dense.length} with one network (${widths} wide); ${hidden}`;
 }
 
-function expertsText({ moe }: ModelSpec): string {
-  const { numExperts, numTopk } = moe.gate;
+function expertsText(spec: ModelSpec): string {
+  const { moe } = spec;
+  const { numTopk } = moe.gate;
+  const numExperts = countsText(expertCountsOf(spec));
   const shared = moe.sharedIntermediateSize === 0 ? '' : `; shared by all tokens: ${moe.sharedIntermediateSize} wide`;
-  return `${numExperts} in each layer, ${numTopk} for a token, ${moe.intermediateSize} wide${shared}`;
+  return `${numExperts} in ${/^\d+$/.test(numExperts) ? 'each layer' : 'the layers'}, ${numTopk} for a token, ${moe.intermediateSize} wide${shared}`;
 }
 
 function attentionText(attention: AttentionSpec, spec: ModelSpec): string {

@@ -6,7 +6,7 @@ import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.
 import { createPlacement } from '../../../experts/placement/placement.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { slicedSpec } from '../../head/slice_choice.js';
-import { numHeldOf } from '../../model/spec/slices.js';
+import { heldCountsOf, numHeldOf } from '../../model/spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import type { KnownWeights } from '../../model/stored/model_weights.js';
 import { footprintAt, type Footprint, type FootprintOptions } from '../../model/weights/footprint.js';
@@ -110,7 +110,8 @@ function footprintOptions(
 ): FootprintOptions {
   const spec = slicedSpec({ slices }, whole, numRanks);
   const numExperts = numHeldOf(spec);
-  const one = createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts, numRanks: 1 });
+  const numLayers = moeLayersOf(spec).length;
+  const one = createPlacement('linear', { numLayers, numExperts: heldCountsOf(spec), numRanks: 1 });
   // footprintAt asks a placement for its experts and slots alone.
   const slots = new Int32Array(numExperts + numRedundantExperts);
   const placement = { ...one, phy2log: one.phy2log.map(() => slots) };

@@ -1,4 +1,6 @@
 /** An inspection for readers, and for programs. Pure. */
+import { expertCountsOf } from '../../model/spec/spec.js';
+import { shortCounts } from '../../../experts/placement/expert_counts.js';
 import { dtypesIn } from '../../../compute/base/expert_dtypes.js';
 import { printable } from '../../../base/foreign_text.js';
 import { bytes, table } from '../../metrics/charts.js';
@@ -138,7 +140,8 @@ export function inspectionJson(inspection: Inspection): object {
 
 function modelJson({ spec, parameters, limits, kvDtype, dtypes, rows }: ModelFacts): object {
   const { total, active, activeWithoutEmbedding, perExpert, parts } = parameters;
-  const { numExperts, numTopk } = spec.moe.gate;
+  const { numTopk } = spec.moe.gate;
+  const numExperts = shortCounts(expertCountsOf(spec));
   return {
     parameters: { total, active, active_without_embedding: activeWithoutEmbedding, per_expert: perExpert, parts },
     ...{ hidden_size: spec.hiddenSize, layers: spec.layers.length, vocab_size: spec.vocabSize },

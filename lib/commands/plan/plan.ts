@@ -6,6 +6,7 @@ import { shown } from '../../../base/foreign_text.js';
 import { MAX_RANKS } from '../../../base/ids.js';
 import { balancedness, balancednessOfSums, balanceSums } from '../../../experts/placement/balance.js';
 import { ExpertError } from '../../../compute/base/errors.js';
+import { countsText, mostOf } from '../../../experts/placement/expert_counts.js';
 import type { Placement } from '../../../experts/placement/placement.js';
 import { placementToJson } from '../../../experts/placement/placement_json.js';
 import { PLANNERS } from '../../../experts/placement/planners/index.js';
@@ -118,7 +119,7 @@ async function run(args: PlanArgs, { stdout, stderr, signal }: CommandContext): 
   const { load_LE } = load;
   const before = await beforePlan(args.current, load, topology.numRanks);
   const options = args.moveCost === undefined ? {} : { moveCost: args.moveCost };
-  const wanted = { ...topology, numSlots: args.slots ?? load_LE[0]!.length };
+  const wanted = { ...topology, numSlots: args.slots ?? Math.max(...load_LE.map(({ length }) => length)) };
   const planned = await planBeside(new PlannerThread(args.planner, plugins, options), signal, (planning) =>
     planning.plan(load_LE, wanted, before.placement),
   );
@@ -197,7 +198,7 @@ function report(args: PlanArgs, before: Before, after: LoadBySplit, { placement,
   ]);
   const head = REPLICA_SPLITS.flatMap((split) => [`${split} before`, `${split} after`]);
   return `${[
-    `${args.planner}: ${layers.length} layers of ${placement.numExperts} ${(args.expertSlices ?? 1) > 1 ? 'slices of experts' : 'experts'} in ${args.slots ?? placement.numExperts} slots ` +
+    `${args.planner}: ${layers.length} layers of ${countsText(placement.numExperts)} ${(args.expertSlices ?? 1) > 1 ? 'slices of experts' : 'experts'} in ${args.slots ?? mostOf(placement.numExperts)} slots ` +
       `on ${args.ranks} ranks; before: ${before.text}`,
     'balancedness of this load (mean rank load / max rank load, 1 = perfect; all: Σ mean / Σ max), replicas sharing evenly or balanced (min-max)',
     '',

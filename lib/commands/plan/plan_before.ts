@@ -33,7 +33,7 @@ export async function beforePlan(
   { load_LE, run }: LoadFile,
   numRanks: number,
 ): Promise<Before> {
-  const shape = { numLayers: load_LE.length, numExperts: load_LE[0]!.length, numRanks };
+  const shape = { numLayers: load_LE.length, numExperts: load_LE.map(({ length }) => length), numRanks };
   if (current !== undefined) {
     const placement = await readPlacementFile(current, shape, (message) => {
       throw new UsageError(`--current: ${message}`);

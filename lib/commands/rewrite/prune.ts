@@ -2,7 +2,8 @@
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { openModel, type OpenedModel } from '../../head/opened_model.js';
 import { bytes, table } from '../../metrics/charts.js';
-import { moeLayersOf } from '../../model/spec/spec.js';
+import { countsText } from '../../../experts/placement/expert_counts.js';
+import { expertCountsOf, moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
 import { scoresOf, WATCHED } from '../../prune/criteria.js';
 import { addTally, emptyTally, tallyingHook, type ExpertTally, type Watched } from '../../prune/expert_watch.js';
 import { keptExperts, numKeptOf, type KeptExperts } from '../../prune/kept_experts.js';
@@ -31,6 +32,7 @@ export async function prune(args: PruneArgs, context: CommandContext): Promise<v
     () => source.close(),
     async () => {
       const { gate } = source.spec.moe;
+      checkAlike(source.spec);
       const numKept = numKeptOf(args.keep, gate);
       if (typeof numKept === 'string') throw new UsageError(`--keep ${args.keep}: ${numKept}`);
       await checkNewFolder(args.out);
@@ -42,6 +44,15 @@ export async function prune(args: PruneArgs, context: CommandContext): Promise<v
       const written = await write(args.out, source, { criterion: args.criterion, kept, groups }, maxShardMib, context);
       report({ ...args, dir: config.model }, { source, kept, tally, ...written }, context);
     },
+  );
+}
+
+/** @throws UsageError: as many are kept in each layer as in the others */
+function checkAlike(spec: ModelSpec): void {
+  const counts = expertCountsOf(spec);
+  if (counts.every((count) => count === counts[0])) return;
+  throw new UsageError(
+    `the layers have ${countsText(counts)} experts, and prune keeps as many in each; give a model whose layers have as many`,
   );
 }
 

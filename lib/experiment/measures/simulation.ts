@@ -1,4 +1,5 @@
 /** `measure: simulation`: what it takes and gives. */
+import { mostOf } from '../../../experts/placement/expert_counts.js';
 import * as z from 'zod';
 import { causeText } from '../../../base/foreign_text.js';
 import { ExpertError } from '../../../compute/base/errors.js';
@@ -112,7 +113,9 @@ async function shapeOf(load: SimulatedLoad): Promise<{ readonly numLayers: numbe
     const what = '"workload.load" is recording, and there is none; give workload.recording_file';
     throw new ConfigError('MISSING_KEY', what, { key: 'workload.recording_file' });
   }
-  for await (const line of readRecording(load.recording_file)) if (line.kind === 'header') return line.header;
+  for await (const line of readRecording(load.recording_file)) {
+    if (line.kind === 'header') return { numLayers: line.header.numLayers, numExperts: mostOf(line.header.numExperts) };
+  }
   throw new ConfigError('INVALID_VALUE', `${load.recording_file} is empty; give a recording`, {
     key: 'workload.recording_file',
   });

@@ -1,4 +1,4 @@
-import { moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
+import { expertCountsOf, type ModelSpec } from '../../model/spec/spec.js';
 import { EngineError } from '../../protocol/errors.js';
 import type { HookEvent } from '../../protocol/hook.js';
 import { MAX_ROUTER_LOGITS, type GenerationRequest } from '../../protocol/request.js';
@@ -33,7 +33,7 @@ export function checkRouterLogits(
 ): void {
   const share = Number(returnRouterLogits);
   const numTokens = promptTokenIds.length + maxNewTokens;
-  const perToken = moeLayersOf(spec).length * spec.moe.gate.numExperts;
+  const perToken = expertCountsOf(spec).reduce((sum, count) => sum + count, 0);
   const asked = Math.ceil(share * numTokens) * perToken;
   if (asked <= MAX_ROUTER_LOGITS) return;
   const text =

@@ -1,4 +1,5 @@
 /** Counters of a whole job, for summaries, `--json` and benchmarks. */
+import type { ExpertCounts } from '../../../experts/placement/expert_counts.js';
 import type { Residence } from '../../model/weights/residence.js';
 import { balancedness, balanceSums } from '../../../experts/placement/balance.js';
 import { LoadMonitor } from '../../../experts/load/load_monitor.js';
@@ -89,7 +90,7 @@ export class StatsCollector implements StepObserver {
   /** `window`: the load of the last steps, which somebody else keeps up to date. */
   constructor(
     private readonly job: Pick<Job, 'reports' | 'numSeats' | 'members' | 'spares'>,
-    { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: number },
+    { numLayers, numExperts }: { readonly numLayers: number; readonly numExperts: ExpertCounts },
     private readonly window: Pick<LoadWindow, 'load_LE'>,
   ) {
     this.load = new LoadMonitor(numLayers, numExperts);

@@ -22,7 +22,7 @@ export function checkPlanner(
   const { enabled, planner, window_size: windowSize } = config.load_balance;
   if (!enabled) return;
   const { numRanks, numExperts, phy2log } = placement;
-  const even_LE = phy2log.map(() => new Float64Array(numExperts).fill(1));
+  const even_LE = numExperts.map((count) => new Float64Array(count).fill(1));
   const slots = { numRanks, numSlots: numSlotsOf(placement) };
   const topology = { ...slots, numNodes: config.comm.num_nodes, numGroups: numGroupsOf(spec) };
   check('planner', `${planner} can't plan for this job`, () =>

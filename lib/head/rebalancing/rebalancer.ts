@@ -2,6 +2,7 @@
  * Live rebalancing: every so many steps a plan is made from the load of the last ones; if that gains enough, experts move to where it wants them.
  * {@link Mover} moves them.
  */
+import { mostOf } from '../../../experts/placement/expert_counts.js';
 import { LoadWindow } from '../../../experts/load/load_window.js';
 import { changedLayers } from '../../../experts/layer/migration_plan.js';
 import type { LivePlacement } from '../../../experts/placement/live_placement.js';
@@ -149,8 +150,9 @@ export class Rebalancer implements StepObserver {
     const current = this.placement.compacted(holders);
     const { numRanks, numExperts, slotsPerRank } = current;
     const numSlots = Math.min(this.numSlots, numRanks * slotsPerRank);
-    if (numSlots < numExperts) {
-      this.giveUp(`${numSlots} slots on the ${numRanks} ranks that are left, ${numExperts} experts`, null);
+    const most = mostOf(numExperts);
+    if (numSlots < most) {
+      this.giveUp(`${numSlots} slots on the ${numRanks} ranks that are left, ${most} experts`, null);
       return;
     }
     // A planner can't tell nodes of different sizes.

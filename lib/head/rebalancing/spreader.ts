@@ -2,6 +2,7 @@
  * Spreads experts anew over the ranks that may hold some whenever these change: who joined gets a share, who is to go gives its own away, and copies that
  * were lost with a rank are made again. Where nobody balances the load, who falls behind gets less, too. It begins from what is where, so that little moves. {@link Mover} moves them, also where nobody asks for tokens.
  */
+import { mostOf } from '../../../experts/placement/expert_counts.js';
 import { changedLayers } from '../../../experts/layer/migration_plan.js';
 import type { LoadWindow } from '../../../experts/load/load_window.js';
 import type { LivePlacement } from '../../../experts/placement/live_placement.js';
@@ -139,7 +140,10 @@ export class Spreader {
     const capacities = this.options.capacities();
     this.known = { capacities, slow: this.options.slow() };
     const current = placement.compacted(holders);
-    const numSlots = Math.min(spreading.numSlots, holders.length * Math.min(current.slotsPerRank, current.numExperts));
+    const numSlots = Math.min(
+      spreading.numSlots,
+      holders.length * Math.min(current.slotsPerRank, mostOf(current.numExperts)),
+    );
     const topology: PlanTopology = {
       numRanks: holders.length,
       numSlots,
@@ -189,7 +193,7 @@ export class Spreader {
   private ended(spreading: Spreading, end: MoveEnd): void {
     if (this.current !== spreading || end.kind === 'dropped') return; // a new epoch plans anew
     if (end.kind === 'moved') return this.finish(spreading, end.moved);
-    const { numExperts } = this.options.placement.whole;
+    const numExperts = mostOf(this.options.placement.whole.numExperts);
     if (end.code === 'OUT_OF_MEMORY' && spreading.numSlots > numExperts) {
       spreading.numSlots = numExperts; // without copies
       return void this.plan(spreading);

@@ -29,8 +29,7 @@ export function toldOf(spec: ModelSpec): Told {
       return (position) => {
         const isPrompt = position < promptTokenIds.length;
         const isSeen = ({ looks }: Sight): boolean => looks.some((look) => isAt(look, sequence, position, isPrompt));
-        const numFloats = (sum: number, sight: Sight): number =>
-          isSeen(sight) ? sum + rowLengthOf(sight.table, spec) : sum;
+        const numFloats = (sum: number, sight: Sight): number => (isSeen(sight) ? sum + rowLengthOf(sight, spec) : sum);
         return 4 * sights.reduce(numFloats, numLogits);
       };
     },

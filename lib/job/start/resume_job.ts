@@ -90,8 +90,8 @@ async function gather(reunion: Reunion, firstMs: number, signal: AbortSignal | u
 function checkReturning(rank: number, said: ReturningRank, told: RankJob, placement: Placement): void {
   const { phy2log, slotsPerRank, numExperts } = placement;
   const isSame = said.digest === told.digest && said.slots.length === phy2log.length;
-  const isRow = (row: Int32Array): boolean =>
-    row.length === slotsPerRank && row.every((expert) => expert >= -1 && expert < numExperts);
+  const isRow = (row: Int32Array, layer: number): boolean =>
+    row.length === slotsPerRank && row.every((expert) => expert >= -1 && expert < numExperts[layer]!);
   if (isSame && said.slots.every(isRow)) return;
   const what = `rank ${rank} runs a job of another configuration than this head was given`;
   throw new CommError('INVALID_ARGUMENT', `${what}; give --resume what the head before had`, { rank: asRank(rank) });

@@ -8,7 +8,7 @@ import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js
 import type { WeightLoader } from '../../../compute/wasm/memory/weight_loader.js';
 import type { DecoderOptions, KvCache } from '../decoder/decoder.js';
 import { stateFloatsOf } from '../spec/cache_layout.js';
-import { numAttentionLayersOf, type MlaSpec, type ModelSpec } from '../spec/spec.js';
+import { gateOf, numAttentionLayersOf, type MlaSpec, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import { kvUpRows } from '../spec/kv_up_rows.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
@@ -145,7 +145,8 @@ class Loader {
   private async moe(section: KernelSection, layer: number, norm: NormWeights): Promise<KernelMoe> {
     const { memory, blocks } = section;
     const { moe, hiddenSize, multipliers } = this.spec;
-    const { numExperts } = moe.gate;
+    const own = gateOf(this.spec, layer);
+    const { numExperts } = own;
     const gate = await this.matrix(memory, names.gateName(layer), [numExperts, hiddenSize]);
     const bias = (has: boolean, name: string): Promise<Float32Array> | null =>
       has ? this.reader.vector(name, numExperts) : null;
@@ -153,7 +154,7 @@ class Loader {
     const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
     const shared = await this.shared(memory, layer);
     const weights = { norm, gate, gateBias_E, bias_E };
-    return new KernelMoe(new KernelGate(memory, moe.gate, weights), shared, hiddenSize, multipliers.residual, blocks);
+    return new KernelMoe(new KernelGate(memory, own, weights), shared, hiddenSize, multipliers.residual, blocks);
   }
 
   private async shared(memory: KernelMemory, layer: number): Promise<KernelShared | null> {

@@ -1,5 +1,5 @@
 /** How many numbers a model has, and how many of them a token uses. Pure. */
-import type { ModelSpec } from './spec.js';
+import { expertCountsOf, type ModelSpec } from './spec.js';
 import * as names from './tensor_names.js';
 import { tensorShapesOf } from './tensor_shapes.js';
 
@@ -34,14 +34,16 @@ export interface Parameters {
 export function parametersOf(spec: ModelSpec): Parameters {
   const parts = Object.fromEntries(MODEL_PARTS.map((part) => [part, 0])) as Record<ModelPart, number>;
   for (const { name, shape } of tensorShapesOf(spec)) parts[partOf(name)] += shape.reduce((a, b) => a * b, 1);
-  const { numExperts, numTopk } = spec.moe.gate;
-  const numMoeLayers = spec.layers.filter(({ kind }) => kind === 'moe').length;
+  const { numTopk } = spec.moe.gate;
+  const counts = expertCountsOf(spec);
+  const numExperts = counts.reduce((sum, count) => sum + count, 0);
+  const perExpert = numExperts === 0 ? 0 : parts.routed_experts / numExperts;
   const total = MODEL_PARTS.reduce((sum, part) => sum + parts[part], 0);
-  const active = total - (parts.routed_experts * (numExperts - numTopk)) / numExperts;
+  const active = total - perExpert * counts.reduce((sum, count) => sum + count - numTopk, 0);
   return {
     ...{ total, active, parts },
     activeWithoutEmbedding: spec.tieWordEmbeddings ? active : active - parts.embedding,
-    perExpert: parts.routed_experts / (numMoeLayers * numExperts),
+    perExpert,
   };
 }
 

@@ -217,6 +217,8 @@ export interface DenseLayer {
 /** A gate and experts, as {@link MoeSpec} says for all MoE layers alike. */
 export interface ExpertLayer {
   readonly kind: 'moe';
+  /** Default: as many as the gate of all layers says, which is the most that one has. */
+  readonly numExperts?: number | undefined;
 }
 
 /** How a layer's tokens see each other: attention as {@link ModelSpec.attention} says, or a state that each token changes. */
@@ -304,6 +306,17 @@ export const expertSizesOf = (spec: ModelSpec): ExpertSizes => ({
 /** Layers that are MoE, in order: the index in this list is the layer's number in placements and load counters. */
 export const moeLayersOf = (spec: ModelSpec): number[] =>
   spec.layers.flatMap((layer, i) => (layer.kind === 'moe' ? [i] : []));
+
+/** [L] experts of each MoE layer. */
+export const expertCountsOf = (spec: Pick<ModelSpec, 'layers' | 'moe'>): number[] =>
+  spec.layers.flatMap((layer) => (layer.kind === 'moe' ? [layer.numExperts ?? spec.moe.gate.numExperts] : []));
+
+/** The gate of one layer, as the model numbers it. */
+export function gateOf({ layers, moe }: Pick<ModelSpec, 'layers' | 'moe'>, layer: number): GateSpec {
+  const own = layers[layer]!;
+  const numExperts = own.kind === 'moe' ? own.numExperts : undefined;
+  return numExperts === undefined ? moe.gate : { ...moe.gate, numExperts };
+}
 
 /** Layers with keys and values, as the model numbers them. */
 export const attentionLayersOf = ({ layers }: Pick<ModelSpec, 'layers'>): number[] =>

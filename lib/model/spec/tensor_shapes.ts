@@ -1,5 +1,6 @@
 /** Names and shapes of all tensors that a model of some spec is loaded from, in the order of its layers. */
-import type { AttentionSpec, GqaSpec, IndexerSpec, LayerSpec, MlaSpec, ModelSpec } from './spec.js';
+import { gateOf, type AttentionSpec, type GqaSpec, type IndexerSpec, type LayerSpec } from './spec.js';
+import type { MlaSpec, ModelSpec } from './spec.js';
 import { deltaRuleShapes, shortConvShapes } from './state_shapes.js';
 import * as names from './tensor_names.js';
 import { bias, matrix, norm, type TensorShape } from './tensor_shape.js';
@@ -17,7 +18,7 @@ export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
     yield* mixerShapes(spec, each, layer);
     yield* hiddenNorm(names.mlpNormName(layer));
     if (each.kind === 'dense') yield* ffnShapes(names.denseFfnPrefix(layer), hidden, each.intermediateSize);
-    else yield* moeShapes(moe, layer, hidden);
+    else yield* moeShapes({ ...moe, gate: gateOf(spec, layer) }, layer, hidden);
   }
   yield* hiddenNorm(names.FINAL_NORM);
   if (!spec.tieWordEmbeddings) yield matrix(names.LM_HEAD, vocabSize, hidden);
@@ -27,7 +28,8 @@ export function* tensorShapesOf(spec: ModelSpec): Generator<TensorShape, void> {
 /** The same model with one expert: those of a layer are alike, and there are many of them. */
 export const ofOneExpert = (spec: ModelSpec): ModelSpec => {
   const { moe } = spec;
-  return { ...spec, moe: { ...moe, gate: { ...moe.gate, numExperts: 1 } } };
+  const layers = spec.layers.map((layer) => (layer.kind === 'moe' ? { ...layer, numExperts: 1 } : layer));
+  return { ...spec, layers, moe: { ...moe, gate: { ...moe.gate, numExperts: 1 } } };
 };
 
 function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Generator<TensorShape, void> {

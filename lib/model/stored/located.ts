@@ -1,5 +1,5 @@
 /** Where a matrix may be in a checkpoint: under its own name, or in a tensor that holds it beside others. Pure. */
-import type { ModelSpec, StoredNames } from '../spec/spec.js';
+import { gateOf, type ModelSpec, type StoredNames } from '../spec/spec.js';
 
 /** A place in a checkpoint that may exist or not. Names of scales and packed values are made of `base` and endings of their own. */
 export interface Located {
@@ -45,9 +45,10 @@ function splitName(stored: string): { readonly base: string; readonly ending: st
 const allLines = (of: number): Lines => ({ axis: 0, first: 0, step: 1, of });
 
 /** One tensor for all experts of a layer. Granite has its own names for them, and no word for experts in them. */
-function* fusedExperts({ stored, moe }: ModelSpec, expert: RegExpExecArray, rows: number): Generator<Located, void> {
+function* fusedExperts(spec: ModelSpec, expert: RegExpExecArray, rows: number): Generator<Located, void> {
   const [, layer, index, projection, kind] = expert as unknown as [string, string, string, Projection, string];
-  const entry = { index: Number(index), of: moe.gate.numExperts };
+  const { stored } = spec;
+  const entry = { index: Number(index), of: gateOf(spec, Number(/layers\.(\d+)\./.exec(layer)?.[1])).numExperts };
   const experts = storedName(stored, `${layer}experts.`);
   const isTransposed = stored.experts === 'columns' && kind === 'weight';
   const lines = fusedLines(projection, rows, stored.experts);

@@ -6,7 +6,7 @@ import { toTensor, type Tensor2D } from '../../../compute/tfjs/tf.js';
 import { floatsOf, transposedFloats } from '../../../compute/base/weight_matrix.js';
 import type { DecoderOptions } from '../decoder/decoder.js';
 import { ModelError } from '../spec/errors.js';
-import type { ModelSpec } from '../spec/spec.js';
+import { gateOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
 import type { DenseReader } from '../weights/weight_reader.js';
 import { loadAttention, loadMatrix, ropeOf } from './load_attention.js';
@@ -70,14 +70,16 @@ async function loadLayer(
   return { attentionNorm, attention, mlpNorm, mlp: { kind: 'moe', moe: { gate, sharedExperts } } };
 }
 
-async function loadGate(reader: DenseReader, { moe, hiddenSize }: ModelSpec, layer: number): Promise<Gate> {
-  const { numExperts } = moe.gate;
+async function loadGate(reader: DenseReader, spec: ModelSpec, layer: number): Promise<Gate> {
+  const { moe, hiddenSize } = spec;
+  const own = gateOf(spec, layer);
+  const { numExperts } = own;
   const bias = (has: boolean, name: string): Promise<Float32Array> | null =>
     has ? reader.vector(name, numExperts) : null;
   const gateBias_E = await bias(moe.hasRouterBias, names.gateBiasName(layer));
   const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
   const gate_HE = await loadMatrix(reader, names.gateName(layer), numExperts, hiddenSize);
-  return new Gate({ gate_HE, gateBias_E, bias_E }, moe.gate);
+  return new Gate({ gate_HE, gateBias_E, bias_E }, own);
 }
 
 async function loadSharedExperts(reader: DenseReader, spec: ModelSpec, layer: number): Promise<SharedExperts | null> {

@@ -9,7 +9,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as z from 'zod';
 import { findShards } from '../../weights/shards.js';
-import { wholeSizesOf, moeLayersOf, type ModelSpec } from '../spec/spec.js';
+import { gateOf, wholeSizesOf, moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import { openWeights, type ModelWeights } from '../stored/model_weights.js';
 import { expertKey } from '../spec/tensor_names.js';
 import { CheckpointExperts } from './weight_reader.js';
@@ -76,7 +76,7 @@ export class FolderDigests {
 /** All experts of a model, layer by layer. */
 export function* everyExpert(spec: ModelSpec): Generator<{ readonly layer: number; readonly expert: number }, void> {
   for (const layer of moeLayersOf(spec)) {
-    for (let expert = 0; expert < spec.moe.gate.numExperts; expert++) yield { layer, expert };
+    for (let expert = 0; expert < gateOf(spec, layer).numExperts; expert++) yield { layer, expert };
   }
 }
 

@@ -1,4 +1,5 @@
 /** How many bytes a rank will hold: from the headers of a checkpoint, before a weight is read. Pure. */
+import { mostOf } from '../../../experts/placement/expert_counts.js';
 import type { Rank } from '../../../base/ids.js';
 import { workspaceBytes } from '../../../compute/wasm/experts/kernel_workspace.js';
 import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
@@ -118,7 +119,7 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
   const denseBytes = dense.reduce((total, name) => total + bytesOf(weights.info(name), options), 0);
   const numLayers = moeLayersOf(spec).length;
   return (numRanks) => {
-    const spread = spreadOver(numRanks, placement.numExperts, numSlots);
+    const spread = spreadOver(numRanks, mostOf(placement.numExperts), numSlots);
     if (spread === null) return null;
     const perLayer = spread.slotsPerRank * largestExpertBytes(options);
     return withReceived(

@@ -59,7 +59,7 @@ export function balanceSpec(pictures: BalancePictures): PlotSpec {
 }
 
 function expertMap({ load_LE, replicas_LE }: BalancePictures): PlotSpec {
-  const numExperts = load_LE[0]!.length;
+  const numExperts = Math.max(...load_LE.map(({ length }) => length));
   const hasRoom = MAP_WIDTH / numExperts >= 12;
   const isReplicated = replicas_LE?.some((counts_E) => Array.from(counts_E).some((count) => count > 1)) ?? false;
   const copies = isReplicated && hasRoom ? ' ×2, ×3: replicas after.' : '';

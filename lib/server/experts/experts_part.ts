@@ -1,4 +1,5 @@
 /** Endpoints about experts, for who operates the server: which work, where they are, moving them, recording them. */
+import { shortCounts } from '../../../experts/placement/expert_counts.js';
 import type { FastifyReply } from 'fastify';
 import * as z from 'zod';
 import { placementToJson } from '../../../experts/placement/placement_json.js';
@@ -29,7 +30,8 @@ export const expertsPart: ServerPart = async (app, context) => {
   app.get('/experts/load', { config }, () => loadOf(context));
   app.get('/experts/placement', { config }, () => {
     const { placement } = engine;
-    const { version, numExperts: num_experts, slotsPerRank: slots_per_rank } = placement;
+    const { version, numExperts, slotsPerRank: slots_per_rank } = placement;
+    const num_experts = shortCounts(numExperts);
     const { lostRanks: lost_ranks, rankStates: rank_states } = engine.stats();
     return { version, ...placementToJson(placement), num_experts, slots_per_rank, lost_ranks, rank_states };
   });

@@ -4,12 +4,12 @@ import type { LiveLoad, LivePlacement } from './messages.js';
 
 /** A byte per layer and expert: of 60 × 256 experts 20 KiB. */
 export function loadPicture(load_LE: readonly Float64Array[]): LiveLoad {
-  const numExperts = load_LE[0]?.length ?? 0;
+  const numExperts = load_LE.reduce((most, load_E) => Math.max(most, load_E.length), 0);
   let maxLoad = 0;
   for (const load_E of load_LE) for (const load of load_E) if (load > maxLoad) maxLoad = load;
   const bytes_LE = new Uint8Array(load_LE.length * numExperts);
   for (const [layer, load_E] of load_LE.entries()) {
-    for (let e = 0; e < numExperts; e++) bytes_LE[layer * numExperts + e] = byteOf(load_E[e]!, maxLoad);
+    for (let e = 0; e < load_E.length; e++) bytes_LE[layer * numExperts + e] = byteOf(load_E[e]!, maxLoad);
   }
   const total_L = load_LE.map((load_E) => Math.round(100 * load_E.reduce((a, b) => a + b, 0)) / 100);
   return { base64: Buffer.from(bytes_LE).toString('base64'), maxLoad: Math.round(100 * maxLoad) / 100, total_L };

@@ -175,7 +175,13 @@ describe('recordings', () => {
     const cases: readonly (readonly [number, readonly unknown[], RegExp])[] = [
       [1, [{ ...header, format: 'x' }], /header \{"format": "expertwire-load"/],
       [1, [load], /header/],
-      [1, [{ ...header, format_version: 4 }], /format_version is 4, and this expertwire reads 1 and 2 and 3/],
+      [1, [{ ...header, format_version: 5 }], /format_version is 5, and this expertwire reads 1 and 2 and 3 and 4/],
+      [1, [{ ...header, num_experts: [3, 4] }], /num_experts are 2, and there are 1 layers/],
+      [
+        1,
+        [{ ...header, num_layers: 2, num_experts: [4, 1] }],
+        /2 layers of 4 and 1 experts, 2 per token, is no model's shape/,
+      ],
       [1, [{ ...header, format_version: 2 }], /num_ranks is undefined, not a whole number from 1/],
       [1, [{ ...header, window_size: 0 }], /window_size is 0/],
       [1, [{ ...placed, num_slots: 2 }], /num_slots is 2, not a whole number from 3/],

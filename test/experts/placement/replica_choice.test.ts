@@ -104,7 +104,7 @@ describe('replica choice', () => {
         const chosen = await chooseAll('balanced', batches, placement, { layer });
         const held = heldOf(placement, layer);
         batches.forEach((batch, rank) => {
-          const lowest = lowestMaximum(countsOfRef(batch, placement.numExperts), held);
+          const lowest = lowestMaximum(countsOfRef(batch, placement.numExperts[layer]!), held);
           expect(Math.max(...sentTo(placement, chosen[rank]!))).to.equal(Math.ceil(lowest - 1e-9));
         });
       }),
@@ -116,7 +116,10 @@ describe('replica choice', () => {
     await fc.assert(
       fc.asyncProperty(jobs, async ({ placement, batches }) => {
         const chosen = await chooseAll('allgather', batches, placement, { layer });
-        const lowest = lowestMaximum(countsOfRef(batches.flat(), placement.numExperts), heldOf(placement, layer));
+        const lowest = lowestMaximum(
+          countsOfRef(batches.flat(), placement.numExperts[layer]!),
+          heldOf(placement, layer),
+        );
         expect(Math.max(...sentTo(placement, chosen.flat()))).to.equal(Math.ceil(lowest - 1e-9));
       }),
       { numRuns: 500 },

@@ -1,3 +1,4 @@
+import { mostOf } from '../../../experts/placement/expert_counts.js';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { join } from 'node:path';
@@ -32,7 +33,7 @@ function sharesOf(
   layer: number,
   positions = POSITIONS_PER_WINDOW,
 ): number[] {
-  const counts = new Array<number>(shape.numExperts).fill(0);
+  const counts = new Array<number>(mostOf(shape.numExperts)).fill(0);
   const numRequests = 40_000 / positions;
   for (let request = 0; request < numRequests; request++) {
     for (let position = 0; position < positions; position++) {

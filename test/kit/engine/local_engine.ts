@@ -17,7 +17,7 @@ import type { NewcomersParts } from '../../../lib/job/newcomers.js';
 import { withLossPolicy, type LossPolicy } from '../../../lib/config/loss_policy.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { slicedSpec } from '../../../lib/head/slice_choice.js';
-import { numHeldOf } from '../../../lib/model/spec/slices.js';
+import { heldCountsOf } from '../../../lib/model/spec/slices.js';
 import { kvStorePlanOf } from '../../../lib/protocol/kv_store_plan.js';
 import { tierPolicyNamed } from '../../../lib/plugins/tier_policies.js';
 import { tierWishOf } from '../../../lib/protocol/rank_job.js';
@@ -109,7 +109,8 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
   const { slices } = config.experts;
   const spec = slices === 'auto' ? model.spec : slicedSpec({ slices }, model.spec, numRanks);
   const first = (options.placement ?? linear)(spec, numRanks);
-  const slotsPerRank = onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, first.numExperts) : first.slotsPerRank;
+  const slotsPerRank =
+    onPeerLoss === 'recover' ? Math.max(first.slotsPerRank, ...first.numExperts) : first.slotsPerRank;
   const placement = withSeats(first, { numSeats, slotsPerRank });
   const { registry: plugins } = model.plugins;
   const wish = tierWishOf(config);
@@ -194,4 +195,4 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
 }
 
 const linear = (spec: ModelSpec, numRanks: number): Placement =>
-  createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts: numHeldOf(spec), numRanks });
+  createPlacement('linear', { numLayers: moeLayersOf(spec).length, numExperts: heldCountsOf(spec), numRanks });

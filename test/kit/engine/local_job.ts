@@ -21,7 +21,7 @@ import { ropeWithin } from '../../../lib/model/spec/rope_angles.js';
 import { expertDtypeIn, residenceOf, type ResidenceChoice } from '../../../lib/model/weights/residence.js';
 import type { Spread } from '../../../lib/model/weights/spread.js';
 import { heldExperts } from '../../../lib/model/weights/sliced_experts.js';
-import { heldTopkOf, numHeldOf, withSlices } from '../../../lib/model/spec/slices.js';
+import { heldCountsOf, heldTopkOf, withSlices } from '../../../lib/model/spec/slices.js';
 import { moeLayersOf, type MlaForm, type ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { Transformer } from '../../../lib/model/transformer.js';
 import { rankGate, type JobGate } from '../../../lib/plugins/gates.js';
@@ -182,7 +182,7 @@ export async function startLocalJob(modelDir: string, options: LocalJobOptions =
   const whole = modelSpecOf(config);
   const near = { ...whole, rope: ropeWithin(whole.rope, options.maxTokens ?? whole.maxPositions) };
   const spec = withSlices(near, options.slices ?? 1);
-  const numExperts = numHeldOf(spec);
+  const numExperts = heldCountsOf(spec);
   const numLayers = moeLayersOf(spec).length;
   const placement = createPlacement(options.placement ?? 'linear', { numLayers, numExperts, numRanks });
   const meshes: Mesh[] = createLocalMeshes(numRanks, { microBatches: options.microBatches ?? 1 });

@@ -15,7 +15,7 @@ export function shuffling(seed = 1): Planning & { readonly numPlans: number } {
     },
     plan(load_LE, topology, { version, numExperts }) {
       numPlans++;
-      const tables = load_LE.map(() => shuffledTable(numExperts, topology, random));
+      const tables = load_LE.map((load_E) => shuffledTable(load_E.length, topology, random));
       const placement = placementFrom(version + 1, topology.numRanks, numExperts, tables);
       const report = { before: { even: 0, balanced: 0 }, after: { even: 1, balanced: 1 }, numMovedSlots: 1, planMs: 0 };
       return Promise.resolve({ placement, report } satisfies Plan);

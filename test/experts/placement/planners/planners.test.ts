@@ -254,9 +254,8 @@ describe('planners', () => {
       [[[1, Number.NaN]], fine, 'layer 0, expert 1 is NaN'],
       [[[1, 2], [1, -3]], fine, 'layer 1, expert 1 is -3'], // prettier-ignore
       [[[1, Infinity]], fine, 'is Infinity'],
-      [[[1, 2], [1]], fine, 'layer 1 has the load of 1 experts, layer 0 of 2'], // prettier-ignore
       [[], fine, 'no layers'],
-      [[[]], fine, 'no experts'],
+      [[[]], fine, 'without experts'],
       [[[1, 2, 3, 4, 5]], fine, '4 slots for 5 experts'],
       [[[1, 2]], { ...fine, numRanks: 0 }, 'numRanks is 0'],
       [[[1, 2]], { ...fine, numSlots: 3.5 }, 'numSlots is 3.5'],

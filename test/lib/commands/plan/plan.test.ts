@@ -164,7 +164,6 @@ describe('expertwire plan', () => {
       ['{"weight": [[1, "2"]]}', ranks, /has no load/],
       ['{"weight": [[1, null]]}', ranks, /has no load/],
       ['{"weight": []}', ranks, /^INVALID_ARGUMENT: the load has no layers/],
-      ['{"weight": [[1, 2], [1]]}', ranks, /^INVALID_ARGUMENT: layer 1 has the load of 1 experts, layer 0 of 2/],
       ['{"weight": [[1, -2]]}', ranks, /^INVALID_ARGUMENT: .* is -2; give a finite number from 0$/],
       ['{"weight": [[1, 1e999]]}', ranks, /^INVALID_ARGUMENT: .* is Infinity/],
       ['{"weight": [[1, 2, 3]]}', ranks, /^INVALID_ARGUMENT: eplb needs slots that divide by the ranks, got 3 on 2/],

@@ -229,7 +229,7 @@ describe('the bytes of a rank', () => {
 
   it('count what arrives from the ranks that there are, not from empty seats', async () => {
     await withCheckpoint(tinyModel('tiny-qwen3-moe'), (options) => {
-      const { numExperts: slotsPerRank } = options.placement;
+      const slotsPerRank = options.placement.numExperts[0]!;
       const seated = (numSeats: number): FootprintOptions => {
         const placement = withSeats(options.placement, { numSeats, slotsPerRank });
         return { ...options, placement, residence: KERNELS, numMembers: 2 };
