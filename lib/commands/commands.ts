@@ -242,6 +242,17 @@ export const COMMANDS: readonly Command[] = [
     },
   },
   {
+    name: 'quantise <dir> <out>',
+    describe: 'Write a checkpoint of int4, int8 or fp8 made of another one.',
+    load: async () => {
+      const [{ quantise }, { quantiseOptions }] = await Promise.all([
+        import('./rewrite/quantise.js'),
+        import('./rewrite/quantise_options.js'),
+      ]);
+      return loaded((yargs) => quantiseOptions(yargs), quantise);
+    },
+  },
+  {
     name: 'prune <dir> <out>',
     describe: 'Write a checkpoint with fewer experts: those that a text needs least are taken out.',
     load: async () => {

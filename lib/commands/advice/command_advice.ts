@@ -11,6 +11,7 @@ const CALLED: Readonly<Record<string, readonly string[]>> = {
   inspect: ['info', 'show', 'describe', 'ls', 'stat', 'summary'],
   plan: ['rebalance', 'place', 'placement', 'eplb', 'balance'],
   prune: ['shrink', 'drop', 'compress', 'merge'],
+  quantise: ['quantize', 'quant', 'round', 'convert', 'awq', 'gptq'],
   'make-checkpoint': ['make', 'create', 'init', 'new', 'random', 'checkpoint'],
   rank: ['join', 'node'],
   doctor: ['check', 'status', 'diagnose', 'env', 'version'],

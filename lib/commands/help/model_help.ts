@@ -24,6 +24,17 @@ export const MODEL_HELP: Readonly<Record<string, CommandHelp>> = {
     ],
     see: ['docs/hub.md', 'docs/conformance.md'],
   },
+  quantise: {
+    when: 'To have a smaller checkpoint once and for all, which other readers of its format load too. What it loses, compare tells.',
+    examples: [
+      { says: 'Routed experts as int4', line: 'expertwire quantise models/moe-7m moe-7m-int4 --format int4' },
+      {
+        says: "All projections as int8, but those of the first layer's attention",
+        line: "expertwire quantise models/moe-7m moe-7m-int8 --format int8 --only all --ignore 'model.layers.0.self_attn'",
+      },
+    ],
+    see: ['docs/quantising.md'],
+  },
   'make-checkpoint': {
     when: 'For experiments on shapes that nobody trained: random weights that give finite numbers, and a tokenizer of bytes. Speed, bytes and balance of a shape are those of a trained model of it; its texts are noise.',
     examples: [

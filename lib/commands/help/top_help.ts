@@ -12,7 +12,7 @@ export interface ListedCommand {
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   'Run a model': ['generate', 'chat', 'score'],
   'Serve a model': ['serve', 'cluster', 'route', 'scale', 'kv'],
-  'Model folders': ['pull', 'inspect', 'make-checkpoint', 'prune'],
+  'Model folders': ['pull', 'inspect', 'make-checkpoint', 'quantise', 'prune'],
   'Measure and compare': ['compare', 'experiment', 'report', 'measure', 'plan', 'bench'],
   Jobs: ['jobs', 'worker'],
   'Ranks and machines': ['rank', 'launch', 'manifest', 'doctor', 'native', 'completion'],

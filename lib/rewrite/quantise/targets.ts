@@ -5,7 +5,6 @@ import { tensorShapesOf } from '../../model/spec/tensor_shapes.js';
 import { storedName } from '../../model/stored/located.js';
 import { moduleMatcher } from '../../model/stored/module_patterns.js';
 import { isCoded } from '../../../compute/base/weight_matrix.js';
-import type { SupportedDtype } from '../../weights/dtypes.js';
 import { RewriteError } from '../errors.js';
 import type { RewriteSource } from '../source.js';
 import type { WeightCoding } from './weight_coding.js';
@@ -103,10 +102,13 @@ export async function valuesOf(
   return weights.checkpoint.read(`${module}.weight`, { signal });
 }
 
-/** What numbers of a checkpoint are stored as: the type of its first target that has numbers. */
-export function plainDtypeOf({ weights }: Pick<RewriteSource, 'weights'>, targets: readonly Target[]): SupportedDtype {
-  const dtypes = targets.map(({ name }) => weights.parts(name)[0]!.tensor.dtype);
-  return dtypes.find((dtype) => dtype === 'F32' || dtype === 'F16') === undefined ? 'BF16' : 'F32';
+/** What scales of four bits are stored as: as the numbers of experts are, where bfloat16 holds them. */
+export function storedScales({ spec, weights }: Pick<RewriteSource, 'spec' | 'weights'>): 'BF16' | 'F32' {
+  for (const tensor of tensorShapesOf(spec)) {
+    if (isMeant(tensor, 'experts'))
+      return ['F32', 'F16'].includes(weights.parts(tensor.name)[0]!.tensor.dtype) ? 'F32' : 'BF16';
+  }
+  return 'BF16';
 }
 
 function noGroups({ module, columns }: Target, { columnStep, label }: TargetOptions['coding']): RewriteError {
