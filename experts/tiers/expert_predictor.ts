@@ -53,10 +53,10 @@ export class ExpertPredictor {
   predict({ place, experts }: LayerUse, leastChance: number): Predicted[] {
     const [seen, together] = this.tablesOf(place);
     const width = this.numExperts[this.next(place)]!;
-    const known = experts.filter((expert) => seen[expert]! > 0);
     const chances = new Float64Array(width);
-    for (const expert of known) {
-      const share = 1 / (seen[expert]! * known.length);
+    for (const expert of experts) {
+      if (seen[expert] === 0) continue;
+      const share = 1 / (seen[expert]! * experts.length);
       for (let other = 0; other < width; other++) chances[other]! += share * together[expert * width + other]!;
     }
     const likely = Array.from(chances, (chance, expert) => ({ expert, chance })).filter(

@@ -1,7 +1,8 @@
-import { ExpertPredictor, type LayerUse } from './expert_predictor.js';
+import { ExpertPredictor, type LayerUse, type Predicted } from './expert_predictor.js';
+import { GuessRecord } from './guess_record.js';
 import type { TierCounts } from './tier_counts.js';
 import type { TieredExpert } from './tiered_expert.js';
-import { HALF_LIFE_STEPS, type ExpertUse } from './tier_policy.js';
+import { HALF_LIFE_STEPS } from './tier_policy.js';
 
 /** A MoE layer, as the model numbers them. */
 export interface TieredLayer {
@@ -9,8 +10,10 @@ export interface TieredLayer {
   readonly numExperts: number;
 }
 
+/** Less likely ones aren't thought of. */
+const LEAST_CHANCE = 0.2;
 /** What is read ahead is wanted at least this often. Why: docs/decisions/memory.md#what-is-read-ahead */
-const LEAST_CHANCE = 0.4;
+const LEAST_TRUE = 0.5;
 /** Frequencies are scaled down where they come near to what a number holds. */
 const MOST_UNIT = 2 ** 512;
 
@@ -21,12 +24,18 @@ export class TierUse {
   /** The layer at hand and the one before, of which several calls may be. */
   private now: { readonly place: number; readonly experts: Set<number> } | null = null;
   private before: LayerUse | null = null;
+  /** Of the layer at hand: as many as its last call used. */
   private likely: ReadonlySet<number> = new Set();
+  /** For the next layer, and for the one at hand: what wasn't resident when it was predicted. */
+  private coming: Predicted[] = [];
+  private guessed: readonly Predicted[] = [];
+  private readonly guesses = new GuessRecord();
+  private next: readonly Predicted[] = [];
   private numCalls = 0;
   private unit = 1;
 
   constructor(
-    layers: readonly TieredLayer[],
+    private readonly layers: readonly TieredLayer[],
     private readonly counts: TierCounts,
     private readonly held: Iterable<TieredExpert>,
   ) {
@@ -50,20 +59,29 @@ export class TierUse {
     return isNew;
   }
 
-  /** What the next layer will want, most likely first. */
-  next(): readonly Pick<ExpertUse, 'layer' | 'expert'>[] {
+  /** What the next layer will want, most likely first; its number as the model has it. */
+  predict(): { readonly layer: number; readonly experts: readonly Predicted[] } {
     const { place, experts } = this.now!;
-    const predicted = this.predictor.predict({ place, experts: [...experts] }, LEAST_CHANCE);
-    this.likely = new Set(predicted.map(({ expert }) => expert));
-    const next = this.predictor.next(place);
-    const layer = [...this.places.keys()][next]!;
-    return predicted.map(({ expert }) => ({ layer, expert }));
+    this.next = this.predictor.predict({ place, experts: [...experts] }, LEAST_CHANCE);
+    this.coming = [];
+    return { layer: this.layers[this.predictor.next(place)]!.layer, experts: this.next };
+  }
+
+  /** Of those, one that isn't resident: whether such ones were wanted often enough to be read now. */
+  isWorthReading(predicted: Predicted): boolean {
+    this.coming.push(predicted);
+    return this.guesses.shareTrue(predicted.chance) >= LEAST_TRUE;
   }
 
   /** Behind the layers comes another step. */
   private enter(place: number): void {
     const { now, before } = this;
     const left = now && { place: now.place, experts: [...now.experts] };
+    for (const { expert, chance } of this.guessed) this.guesses.count(chance, now!.experts.has(expert));
+    this.guessed = this.coming;
+    this.likely = new Set(this.next.slice(0, left?.experts.length).map(({ expert }) => expert));
+    this.coming = [];
+    this.next = [];
     if (left !== null && before !== null) this.predictor.learn(before, left);
     this.before = left;
     this.now = { place, experts: new Set() };

@@ -110,10 +110,13 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     const coming = { starts, choices, numGroups: experts.length, intermediate };
     const call = this.kernels.begin(coming, recv, this.slots.all[0]!.expert.memory, turn);
     const present: KernelExpert[] = [];
+    let isAhead = false;
     const left = new Map(experts.entries());
     try {
       while (left.size > 0) {
-        const reading = this.bringAll(left.values());
+        const { reading, isAll } = this.bringAll(left.values());
+        if (isAll && !isAhead) this.readAhead();
+        isAhead ||= isAll;
         const wave = [...left.keys()].filter((g) => left.get(g)!.isReady);
         if (wave.length === 0) {
           await this.wait(reading);
@@ -130,17 +133,16 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     }
   }
 
-  /** Begins to read what has no place, as far as there are places; behind the last of them what comes next. */
-  private bringAll(experts: Iterable<TieredExpert>): Promise<void>[] {
+  /** Begins to read what has no place, as far as there are places. `isAll`: there are. */
+  private bringAll(experts: Iterable<TieredExpert>): { readonly reading: Promise<void>[]; readonly isAll: boolean } {
     const reading: Promise<void>[] = [];
     for (const expert of experts) {
       if (expert.isReady) continue;
       const one = this.store.bring(expert);
-      if (one === null) return reading;
+      if (one === null) return { reading, isAll: false };
       reading.push(one);
     }
-    this.readAhead();
-    return reading;
+    return { reading, isAll: true };
   }
 
   /** Until something can be computed, or read. */
@@ -150,11 +152,13 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     this.counts.waitMs += performance.now() - startMs;
   }
 
+  /** What the next layer will probably want. */
   private readAhead(): void {
     let room = Math.floor(this.slots.all.length / MOST_AHEAD);
-    for (const name of this.use.next()) {
-      const expert = this.store.find(name);
-      if (expert?.slot !== null) continue;
+    const { layer, experts } = this.use.predict();
+    for (const predicted of experts) {
+      const expert = this.store.find({ layer, expert: predicted.expert });
+      if (expert?.slot !== null || !this.use.isWorthReading(predicted)) continue;
       if (room-- === 0) return;
       this.store.bringAhead(expert);
     }
