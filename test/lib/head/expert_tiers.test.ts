@@ -1,6 +1,6 @@
 /** Jobs whose ranks keep some of their experts on disk. Everything but sockets and processes is real. */
 import { expect } from 'chai';
-import { utimes } from 'node:fs/promises';
+import { truncate, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { expertSizesOf } from '../../../lib/model/spec/spec.js';
@@ -117,19 +117,32 @@ describe('a job with experts on disk', function () {
     });
   });
 
-  it('ends with the expert, the file and what to do where one can’t be read, or was written to', async () => {
-    await withTempFolder(async (dir) => {
-      await copyModel(tinyModel('tiny-deepseek-v3'), dir);
-      const set = [`experts.max_resident_bytes=${3 * EACH_BYTES}`];
-      const local = await startLocalEngine(dir, { numRanks: 2, onPeerLoss: 'fail', set });
-      try {
-        await generate(local, {});
-        await utimes(join(dir, 'model.safetensors'), 1, 1);
-        const error = await errorOf(EngineError, () => generate(local, { promptTokenIds: [9, 8, 7, 6, 5] }));
-        expect(error.message).to.match(/CHECKPOINT_CHANGED|model\.safetensors/);
-      } finally {
-        await local.close();
-      }
+  const harms: readonly (readonly [what: string, harm: (file: string) => Promise<void>, told: RegExp])[] = [
+    [
+      'was written to',
+      (file) => utimes(file, 1, 1),
+      /CHECKPOINT_CHANGED: .*model\.safetensors was written.*; restore the file/,
+    ],
+    [
+      'is cut off',
+      (file) => truncate(file, 20_000),
+      /EXPERT_UNREADABLE: expert \d+ of layer \d+ is not resident and can't be read: .*model\.safetensors ends at byte.*; restore the file/,
+    ],
+  ];
+  for (const [what, harm, told] of harms)
+    it(`ends in the middle of a step with what can't be read, the file and what to do where the file ${what}`, async () => {
+      await withTempFolder(async (dir) => {
+        await copyModel(tinyModel('tiny-deepseek-v3'), dir);
+        const set = [`experts.max_resident_bytes=${3 * EACH_BYTES}`];
+        const local = await startLocalEngine(dir, { numRanks: 2, onPeerLoss: 'fail', set });
+        try {
+          await generate(local, {});
+          await harm(join(dir, 'model.safetensors'));
+          const error = await errorOf(EngineError, () => generate(local, { promptTokenIds: [9, 8, 7, 6, 5] }));
+          expect(error.message).to.match(told);
+        } finally {
+          await local.close();
+        }
+      });
     });
-  });
 });
