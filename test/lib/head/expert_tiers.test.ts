@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { truncate, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ExpertError } from '../../../compute/base/errors.js';
 import { EngineError } from '../../../lib/protocol/errors.js';
 import { expertSizesOf } from '../../../lib/model/spec/spec.js';
 import { expertBytes } from '../../../compute/wasm/experts/kernel_expert.js';
@@ -104,6 +105,16 @@ describe('a job with experts on disk', function () {
   it('loses a rank, and others take its experts over', async () => {
     const options: LocalEngineOptions = { numRanks: 3, onPeerLoss: 'recover', faults: [frame(1, 'dispatch', 0)] };
     await tiered(3, options, async (local) => {
+      expect(await batch(local)).to.deep.equal(undisturbed);
+      expect(lostOf(local)).to.deep.equal([[1]]);
+    });
+  });
+
+  it('goes on without a rank that can’t read an expert, where others may take its experts over', async () => {
+    await tiered(3, { numRanks: 3, onPeerLoss: 'recover' }, async (local) => {
+      expect(await batch(local)).to.deep.equal(undisturbed);
+      const reads = { settle: () => Promise.reject(new ExpertError('EXPERT_UNREADABLE', 'of this test; go on')) };
+      Object.assign(local.models[1]!, reads);
       expect(await batch(local)).to.deep.equal(undisturbed);
       expect(lostOf(local)).to.deep.equal([[1]]);
     });
