@@ -6,26 +6,29 @@ import { ExpertError } from './errors.js';
 import { e2m1Values, e4m3Values } from './small_floats.js';
 
 /** Element types that weights can be converted to. */
-export const CHOICE_DTYPES = ['f32', 'bf16', 'int8'] as const;
-/** Element types of weights in memory and between ranks. The last three are of checkpoints that have such codes, and nothing is rounded to them. */
-export const WEIGHT_DTYPES = [...CHOICE_DTYPES, 'fp8', 'int4', 'fp4'] as const;
+export const CHOICE_DTYPES = ['f32', 'bf16', 'fp8', 'int8', 'int4', 'uint4'] as const;
+/** Element types of weights in memory and between ranks. `fp4` is of checkpoints that have such codes, and nothing is rounded to it. Kernels know them by their places. */
+export const WEIGHT_DTYPES = ['f32', 'bf16', 'int8', 'fp8', 'int4', 'fp4', 'uint4'] as const;
 /** One of {@link WEIGHT_DTYPES}. */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
 /** Values of a row that share a scale, where a type has scales. */
 export const SCALE_GROUP = 32;
 
-/** Bits of a code: whole numbers, E4M3, whole numbers −8 … 7, E2M1. */
-const CODE_BITS = { int8: 8, fp8: 8, int4: 4, fp4: 4 } as const;
+/** Bits of a code: whole numbers, E4M3, whole numbers −8 … 7, E2M1, whole numbers 0 … 15. */
+const CODE_BITS = { int8: 8, fp8: 8, int4: 4, fp4: 4, uint4: 4 } as const;
 /** Types with scales. */
 export type CodedDtype = keyof typeof CODE_BITS;
 
 /** Whether a type has codes, and scales of groups of them. */
 export const isCoded = (dtype: string): dtype is CodedDtype => Object.hasOwn(CODE_BITS, dtype);
 
+/** Bytes before the codes of a group: a float32 scale, and of uint4 a whole number in float32, which is its zero. */
+export const groupHeadBytes = (dtype: CodedDtype): number => (dtype === 'uint4' ? 8 : 4);
+
 /**
  * A linear layer's weights [rows = outputs, columns = inputs], row by row, little-endian. A row of a coded type is group by group of {@link SCALE_GROUP} values (the last may have
- * fewer): a float32 scale, then codes, of two in a byte the lower first. A weight is code · scale, rounded to float32.
+ * fewer): a float32 scale, of uint4 a float32 zero, then codes, of two in a byte the lower first. A weight is code · scale, of uint4 (code − zero) · scale, rounded to float32.
  */
 export interface WeightMatrix {
   readonly dtype: WeightDtype;
@@ -46,7 +49,8 @@ export function weightRowBytes(dtype: WeightDtype, columns: number): number {
     case 'fp8':
     case 'int4':
     case 'fp4':
-      return 4 * Math.ceil(columns / SCALE_GROUP) + Math.ceil((columns * CODE_BITS[dtype]) / 8);
+    case 'uint4':
+      return groupHeadBytes(dtype) * Math.ceil(columns / SCALE_GROUP) + Math.ceil((columns * CODE_BITS[dtype]) / 8);
   }
 }
 
@@ -102,14 +106,17 @@ function decodeRows({ dtype, columns, bytes }: WeightMatrix, fromRow: number, nu
     case 'int8':
     case 'fp8':
     case 'int4':
-    case 'fp4': {
+    case 'fp4':
+    case 'uint4': {
       const values = new Float32Array(out.buffer, out.byteOffset, numValues);
       const table = codeValues(dtype);
+      const headBytes = groupHeadBytes(dtype);
       for (let i = 0; i < numValues; i++) {
         const column = i % columns;
         const group = Math.floor(i / columns) * rowBytes + weightRowBytes(dtype, column - (column % SCALE_GROUP));
-        values[i] =
-          table[codeAt(view, group + 4, column % SCALE_GROUP, CODE_BITS[dtype])]! * view.getFloat32(group, true);
+        const value = table[codeAt(view, group + headBytes, column % SCALE_GROUP, CODE_BITS[dtype])]!;
+        const zero = dtype === 'uint4' ? view.getFloat32(group + 4, true) : 0;
+        values[i] = (value - zero) * view.getFloat32(group, true);
       }
     }
   }
@@ -130,6 +137,8 @@ function codeValues(dtype: CodedDtype): Float32Array {
       return Float32Array.from({ length: 16 }, (_, code) => (code << 28) >> 28);
     case 'fp4':
       return e2m1Values();
+    case 'uint4':
+      return Float32Array.from({ length: 16 }, (_, code) => code);
   }
 }
 

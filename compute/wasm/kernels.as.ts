@@ -17,7 +17,7 @@ export { linearTransposed } from './linear/transposed.as';
 export { loadNarrowRow, loadRow, storeNarrowRow, storeRow } from './attention/stored_rows.as';
 export { attend, attendBytes } from './attention/attend.as';
 export { setTile } from './linear/tile_rows.as';
-export { setInt8Activations } from './linear/int8_linear.as';
+export { setActivations } from './linear/whole_linear.as';
 export { gqaLayer } from './attention/gqa_layer.as';
 export { mlaLayer } from './attention/mla/mla_layer.as';
 export { shortConvLayer } from './mixers/short_conv_layer.as';

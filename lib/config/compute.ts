@@ -1,4 +1,5 @@
 /** Which kinds of compute, backends and kinds of weights go together, as far as the configuration alone can tell. */
+import { isCoded } from '../../compute/base/weight_matrix.js';
 import { ConfigError } from './errors.js';
 import type { ExpertwireConfig } from './schema.js';
 
@@ -11,11 +12,11 @@ export function checkCompute(config: ExpertwireConfig): void {
     throw new ConfigError('INVALID_VALUE', message, { key: 'compute' });
   }
   if (compute === 'tensors' || !isWasm) checkNoKernels(config);
-  checkInt8Activations(config);
+  checkActivations(config);
   if (compute !== 'tensors' && isWasm) return;
   const asked = [
-    { key: 'experts.resident', value: experts.resident, isAsked: experts.resident === 'int8', instead: 'bf16 or f32' },
-    { key: 'dense.resident', value: dense.resident, isAsked: dense.resident === 'int8', instead: 'bf16 or f32' },
+    { key: 'experts.resident', value: experts.resident, isAsked: isCoded(experts.resident), instead: 'bf16 or f32' },
+    { key: 'dense.resident', value: dense.resident, isAsked: isCoded(dense.resident), instead: 'bf16 or f32' },
     {
       key: 'experts.max_resident_bytes',
       value: experts.max_resident_bytes,
@@ -37,7 +38,7 @@ function checkNoKernels({ backend, compute, kernels }: ExpertwireConfig): void {
   const asked = [
     { name: 'simd', isAsked: kernels.simd === 256, instead: 'auto' },
     { name: 'fma', isAsked: kernels.fma === 'on', instead: 'auto' },
-    { name: 'int8_activations', isAsked: kernels.int8_activations, instead: 'false' },
+    { name: 'activations', isAsked: kernels.activations !== 'f32', instead: 'f32' },
   ] as const;
   const first = asked.find(({ isAsked }) => isAsked);
   if (first === undefined) return;
@@ -47,10 +48,11 @@ function checkNoKernels({ backend, compute, kernels }: ExpertwireConfig): void {
   throw new ConfigError('INVALID_VALUE', message, { key });
 }
 
-/** No checkpoint has int8 weights of itself. @throws ConfigError INVALID_VALUE */
-function checkInt8Activations({ kernels, experts, dense }: ExpertwireConfig): void {
-  if (!kernels.int8_activations || experts.resident === 'int8' || dense.resident === 'int8') return;
-  const key = 'kernels.int8_activations';
-  const message = `"${key}" is true, which is about int8 weights, but there are none; set "experts.resident" or "dense.resident" to int8, or it to false`;
+/** `auto` may be what a checkpoint has. @throws ConfigError INVALID_VALUE */
+function checkActivations({ kernels, experts, dense }: ExpertwireConfig): void {
+  const isWhole = (choice: string): boolean => ['auto', 'int8', 'int4', 'uint4'].includes(choice);
+  if (kernels.activations === 'f32' || isWhole(experts.resident) || isWhole(dense.resident)) return;
+  const key = 'kernels.activations';
+  const message = `"${key}" is ${kernels.activations}, which is about int8, int4 and uint4 weights, but there are none; set "experts.resident" or "dense.resident" to one of them, or it to f32`;
   throw new ConfigError('INVALID_VALUE', message, { key });
 }

@@ -140,12 +140,17 @@ function notASection(
   );
 }
 
+/** Keys that there were, and what does the same. */
+const REPLACED: Readonly<Record<string, string>> = { 'kernels.int8_activations': 'kernels.activations: int8' };
+
 function unknownKey(path: readonly string[], known: Readonly<ConfigTree>, origin: Origin): ConfigError {
   const key = pathText(path);
+  const instead = REPLACED[key];
+  const advice = instead === undefined ? adviceFor(path, known) : `write "${instead}" instead`;
   const section = path.length === 1 ? 'the top level' : `"${pathText(path.slice(0, -1))}"`;
   return new ConfigError(
     'UNKNOWN_KEY',
-    `${origin.where}: there is no key "${path.at(-1)!}" in ${section}; ${adviceFor(path, known)} ` +
+    `${origin.where}: there is no key "${path.at(-1)!}" in ${section}; ${advice} ` +
       `(its keys are ${Object.keys(known).join(', ')})`,
     { key, file: origin.file, line: origin.line },
   );

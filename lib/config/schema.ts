@@ -3,6 +3,7 @@ import { MAX_RANKS } from '../../base/ids.js';
 import { KV_DTYPES } from '../../compute/base/kv_dtype.js';
 import { MAX_THREADS } from '../../compute/wasm/threads/crew_words.js';
 import { CHOICE_DTYPES } from '../../compute/base/weight_matrix.js';
+import { ACTIVATIONS } from '../../compute/wasm/memory/kernel_settings.js';
 import { CLUSTER_DEFAULTS, clusterSection } from './cluster_schema.js';
 import { instancesSection } from './instances_schema.js';
 import { kvTiersSection } from './kv_tiers_schema.js';
@@ -59,7 +60,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       simd: key(z.union([auto, z.literal(128), z.literal(256)]), 'auto, 128 or 256', 'string', 'number'),
       fma: choice('auto', 'on', 'off'),
-      int8_activations: boolean,
+      activations: choice(...ACTIVATIONS),
     })
     .readonly(),
   parallel: z
@@ -251,7 +252,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
   kernels: {
     simd: 'auto', // bits of an operation: 256 where a trial shows that V8 can, with the same results
     fma: 'auto', // fused multiply-add where all ranks can
-    int8_activations: false, // beside int8 weights round activations to int8 too: faster, and other results
+    activations: 'f32', // beside int8, int4 and uint4 weights, int16 or int8 compute in whole numbers: faster, and other results
   },
   parallel: {
     ranks: 1,

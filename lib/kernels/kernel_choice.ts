@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { CommError } from '../../comm/base/errors.js';
 import { ExpertError } from '../../compute/base/errors.js';
 import { asRank } from '../../base/ids.js';
-import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import type { Activations, KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { tileKey, type KernelTrial } from './kernel_trial.js';
 import { newerNode, type NodeKind } from './newer_node.js';
 
@@ -11,8 +11,8 @@ import { newerNode, type NodeKind } from './newer_node.js';
 export interface KernelWish {
   readonly simd: 'auto' | 128 | 256;
   readonly fma: 'auto' | 'on' | 'off';
-  /** As {@link KernelSettings.int8Activations}. */
-  readonly int8_activations?: boolean;
+  /** As {@link KernelSettings.activations}. */
+  readonly activations?: Activations;
 }
 
 const OFFER = z.object({ canFuse: z.boolean() });
@@ -79,13 +79,13 @@ function offerFrom(body: unknown, rank: number): KernelOffer | null {
 
 /** What a rank does then. */
 export function kernelChoice(
-  { simd, int8_activations: int8Activations = false }: Pick<KernelWish, 'simd' | 'int8_activations'>,
+  { simd, activations = 'f32' }: Pick<KernelWish, 'simd' | 'activations'>,
   { fma }: KernelAgreement,
   trial: KernelTrial,
 ): KernelChoice {
   const bits = simd !== 128 && trial.lacks256 === null ? 256 : 128;
   const tileRows = trial.tileRows[tileKey(fma ? 'fused' : 'plain', bits)] ?? null;
-  return { simd: bits, fma, tileRows, ...(int8Activations ? { int8Activations } : {}) };
+  return { simd: bits, fma, tileRows, ...(activations === 'f32' ? {} : { activations }) };
 }
 
 /** The command whose Node has 256 bits where this one lacks them and nobody asked for less; null: there is none. */

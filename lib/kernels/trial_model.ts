@@ -11,7 +11,6 @@ import { storedOf, type StoredMatrix } from '../../compute/base/stored_matrix.js
 import type { Routing } from '../../compute/base/gate_spec.js';
 import { numRowsOf } from '../../compute/base/weight_rows.js';
 import {
-  CHOICE_DTYPES,
   isCoded,
   matrixOf,
   WEIGHT_DTYPES,
@@ -24,7 +23,7 @@ import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js'
 import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
 import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
-import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
+import type { Activations, KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import { codec } from '../../comm/codec/codec.js';
 import { decodeRows, encodeRows, roundTripRows, WIRE_DTYPES, wireRowBytes } from '../../comm/codec/wire_dtype.js';
@@ -39,29 +38,33 @@ import * as names from '../model/spec/tensor_names.js';
 import { ffnOf, type DenseWeights } from '../model/weights/weight_reader.js';
 
 /** Widths that fill no vector, panel or tile to its end; what differs between dtypes is met by each. */
-const SHAPE = { layers: 2, denseLayers: 1, hidden: 72, experts: 4, topk: 2, intermediate: 40, heads: 4, vocab: 157 };
+const SHAPE = { layers: 2, denseLayers: 1, hidden: 72, experts: 6, topk: 2, intermediate: 40, heads: 4, vocab: 157 };
 const RUNS: readonly TrialRun[] = [
-  { family: 'deepseek_v3', int8Activations: false, kv: 'f32' },
-  { family: 'deepseek_v3', int8Activations: false, kv: 'int8' },
-  { family: 'qwen3_moe', int8Activations: false, kv: 'f32' },
-  { family: 'qwen3_moe', int8Activations: true, kv: 'int8' },
-  { family: 'lfm2_moe', int8Activations: false, kv: 'bf16' },
-  { family: 'qwen3_next', int8Activations: false, kv: 'f32' },
+  { family: 'deepseek_v3', activations: 'f32', kv: 'f32' },
+  { family: 'deepseek_v3', activations: 'int16', kv: 'int8' },
+  { family: 'qwen3_moe', activations: 'f32', kv: 'f32' },
+  { family: 'qwen3_moe', activations: 'int8', kv: 'int8' },
+  { family: 'lfm2_moe', activations: 'f32', kv: 'bf16' },
+  { family: 'qwen3_next', activations: 'f32', kv: 'f32' },
 ];
 
 interface TrialRun {
   readonly family: RandomFamily;
-  readonly int8Activations: boolean;
+  readonly activations: Activations;
   /** What keys and values are kept as. */
   readonly kv: KvDtype;
 }
 
-const DTYPES = CHOICE_DTYPES;
+/** All that weights are rounded to; the first two are exact. */
+const DTYPES = ['f32', 'bf16', 'int8', 'int4', 'uint4', 'fp8'] as const satisfies readonly WeightDtype[];
 /** Of routed experts. */
 const ACTIVATIONS: Readonly<Record<(typeof DTYPES)[number], ActivationSpec>> = {
   f32: SWIGLU,
   bf16: { kind: 'clamped_swiglu', limit: 1, alpha: 1.702 },
   int8: SWIGLU,
+  int4: SWIGLU,
+  uint4: SWIGLU,
+  fp8: SWIGLU,
 };
 const BLOCK_SIZE = 16;
 
@@ -75,8 +78,7 @@ const STEPS: readonly StepTokens[] = [
 /** Of all logits, and of rows as they travel: the same for ways that compute the same bits. */
 export async function trialDigest(settings: KernelSettings): Promise<string> {
   const hash = createHash('sha256');
-  for (const { family, int8Activations, kv } of RUNS)
-    await runModel(family, kv, { ...settings, int8Activations }, hash);
+  for (const { family, activations, kv } of RUNS) await runModel(family, kv, { ...settings, activations }, hash);
   hashCodecs(hash);
   return hash.digest('hex');
 }
@@ -188,7 +190,7 @@ class SeededWeights implements DenseWeights {
   /** By the length of its name: of the matrices of a layer, some are each. */
   residentDtype(name: string): WeightDtype {
     const isExact = name === names.EMBEDDING || name.endsWith('.mlp.gate.weight');
-    return DTYPES[name.length % (isExact ? 2 : 3)]!;
+    return DTYPES[name.length % (isExact ? 2 : DTYPES.length)]!;
   }
 
   ffn(hidden: number, intermediate: number): FfnWeights {

@@ -12,12 +12,14 @@ export function weightRef({ dtype, columns, bytes }: WeightMatrix, row: number, 
     return sign === 1 ? -size : size;
   }
   const bits = dtype === 'int8' || dtype === 'fp8' ? 8 : 4;
-  const rowBytes = 4 * Math.ceil(columns / 32) + Math.ceil((columns * bits) / 8);
-  const group = row * rowBytes + Math.floor(column / 32) * (4 + 4 * bits);
+  const headBytes = dtype === 'uint4' ? 8 : 4;
+  const rowBytes = headBytes * Math.ceil(columns / 32) + Math.ceil((columns * bits) / 8);
+  const group = row * rowBytes + Math.floor(column / 32) * (headBytes + 4 * bits);
   const place = column % 32;
-  const byte = view.getUint8(group + 4 + Math.floor((place * bits) / 8));
+  const byte = view.getUint8(group + headBytes + Math.floor((place * bits) / 8));
   const code = bits === 8 ? byte : place % 2 === 0 ? byte % 16 : Math.floor(byte / 16);
-  return Math.fround(valueOfCode(dtype, code) * view.getFloat32(group, true));
+  const zero = dtype === 'uint4' ? view.getFloat32(group + 4, true) : 0;
+  return Math.fround((valueOfCode(dtype, code) - zero) * view.getFloat32(group, true));
 }
 
 function valueOfCode(dtype: CodedDtype, code: number): number {
@@ -26,6 +28,8 @@ function valueOfCode(dtype: CodedDtype, code: number): number {
       return code < 128 ? code : code - 256;
     case 'int4':
       return code < 8 ? code : code - 16;
+    case 'uint4':
+      return code;
     case 'fp4':
       return [0, 0.5, 1, 1.5, 2, 3, 4, 6][code % 8]! * (code < 8 ? 1 : -1);
     case 'fp8': {

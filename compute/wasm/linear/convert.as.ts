@@ -2,17 +2,14 @@
  * Values as rows are stored, which is as words of resident outputs are (memory.as.ts; f16 in checkpoints alone), and as floats.
  * Counts are whole groups of ROW_ALIGN values; sources and targets don't overlap.
  */
-import { BF16, F16, F32, FP4, FP8, INT4, INT8, PANEL_ROW, ROW_ALIGN } from '../memory/memory.as';
+import { BF16, F16, F32, FP4, FP8, INT4, INT8, PANEL_ROW, ROW_ALIGN, UINT4, groupWords } from '../memory/memory.as';
+import { roundGroup } from './rounding.as';
 import { valueOf } from './tiles.as';
 
-const ABS_MASK: i32 = 0x7fffffff;
 const INFINITY_BITS: i32 = 0x7f800000;
 const F16_INFINITY: i32 = 0x7c00;
 /** 2¹¹². */
 const F16_SCALE: f32 = 5.192296858534828e33;
-const INT8_MAX: f32 = 127;
-/** The largest scale whose 127-fold is finite. */
-const INT8_LARGEST_SCALE: f32 = 2.6793883890187504e36;
 /** Bytes of a group of int8: its scale and its codes. */
 const GROUP_BYTES: usize = 4 + ROW_ALIGN;
 /** 2¹²⁰: between the exponents of E4M3 and of floats. */
@@ -23,12 +20,13 @@ export function bytesOfValues(dtype: i32, count: i32): usize {
   if (dtype == F32) return (<usize>count) << 2;
   if (dtype == BF16 || dtype == F16) return (<usize>count) << 1;
   const numGroups = (count + ROW_ALIGN - 1) >> 5;
-  return ((<usize>numGroups) << 2) + <usize>(dtype <= FP8 ? count : (count + 1) >> 1);
+  const headBytes: usize = dtype == UINT4 ? 8 : 4;
+  return <usize>numGroups * headBytes + <usize>(dtype <= FP8 ? count : (count + 1) >> 1);
 }
 
 /**
- * Stored values → words of `dtype`, one of f32, bf16 and int8, which differ from them. f32 → bf16 rounds to nearest, ties to even. `floats`: room for `count` of them.
- * Returns whether all values could be held: NaN and infinity have no int8 code.
+ * Stored values → words of `dtype`, any but f16 and fp4, which differ from them. f32 → bf16 rounds to nearest, ties to even. `floats`: room for `count` of them.
+ * Returns whether all values could be held: NaN and infinity have no codes.
  */
 export function encode(sourceDtype: i32, from: usize, count: i32, dtype: i32, to: usize, floats: usize): bool {
   if (dtype == F32) {
@@ -43,8 +41,9 @@ export function encode(sourceDtype: i32, from: usize, count: i32, dtype: i32, to
     encodeBf16(from, count, to);
     return true;
   }
-  for (const end = from + ((<usize>count) << 2); from < end; from += 4 * ROW_ALIGN, to += GROUP_BYTES)
-    if (!encodeGroup(from, to + 4, to)) return false;
+  const groupBytes = (<usize>groupWords(dtype)) << 2;
+  for (const end = from + ((<usize>count) << 2); from < end; from += 4 * ROW_ALIGN, to += groupBytes)
+    if (!roundGroup(dtype, from, to)) return false;
   return true;
 }
 
@@ -64,6 +63,7 @@ export function decodePanel(dtype: i32, from: usize, count: i32, to: usize): voi
   else if (dtype == INT8) decodePanelInt8(from, count, to);
   else if (dtype == FP8) decodePanelFp8(from, count, to);
   else if (dtype == INT4) decodePanelNibbles<i32>(from, count, to);
+  else if (dtype == UINT4) decodePanelUint4(from, count, to);
   else decodePanelNibbles<f32>(from, count, to);
 }
 
@@ -219,14 +219,39 @@ function decodePanelNibbles<T>(from: usize, count: i32, to: usize): void {
   }
 }
 
+function decodePanelUint4(from: usize, count: i32, to: usize): void {
+  for (const end = to + <usize>count * PANEL_ROW; to < end;) {
+    const head = from;
+    from += 128;
+    for (let word = 0; word < ROW_ALIGN / 8; word++, from += 64) {
+      for (let shift = 28; shift >= 0; shift -= 4, to += 64) {
+        for (let column: usize = 0; column < 64; column += 16) {
+          const codes = f32x4.convert_i32x4_u(i32x4.shr_u(i32x4.shl(v128.load(from + column), shift), 28));
+          const around = f32x4.sub(codes, v128.load(head + column, 64));
+          v128.store(to + column, f32x4.mul(around, v128.load(head + column)));
+        }
+      }
+    }
+  }
+}
+
 /** One row: rare, so one value at a time. */
 function decodeNibbles(dtype: i32, from: usize, count: i32, to: usize): void {
   for (const end = to + ((<usize>count) << 2); to < end;) {
     const scale = load<f32>(from);
     from += 4;
+    let zero: f32 = 0;
+    if (dtype == UINT4) {
+      zero = load<f32>(from);
+      from += 4;
+    }
     for (let i = 0; i < ROW_ALIGN; i += 8, from += 4) {
       const word = i32x4.splat(load<i32>(from));
       for (let shift = 28; shift >= 0; shift -= 4, to += 4) {
+        if (dtype == UINT4) {
+          store<f32>(to, (<f32>((load<u32>(from) >> (28 - shift)) & 15) - zero) * scale);
+          continue;
+        }
         const value = dtype == FP4 ? nibblesOf<f32>(word, shift) : nibblesOf<i32>(word, shift);
         store<f32>(to, f32x4.extract_lane(value, 0) * scale);
       }
@@ -246,38 +271,4 @@ export function bf16Of(bits: v128): v128 {
   const rounded = i32x4.add(bits, i32x4.add(odd, i32x4.splat(0x7fff)));
   const quiet = v128.or(bits, i32x4.splat(0x00400000));
   return i32x4.shr_u(v128.bitselect(quiet, rounded, f32x4.ne(bits, bits)), 16);
-}
-
-/** Scale = largest magnitude / 127, code = round(value / scale). A group of zeros, or of values too small for a scale, has scale 0. */
-function encodeGroup(from: usize, to: usize, scaleAt: usize): bool {
-  const top = largestBits(from);
-  if (top >= INFINITY_BITS) return false;
-  const scale = min<f32>(reinterpret<f32>(top) / INT8_MAX, INT8_LARGEST_SCALE);
-  store<f32>(scaleAt, scale);
-  const divisor = f32x4.splat(scale == 0 ? Infinity : scale);
-  for (let i = 0; i < ROW_ALIGN; i += 16) {
-    const low = i16x8.narrow_i32x4_s(int8Of(from, divisor), int8Of(from + 16, divisor));
-    const high = i16x8.narrow_i32x4_s(int8Of(from + 32, divisor), int8Of(from + 48, divisor));
-    v128.store(to, i8x16.narrow_i16x8_s(low, high));
-    from += 64;
-    to += 16;
-  }
-  return true;
-}
-
-/** Four codes as i32, ties to even. The clamp is for subnormal scales, which are far from a 127th. */
-function int8Of(from: usize, divisor: v128): v128 {
-  const quotient = f32x4.nearest(f32x4.div(v128.load(from), divisor));
-  return i32x4.trunc_sat_f32x4_s(f32x4.pmax(f32x4.pmin(quotient, f32x4.splat(INT8_MAX)), f32x4.splat(-INT8_MAX)));
-}
-
-/** The largest |value| of a group, as bits: without their sign, floats are ordered as integers are. */
-function largestBits(from: usize): i32 {
-  const mask = i32x4.splat(ABS_MASK);
-  let top = i32x4.splat(0);
-  for (let i = 0; i < ROW_ALIGN; i += 4, from += 16) top = i32x4.max_s(top, v128.and(v128.load(from), mask));
-  return max(
-    max(i32x4.extract_lane(top, 0), i32x4.extract_lane(top, 1)),
-    max(i32x4.extract_lane(top, 2), i32x4.extract_lane(top, 3)),
-  );
 }

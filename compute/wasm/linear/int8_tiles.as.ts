@@ -2,14 +2,16 @@
  * Products of rows of int8 codes with int8 panels: whole numbers within a group, then its sum times both scales, added to an output's one accumulator in ascending order
  * of groups, whatever the tile.
  *
- * Rows of x: per group of 32 inputs a float32 scale, then codes as i16, of each four the first and the third, then the second and the fourth: the pairs of neighbouring
- * 16 bits that are left of a word of weights when its even or odd bytes are spread (int8_linear.as.ts).
+ * Rows of x: per group of 32 inputs a float32 scale and the sum of the codes, then codes as i16, of each four the first and the third, then the second and the fourth: the pairs
+ * of neighbouring 16 bits that are left of a word of weights when its even or odd bytes are spread (whole_linear.as.ts).
  */
 import { ROW_ALIGN } from '../memory/memory.as';
 import { madd } from './math.as';
 
+/** Bytes before the codes of a group of x: its scale, and the sum of its codes. */
+export const X_HEAD: usize = 8;
 /** Bytes of a group of x. */
-export const X_GROUP: usize = 4 + 2 * ROW_ALIGN;
+export const X_GROUP: usize = X_HEAD + 2 * ROW_ALIGN;
 
 /** The first and third code of each word, and the second and fourth, as i16. */
 function even(words: v128): v128 {
@@ -42,7 +44,7 @@ export function int8Tile1x16(x: usize, end: usize, w: usize, sums: usize, y: usi
     const s3 = v128.load(w, 48);
     w += 64;
     const p = v128.load32_splat(x);
-    x += 4;
+    x += X_HEAD;
     let e0 = i32x4.splat(0);
     let e1 = i32x4.splat(0);
     let e2 = i32x4.splat(0);
@@ -94,7 +96,7 @@ export function int8Tile1x32(x: usize, end: usize, w: usize, apart: usize, sums:
     w += 64;
     v += 64;
     const p = v128.load32_splat(x);
-    x += 4;
+    x += X_HEAD;
     let e0 = i32x4.splat(0);
     let e1 = i32x4.splat(0);
     let e2 = i32x4.splat(0);
@@ -173,8 +175,8 @@ export function int8Tile2x16(
     w += 64;
     const p = v128.load32_splat(x);
     const q = v128.load32_splat(x1);
-    x += 4;
-    x1 += 4;
+    x += X_HEAD;
+    x1 += X_HEAD;
     let e0 = i32x4.splat(0);
     let e1 = i32x4.splat(0);
     let e2 = i32x4.splat(0);
@@ -266,10 +268,10 @@ export function int8Tile4x16(
     const q = v128.load32_splat(x1);
     const r = v128.load32_splat(x2);
     const z = v128.load32_splat(x3);
-    x += 4;
-    x1 += 4;
-    x2 += 4;
-    x3 += 4;
+    x += X_HEAD;
+    x1 += X_HEAD;
+    x2 += X_HEAD;
+    x3 += X_HEAD;
     let e0 = i32x4.splat(0);
     let e1 = i32x4.splat(0);
     let e2 = i32x4.splat(0);

@@ -4,7 +4,7 @@
  */
 import { BF16, F32, INT8, Matrix, PANEL, PANEL_ROW, here, panelBytes } from '../memory/memory.as';
 import { BLOCK_INPUTS, blockOf } from './blocks.as';
-import { int8Panels, roundsRows } from './int8_linear.as';
+import { roundsRows, wholePanels } from './whole_linear.as';
 import { tileRows } from './tile_rows.as';
 import { tile1x16, tile1x64, tile2x16, tile2x32, tile4x16, tile6x16 } from './tiles.as';
 
@@ -28,7 +28,7 @@ export function blockRows(w: Matrix): i32 {
 export function linearPanels(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: usize, yStride: i32): void {
   const xBytes: usize = (<usize>w.stride) << 2;
   const yBytes: usize = (<usize>yStride) << 2;
-  if (w.dtype == INT8 && roundsRows()) return int8Panels(x, numRows, w, first, end, y, yBytes);
+  if (roundsRows(w.dtype)) return wholePanels(x, numRows, w, first, end, y, yBytes);
   const most = blockRows(w);
   for (let row = 0; row < numRows; row += most) {
     rowsBlock(x, min(most, numRows - row), w, first, end, y, yBytes);

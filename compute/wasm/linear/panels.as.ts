@@ -1,5 +1,5 @@
 /** Rows of weights into the panels of a resident matrix, and out of them. Callers stage pieces of rows at {@link stagingAt}, or find them there. */
-import { Matrix, PANEL, PANEL_ROW, ROW_ALIGN, here, panelBytes, wordsOf } from '../memory/memory.as';
+import { Matrix, PANEL, PANEL_ROW, ROW_ALIGN, UINT4, here, panelBytes, wordsOf } from '../memory/memory.as';
 import { bytesOfValues, decode, encode } from './convert.as';
 
 /** Columns of up to {@link PANEL} rows that are staged at once; as large as stays in a cache with what it becomes. */
@@ -40,7 +40,17 @@ function packPanel(dtype: i32, rows: usize, numRows: i32, columns: i32, weight: 
   memory.fill(stagingAt, 0, <usize>numRows * groupBytes);
   for (let i: usize = 0; i < <usize>numRows; i++)
     memory.copy(stagingAt + i * groupBytes, from + i * rowBytes, bytesOfValues(dtype, columns - whole));
+  if (dtype == UINT4) for (let i = 0; i < numRows; i++) padZeros(stagingAt + <usize>i * groupBytes, columns - whole);
   return pack(dtype, stagingAt, groupBytes, numRows, ROW_ALIGN, weight, row, whole);
+}
+
+/** Codes of zero behind the first `count` of a group of uint4. */
+function padZeros(group: usize, count: i32): void {
+  const zero = (<i32>load<f32>(group, 4)) & 15;
+  for (let i = count; i < ROW_ALIGN; i++) {
+    const at = group + 8 + ((<usize>i) >> 1);
+    store<u8>(at, load<u8>(at) | (zero << ((i & 1) << 2)));
+  }
 }
 
 /**

@@ -1,7 +1,13 @@
 /** Matrices that live in a kernel memory. */
 import { ExpertError } from '../../base/errors.js';
 import type { StoredDtype } from '../../base/stored_matrix.js';
-import { isCoded, weightRowBytes, type WeightDtype, type WeightMatrix } from '../../base/weight_matrix.js';
+import {
+  CHOICE_DTYPES,
+  groupHeadBytes,
+  weightRowBytes,
+  type WeightDtype,
+  type WeightMatrix,
+} from '../../base/weight_matrix.js';
 import type { KernelMemory } from './kernel_memory.js';
 import { PANEL, RESIDENT_DTYPES, ROW_ALIGN, padded, residentBytes, type ResidentDtype } from './resident_dtype.js';
 
@@ -56,8 +62,8 @@ export class KernelMatrix {
   }
 
   /**
-   * Rows `from` … `from` + weights.rows − 1 become a checkpoint's: exactly; f32 → bf16 to nearest even; → int8 to the nearest multiple of a 127th of the
-   * group's largest magnitude. @throws ExpertError INVALID_ARGUMENT for what doesn't fit, NOT_FINITE for NaN or infinity as int8 (rows of panels before it are set)
+   * Rows `from` … `from` + weights.rows − 1 become a checkpoint's: exactly; f32 → bf16 to nearest even; → codes by the rule of code_rounding.ts.
+   * @throws ExpertError INVALID_ARGUMENT for what doesn't fit, NOT_FINITE for NaN or infinity as codes (rows of panels before it are set)
    */
   set(weights: WeightMatrix, from = 0): void {
     const { dtype, rows, columns, bytes } = weights;
@@ -72,7 +78,7 @@ export class KernelMatrix {
       this.stage(weights, piece, row - from);
       const source = [dtypeNumber(dtype), stagingAt, weightRowBytes(dtype, count)] as const;
       const wrong = kernels.pack(...source, numRows, count, this.address, row, column);
-      if (wrong >= 0) throw notFinite(row + wrong);
+      if (wrong >= 0) throw notFinite(row + wrong, this.dtype);
     }
   }
 
@@ -82,7 +88,7 @@ export class KernelMatrix {
     this.checkSource(dtype);
     const { kernels } = this.memory;
     const wrong = kernels.packRows(dtypeNumber(dtype), address, numRows, this.columns, this.address, to);
-    if (wrong >= 0) throw notFinite(to + wrong);
+    if (wrong >= 0) throw notFinite(to + wrong, this.dtype);
   }
 
   /** Address to which `numRows` rows from `from` on may be written as they are stored, before {@link setInPlace}; null: they take another form, or share a panel with others. */
@@ -146,6 +152,7 @@ export class KernelMatrix {
     for (let i = 0; i < numRows; i++) {
       const start = (first + i) * rowBytes + at;
       staged.set(bytes.subarray(start, start + numBytes), i * stagedBytes);
+      if (dtype === 'uint4') padZeros(staged.subarray(i * stagedBytes, (i + 1) * stagedBytes), numColumns);
     }
   }
 
@@ -166,6 +173,7 @@ export class KernelMatrix {
     for (let i = 0; i < numRows; i++) {
       const start = i * stagedBytes;
       out.set(staged.subarray(start, start + numBytes), (first + i) * rowBytes + at);
+      if (dtype === 'uint4' && numColumns % 2 === 1) out[(first + i) * rowBytes + at + numBytes - 1]! &= 15; // what pads the group
     }
   }
 
@@ -183,8 +191,8 @@ export class KernelMatrix {
 
   /** Of codes that nothing is rounded to. */
   private checkSource(dtype: StoredDtype): void {
-    if (dtype === this.dtype || !isCoded(this.dtype) || this.dtype === 'int8') return;
-    const message = `${dtype} weights can't become ${this.dtype}; keep them as f32, bf16 or int8`;
+    if (dtype === this.dtype || CHOICE_DTYPES.some((each) => each === this.dtype)) return;
+    const message = `${dtype} weights can't become ${this.dtype}; keep them as one of ${CHOICE_DTYPES.join(', ')}`;
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
 
@@ -206,7 +214,16 @@ export class KernelMatrix {
 const dtypeNumber = (dtype: WeightDtype | StoredDtype): number =>
   dtype === 'f16' ? RESIDENT_DTYPES.length : RESIDENT_DTYPES.indexOf(dtype);
 
-function notFinite(row: number): ExpertError {
-  const message = `weights from row ${row} on hold NaN or infinity, for which int8 has no code; check the checkpoint, or use bf16 or f32`;
+/** What a row has behind its `count` values, up to a whole group of uint4: codes of zero. */
+function padZeros(row: Uint8Array, count: number): void {
+  const first = count % ROW_ALIGN;
+  if (first === 0) return;
+  const group = weightRowBytes('uint4', count - first);
+  const zero = new DataView(row.buffer, row.byteOffset + group).getFloat32(4, true) & 15;
+  for (let i = first; i < ROW_ALIGN; i++) row[group + groupHeadBytes('uint4') + (i >> 1)]! |= zero << (4 * (i & 1));
+}
+
+function notFinite(row: number, dtype: ResidentDtype): ExpertError {
+  const message = `weights from row ${row} on hold NaN or infinity, for which ${dtype} has no code; check the checkpoint, or use bf16 or f32`;
   return new ExpertError('NOT_FINITE', message);
 }

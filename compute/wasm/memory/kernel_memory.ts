@@ -7,13 +7,13 @@ import { ExpertError } from '../../base/errors.js';
 import { instantiate, type CrewExports } from '../threads/crew_instance.js';
 import type { Crew, CrewSeat } from '../threads/crew.js';
 import { FreeBlocks } from './free_blocks.js';
-import { compileKernels, PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
+import { ACTIVATIONS, compileKernels, PLAIN_KERNELS, type KernelSettings } from './kernel_settings.js';
 
 /** What kernels.as.ts exports. */
 export interface Kernels {
   readonly linear: (x: number, numRows: number, weight: number, y: number, yStride: number) => void;
   readonly setTile: (rows: number) => void;
-  readonly setInt8Activations: (on: number) => void;
+  readonly setActivations: (kind: number) => void;
   readonly pack: (
     ...args: [
       ...[sourceDtype: number, rows: number, rowBytes: number, numRows: number, count: number],
@@ -187,7 +187,7 @@ export class KernelMemory implements RowsMemory {
     const module = compileKernels(settings);
     const exports = instantiate({ module, memory: this.wasm, ...(this.seat?.imports ?? ALONE) }) as KernelExports;
     if (settings.tileRows !== null) exports.setTile(settings.tileRows);
-    if (settings.int8Activations === true) exports.setInt8Activations(1);
+    exports.setActivations(ACTIVATIONS.indexOf(settings.activations ?? 'f32'));
     this.kernels = this.counted(exports);
     this.stagingAt = exports.stagingAt.value;
     this.stagingColumns = exports.stagingColumns.value;

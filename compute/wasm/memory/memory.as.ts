@@ -18,12 +18,14 @@ export const FP8: i32 = 3;
 export const INT4: i32 = 4;
 /** E2M1, in four bits. */
 export const FP4: i32 = 5;
+/** Whole numbers 0 … 15, in four bits: of a group a float32 scale and a whole zero, and a weight is (code − zero) · scale, rounded to float32. */
+export const UINT4: i32 = 6;
 /** Of checkpoints: no matrix is resident as it. */
-export const F16: i32 = 6;
+export const F16: i32 = 7;
 
 /**
  * A resident matrix: `rows` outputs of `stride` inputs (padded), in panels of {@link PANEL} outputs; the last is filled up with outputs of zeros.
- * An output is a row of words of 32 bits: an f32 value, two of bf16, or four codes of int8 or fp8, or eight of four bits (lowest bits first), with a group's scale before its codes.
+ * An output is a row of words of 32 bits: an f32 value, two of bf16, or four codes of int8 or fp8, or eight of four bits (lowest bits first), with a group's scale, and of uint4 its zero, before its codes.
  * A panel has the first word of each output, then the second of each, …: one stream for a product. Callers write the matrix as four words.
  * Why: docs/decisions/kernels.md#panels-of-sixteen-outputs, docs/decisions/formats.md#codes-stay-codes
  */
@@ -38,7 +40,12 @@ export class Matrix {
 
 /** Words of `count` values of an output, whole groups. */
 export function wordsOf(dtype: i32, count: i32): i32 {
-  return dtype == F32 ? count : dtype == BF16 ? count >> 1 : (count >> 5) * (dtype <= FP8 ? 9 : 5);
+  return dtype == F32 ? count : dtype == BF16 ? count >> 1 : (count >> 5) * groupWords(dtype);
+}
+
+/** Words of a group of an output: of a type with codes. */
+export function groupWords(dtype: i32): i32 {
+  return dtype <= FP8 ? 9 : dtype == UINT4 ? 6 : 5;
 }
 
 export function panelBytes(w: Matrix): usize {

@@ -23,12 +23,12 @@ export function ranksText(reports: readonly (Report | null)[]): string {
 
 function kernelsText(kernels: Report['kernels']): string {
   if (kernels === null) return '';
-  const { simd, fma, numThreads, int8Activations = false } = kernels;
+  const { simd, fma, numThreads, activations = 'f32' } = kernels;
   const parts = [
     ...(numThreads > 1 ? [`${numThreads} threads`] : []),
     `${simd} bits`,
     ...(fma ? ['fused'] : []),
-    ...(int8Activations ? ['int8 activations'] : []),
+    ...(activations === 'f32' ? [] : [`${activations} activations`]),
   ];
   return ` (${parts.join(', ')})`;
 }

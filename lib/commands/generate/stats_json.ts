@@ -51,7 +51,7 @@ const withoutDigests = (report: LoadReport): object => ({ ...report, expertDiges
 const byRank = (reports: EngineStats['loadReports'], ranks: EngineStats['ranks']): object => ({
   rank_backends: reports.map(({ backend }) => backend),
   rank_computes: reports.map(({ residence }) => residence.compute),
-  rank_kernels: reports.map(({ kernels }) => kernels && snakeJson({ int8Activations: false, ...kernels })),
+  rank_kernels: reports.map(({ kernels }) => kernels && snakeJson({ activations: 'f32', ...kernels })),
   rank_devices: reports.map(({ device }) => device),
   bytes_read: reports.map(({ bytesRead }) => bytesRead),
   num_tensors: ranks.map(({ numTensors }) => numTensors),

@@ -39,7 +39,7 @@ const EXACT = {
   'experts.skip_threshold': 0,
   'experts.defer': 0,
   'engine.kv_dtype': 'f32',
-  'kernels.int8_activations': false,
+  'kernels.activations': 'f32',
 };
 
 const settings = z.strictObject({

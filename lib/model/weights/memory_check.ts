@@ -268,7 +268,7 @@ function expertValueBytes({ experts }: Residence): number {
 /** Of a resident value, about. */
 const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = {
   ...{ f32: 4, bf16: 2, int8: 1.125 },
-  ...{ fp8: 1.125, int4: 0.625, fp4: 0.625 },
+  ...{ fp8: 1.125, int4: 0.625, fp4: 0.625, uint4: 0.75 },
 };
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;

@@ -39,15 +39,16 @@ export interface ResidenceChoice {
 export const backendOf = (choice: BackendChoice, { compute }: Pick<ResidenceChoice, 'compute'>): BackendChoice =>
   choice === 'auto' && compute === 'kernels' ? 'wasm' : choice;
 
-/** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for int8 weights, and keys and values other than f32, without kernels */
+/** @throws ExpertError BACKEND_UNAVAILABLE for kernels beside another backend, INVALID_ARGUMENT for weights in codes, and keys and values other than f32, without kernels */
 export function residenceOf(choice: ResidenceChoice, backend: BackendName, weights: KnownWeights): Residence {
   const compute = choice.compute === 'auto' ? (backend === 'wasm' ? 'kernels' : 'tensors') : choice.compute;
   if (compute === 'kernels' && backend !== 'wasm') {
     const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: auto`;
     throw new ExpertError('BACKEND_UNAVAILABLE', message);
   }
-  if (compute === 'tensors' && [choice.experts, choice.dense].includes('int8')) {
-    const message = `int8 weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32, or backend: wasm`;
+  const coded = [choice.experts, choice.dense].find(isCoded);
+  if (compute === 'tensors' && coded !== undefined) {
+    const message = `${coded} weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32, or backend: wasm`;
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
   const { kv = 'f32' } = choice;
@@ -101,9 +102,9 @@ const TOGETHER: readonly (readonly [RegExp, readonly string[]])[] = [
   [/\bin_proj_(b|a)\.weight$/, ['in_proj_b.weight', 'in_proj_a.weight']],
 ];
 
-/** What a tensor outside the routed experts is stored as, or is to be. Gates and the embedding are never int8. */
+/** What a tensor outside the routed experts is stored as, or is to be. Gates and the embedding never become codes. */
 export function denseDtype({ name, dtype }: Pick<WeightInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
   const isExact = name === names.EMBEDDING || /\.mlp\.(gate|shared_expert_gate)\.weight$/.test(name);
   const stored = isExact && isCoded(dtype) ? 'f32' : dtype;
-  return choice === 'auto' || (choice === 'int8' && isExact) ? stored : choice;
+  return choice === 'auto' || (isExact && isCoded(choice)) ? stored : choice;
 }

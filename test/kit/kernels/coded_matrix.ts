@@ -1,12 +1,18 @@
 /** Matrices of the types that checkpoints have and nothing is rounded to. */
-import { isCoded, SCALE_GROUP, weightRowBytes, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
+import {
+  groupHeadBytes,
+  isCoded,
+  SCALE_GROUP,
+  weightRowBytes,
+  type WeightMatrix,
+} from '../../../compute/base/weight_matrix.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import type { ResidentDtype } from '../../../compute/wasm/memory/resident_dtype.js';
 import { f32Matrix } from './kernel_rows.js';
 
 /** Largest values of codes. */
-const LARGEST = { int8: 128, fp8: 448, int4: 8, fp4: 6 } as const;
+const LARGEST = { int8: 128, fp8: 448, int4: 8, fp4: 6, uint4: 15 } as const;
 
 /** Weights between −1 and 1 of which floats give the codes: each code occurs, but NaN. */
 export function codedMatrix(
@@ -27,7 +33,9 @@ export function codedMatrix(
     if (LARGEST[dtype] < 16 && columns % 2 === 1) bytes[(row + 1) * rowBytes - 1]! &= 15;
     for (let column = 0; column < columns; column += SCALE_GROUP) {
       const scale = (0.1 + 0.9 * Math.abs(values[row * columns + column]! % 1)) / LARGEST[dtype];
-      view.setFloat32(row * rowBytes + weightRowBytes(dtype, column), scale, true);
+      const group = row * rowBytes + weightRowBytes(dtype, column);
+      view.setFloat32(group, scale, true);
+      if (groupHeadBytes(dtype) > 4) view.setFloat32(group + 4, bits[row * columns + column]! % 16, true);
     }
   }
   return { dtype, rows, columns, bytes };

@@ -2,7 +2,7 @@
 import { CACHE_FORMS, LANE } from '../../../compute/wasm/memory/layouts.js';
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import { permutation } from '../../../experts/routing/random.js';
-import { CHOICE_DTYPES } from '../../../compute/wasm/memory/resident_dtype.js';
+import { KV_DTYPES } from '../../../compute/base/kv_dtype.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 import { int8RowRef } from '../../refs/stored_row_ref.js';
 import { bf16Of, bitsOf } from '../../refs/wire_dtype_ref.js';
@@ -62,7 +62,7 @@ export interface Blocks {
   readonly dtype: LaneDtype;
 }
 
-export type LaneDtype = (typeof CHOICE_DTYPES)[number];
+export type LaneDtype = (typeof KV_DTYPES)[number];
 
 const PANEL = 16;
 /** Between blocks there is anything, and in them where no token is. */
@@ -118,7 +118,7 @@ export function runLane(place: KernelValues, lane: LaneCase, where: Blocks, stal
       outHeadBytes: outBytes,
     },
     scratch: 0,
-    dtype: CHOICE_DTYPES.indexOf(dtype),
+    dtype: KV_DTYPES.indexOf(dtype),
   };
   const descriptor = new Descriptor(memory, LANE, fields);
   descriptor.set({ scratch: place.floats(memory.kernels.attendBytes(descriptor.address) / 4) });

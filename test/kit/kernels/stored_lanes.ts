@@ -1,7 +1,7 @@
 /** Lanes of the attention kernel whose keys and values are the same rows, of other things than floats, in blocks all over a memory. */
 import { Descriptor } from '../../../compute/wasm/memory/descriptor.js';
 import { CACHE_FORMS, LANE, STORED_KEYS } from '../../../compute/wasm/memory/layouts.js';
-import { CHOICE_DTYPES } from '../../../compute/wasm/memory/resident_dtype.js';
+import { KV_DTYPES } from '../../../compute/base/kv_dtype.js';
 import { permutation } from '../../../experts/routing/random.js';
 import { randomFrom, randomValues } from '../../refs/random.js';
 import { storedRowRef } from '../../refs/stored_row_ref.js';
@@ -61,7 +61,7 @@ export function runStoredLane(
   const { position, numTokens, numHeads, window, softmaxScale } = lane;
   const { firstDim, restDim, blockSize, seed } = stored;
   const isNarrow = stored.dtype === 'int8' && stored.isNarrow;
-  const [dtype, wordBytes] = [CHOICE_DTYPES.indexOf(stored.dtype), stored.dtype === 'int8' ? 4 : 0];
+  const [dtype, wordBytes] = [KV_DTYPES.indexOf(stored.dtype), stored.dtype === 'int8' ? 4 : 0];
   const valueBytes = stored.dtype === 'int8' ? 1 : 2;
   const restWordAt = wordBytes + firstDim * valueBytes;
   const restAt = restWordAt + (isNarrow ? 1 : wordBytes);

@@ -59,20 +59,21 @@ describe('compute, backend and kinds of weights', () => {
     expect(await refusal('backend=cpu', 'kernels.simd=256')).to.equal(
       'INVALID_VALUE: "kernels.simd" is 256, which is about the kernels, but "backend" is cpu; set it to auto',
     );
-    expect(await refusal('compute=tensors', 'kernels.int8_activations=true')).to.equal(
-      'INVALID_VALUE: "kernels.int8_activations" is true, which is about the kernels, but "compute" is tensors; set it to false',
+    expect(await refusal('compute=tensors', 'kernels.activations=int16')).to.equal(
+      'INVALID_VALUE: "kernels.activations" is int16, which is about the kernels, but "compute" is tensors; set it to f32',
     );
     await checked('compute=tensors', 'kernels.fma=off', 'kernels.simd=128');
     await checked('backend=auto', 'kernels.fma=on', 'kernels.simd=256');
   });
 
-  it('are refused where activations become int8 beside no int8 weights', async () => {
-    const activations = 'kernels.int8_activations=true';
-    expect(await refusal(activations, 'experts.resident=bf16')).to.equal(
-      'INVALID_VALUE: "kernels.int8_activations" is true, which is about int8 weights, but there are none; set "experts.resident" or "dense.resident" to int8, or it to false',
+  it('are refused where activations become whole numbers beside no weights of whole numbers', async () => {
+    const activations = 'kernels.activations=int16';
+    expect(await refusal(activations, 'experts.resident=bf16', 'dense.resident=fp8')).to.equal(
+      'INVALID_VALUE: "kernels.activations" is int16, which is about int8, int4 and uint4 weights, but there are none; set "experts.resident" or "dense.resident" to one of them, or it to f32',
     );
-    await checked(activations, 'experts.resident=int8');
-    await checked(activations, 'dense.resident=int8');
+    await checked(activations, 'experts.resident=int8', 'dense.resident=f32');
+    await checked(activations, 'experts.resident=f32', 'dense.resident=uint4');
+    expect(await refusal('kernels.int8_activations=true')).to.contain('write "kernels.activations: int8" instead');
   });
 
   it('are refused where int8 has no kernels', async () => {

@@ -37,8 +37,8 @@ export function prefixSharingOf(
   if (isLoose || choice === 'off') return null;
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
   const resident = { experts: experts.resident, dense: dense.resident };
-  const rounds = kernels.int8_activations;
-  const bits = { computes, fma, rounds, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
+  const { activations } = kernels;
+  const bits = { computes, fma, activations, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
   const others = { plugins, gate: experts.gate };
   return { seed: JSON.stringify({ spec, bits, others }), separatesForms: choice === 'exact' && hasForms };
 }

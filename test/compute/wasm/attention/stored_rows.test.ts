@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { KV_DTYPES } from '../../../../compute/base/kv_dtype.js';
 import { KernelValues } from '../../../kit/kernels/kernel_values.js';
 import { randomFrom, randomValues } from '../../../refs/random.js';
 import { int8RowRef, narrowRowRef, storedRowRef } from '../../../refs/stored_row_ref.js';
@@ -21,9 +21,9 @@ describe('rows as a cache stores them', () => {
   afterEach(() => place.free());
 
   /** Stored bytes, the word of scale and min, and what is read. */
-  const store = (dtype: (typeof CHOICE_DTYPES)[number], row: readonly number[]) => {
+  const store = (dtype: (typeof KV_DTYPES)[number], row: readonly number[]) => {
     const { memory } = place;
-    const number = CHOICE_DTYPES.indexOf(dtype);
+    const number = KV_DTYPES.indexOf(dtype);
     const numBytes = row.length * [4, 2, 1][number]!;
     const [from, to] = [place.floats(row), place.bytes(numBytes)];
     const [wordAt, back] = [place.words([0]), place.floats(row.length)];
@@ -36,7 +36,7 @@ describe('rows as a cache stores them', () => {
     return { bytes, word, read };
   };
 
-  for (const dtype of CHOICE_DTYPES) {
+  for (const dtype of KV_DTYPES) {
     it(`read as the reference says, for any values and widths: ${dtype}`, () => {
       fc.assert(
         fc.property(rows, (row) => {

@@ -2,13 +2,12 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
-import { PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
+import { ACTIVATIONS, PLAIN_KERNELS } from '../../../../compute/wasm/memory/kernel_settings.js';
 import { RESIDENT_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
 import { residentMatrix } from '../../../kit/kernels/coded_matrix.js';
 import { f32Matrix, placeRows } from '../../../kit/kernels/kernel_rows.js';
 import { linearRef } from '../../../refs/linear_ref.js';
 import { isSameBits, largestDifference, randomFrom, randomValues } from '../../../refs/random.js';
-import { residentRef } from '../../../refs/resident_ref.js';
 
 let memory = new KernelMemory();
 /** Columns behind the outputs that must stay as they are. */
@@ -40,20 +39,34 @@ const shape = fc.record({
 });
 
 const GROUP = 32;
+/** The largest code of activations. */
+const MOST = { int16: 32767, int8: 127 } as const;
+const WHOLE_DTYPES = ['int8', 'int4', 'uint4'] as const;
 
-/** Rows as int8 has them: groups of values with a scale each. */
-const roundedRows = (x: Float32Array, columns: number): number[] =>
-  Array.from({ length: x.length / columns }, (_, row) =>
-    residentRef(x.subarray(row * columns, (row + 1) * columns), 'int8'),
-  ).flat();
+/** Rows rounded to multiples of a share of each group's largest magnitude. */
+function roundedRows(x: Float32Array, columns: number, most: number): number[] {
+  return Array.from(x, (value, i) => {
+    const largest = Math.max(...groupOf(x, columns, i).map(Math.abs));
+    const scale = Math.fround(largest / most);
+    return scale === 0 ? 0 : Math.fround(nearestEven(Math.fround(value / scale)) * scale);
+  });
+}
+
+/** Ties to even. */
+function nearestEven(value: number): number {
+  const near = Math.round(value);
+  return Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : near;
+}
 
 /** Half a step of the group that a value is in, and what the scale itself is rounded by. */
-function stepOf(x: Float32Array, columns: number, index: number): number {
+const stepOf = (x: Float32Array, columns: number, index: number, most: number): number =>
+  // A code is up to so many steps: its quotient and its product round by up to so many times 2⁻²⁴ of a step each.
+  (Math.max(...groupOf(x, columns, index).map(Math.abs)) / (2 * most)) * (1 + 4 * most * 2 ** -24);
+
+function groupOf(x: Float32Array, columns: number, index: number): Float32Array {
   const row = Math.floor(index / columns);
   const first = row * columns + GROUP * Math.floor((index % columns) / GROUP);
-  const group = x.subarray(first, Math.min(first + GROUP, (row + 1) * columns));
-  // A code is up to 127 steps: its quotient and its product round by up to 127 · 2⁻²⁴ of a step each.
-  return (Math.max(...group.map(Math.abs)) / 254) * (1 + 1e-4);
+  return x.subarray(first, Math.min(first + GROUP, (row + 1) * columns));
 }
 
 for (const fma of [false, true]) {
@@ -193,94 +206,119 @@ for (const fma of [false, true]) {
       weight.dispose();
     });
 
-    describe('with rows rounded to int8', () => {
-      before(() => memory.kernels.setInt8Activations(1));
-      after(() => memory.kernels.setInt8Activations(0));
+    for (const activations of ['int16', 'int8'] as const) {
+      for (const dtype of WHOLE_DTYPES) {
+        describe(`with rows rounded to ${activations} beside ${dtype}`, () => {
+          const most = MOST[activations];
+          before(() => memory.kernels.setActivations(ACTIVATIONS.indexOf(activations)));
+          after(() => memory.kernels.setActivations(0));
 
-      it('is the product of the rounded rows, and as far from the exact one as rounding takes it', () => {
-        fc.assert(
-          fc.property(shape, ({ numRows, rows, columns, seed }) => {
-            const random = randomFrom(seed);
+          it('is the product of the rounded rows, and as far from the exact one as rounding takes it', () => {
+            fc.assert(
+              fc.property(shape, ({ numRows, rows, columns, seed }) => {
+                const random = randomFrom(seed);
+                const weight = KernelMatrix.from(
+                  memory,
+                  f32Matrix(rows, columns, randomValues(random, rows * columns)),
+                  dtype,
+                );
+                const x = randomValues(random, numRows * columns);
+                const w = weight.toFloat32();
+                const y = linear(x, weight);
+                const rounded = roundedRows(x, columns, most);
+                expect(largestDifference(y, linearRef(rounded, w, columns))).to.be.below(3e-7 * columns + 1e-6);
+                const steps = rounded.map((value, i) => Math.abs(value - x[i]!));
+                const allowed = linearRef(steps, w.map(Math.abs), columns);
+                linearRef(x, w, columns).forEach((exact, i) =>
+                  expect(Math.abs(y[i]! - exact)).to.be.at.most(allowed[i]! + 3e-7 * columns + 1e-6),
+                );
+                for (const [i, step] of steps.entries()) expect(step).to.be.at.most(stepOf(x, columns, i, most));
+                weight.dispose();
+              }),
+              { numRuns: 40 },
+            );
+          });
+
+          it('a row has the same bits among 1 to 70 rows, wherever it stands, and whatever other rows W has', () => {
+            // 32 rows are a block, and of them about a thousand inputs (whole_linear.as.ts).
+            for (const columns of [40, 2100]) {
+              const rows = 37;
+              const values = randomValues(randomFrom(columns), rows * columns);
+              const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), dtype);
+              const few = KernelMatrix.from(memory, f32Matrix(17, columns, values.slice(0, 17 * columns)), dtype);
+              const x = randomValues(randomFrom(1), 70 * columns);
+              const all = linear(x, weight);
+              for (const numRows of [1, 2, 3, 4, 7, 31, 33, 64, 69]) {
+                for (const from of new Set([0, 70 - numRows])) {
+                  const part = linear(x.slice(from * columns, (from + numRows) * columns), weight);
+                  const expected = all.subarray(from * rows, (from + numRows) * rows);
+                  expect(isSameBits(part, expected), `${numRows} from ${from}`).to.equal(true);
+                }
+              }
+              expect(
+                isSameBits(
+                  linear(x, few),
+                  all.filter((_, i) => i % rows < 17),
+                ),
+              ).to.equal(true);
+              weight.dispose();
+              few.dispose();
+            }
+          });
+
+          it('NaN and infinity make no number of the outputs of their row, and change no other; zeros stay zeros', () => {
+            const [rows, columns] = [20, 45];
             const weight = KernelMatrix.from(
               memory,
-              f32Matrix(rows, columns, randomValues(random, rows * columns)),
-              'int8',
+              f32Matrix(rows, columns, randomValues(randomFrom(5), rows * columns)),
+              dtype,
             );
-            const x = randomValues(random, numRows * columns);
-            const w = weight.toFloat32();
-            const y = linear(x, weight);
-            const rounded = roundedRows(x, columns);
-            expect(largestDifference(y, linearRef(rounded, w, columns))).to.be.below(3e-7 * columns + 1e-6);
-            const steps = rounded.map((value, i) => Math.abs(value - x[i]!));
-            const allowed = linearRef(steps, w.map(Math.abs), columns);
-            linearRef(x, w, columns).forEach((exact, i) =>
-              expect(Math.abs(y[i]! - exact)).to.be.at.most(allowed[i]! + 3e-7 * columns + 1e-6),
-            );
-            for (const [i, step] of steps.entries()) expect(step).to.be.at.most(stepOf(x, columns, i));
-            weight.dispose();
-          }),
-          { numRuns: 100 },
-        );
-      });
-
-      it('a row has the same bits among 1 to 70 rows, wherever it stands, and whatever other rows W has', () => {
-        // 32 rows are a block, and of them about a thousand inputs (int8_linear.as.ts).
-        for (const columns of [40, 2100]) {
-          const rows = 37;
-          const values = randomValues(randomFrom(columns), rows * columns);
-          const weight = KernelMatrix.from(memory, f32Matrix(rows, columns, values), 'int8');
-          const few = KernelMatrix.from(memory, f32Matrix(17, columns, values.slice(0, 17 * columns)), 'int8');
-          const x = randomValues(randomFrom(1), 70 * columns);
-          const all = linear(x, weight);
-          for (const numRows of [1, 2, 3, 4, 7, 31, 33, 64, 69]) {
-            for (const from of new Set([0, 70 - numRows])) {
-              const part = linear(x.slice(from * columns, (from + numRows) * columns), weight);
-              const expected = all.subarray(from * rows, (from + numRows) * rows);
-              expect(isSameBits(part, expected), `${numRows} from ${from}`).to.equal(true);
+            const x = randomValues(randomFrom(6), 5 * columns).fill(0, 0, columns);
+            const before = linear(x, weight);
+            expect([...before.subarray(0, rows)]).to.deep.equal(new Array(rows).fill(0));
+            for (const bad of [NaN, Infinity, -Infinity]) {
+              linear(x.with(2 * columns + 44, bad), weight).forEach((value, i) => {
+                if (Math.floor(i / rows) === 2) expect(Number.isFinite(value), `${value}`).to.equal(false);
+                else expect(value).to.equal(before[i]);
+              });
             }
-          }
-          expect(
-            isSameBits(
-              linear(x, few),
-              all.filter((_, i) => i % rows < 17),
-            ),
-          ).to.equal(true);
-          weight.dispose();
-          few.dispose();
-        }
-      });
-
-      it('NaN and infinity make no number of the outputs of their row, and change no other; zeros stay zeros', () => {
-        const [rows, columns] = [20, 45];
-        const weight = KernelMatrix.from(
-          memory,
-          f32Matrix(rows, columns, randomValues(randomFrom(5), rows * columns)),
-          'int8',
-        );
-        const x = randomValues(randomFrom(6), 5 * columns).fill(0, 0, columns);
-        const before = linear(x, weight);
-        expect([...before.subarray(0, rows)]).to.deep.equal(new Array(rows).fill(0));
-        for (const bad of [NaN, Infinity, -Infinity]) {
-          linear(x.with(2 * columns + 44, bad), weight).forEach((value, i) => {
-            if (Math.floor(i / rows) === 2) expect(Number.isFinite(value), `${value}`).to.equal(false);
-            else expect(value).to.equal(before[i]);
+            weight.dispose();
           });
-        }
-        weight.dispose();
-      });
 
-      it('f32 and bf16 are computed as ever', () => {
-        for (const dtype of ['f32', 'bf16'] as const) {
-          const values = randomValues(randomFrom(3), 20 * 70);
-          const weight = KernelMatrix.from(memory, f32Matrix(20, 70, values), dtype);
-          const x = randomValues(randomFrom(4), 3 * 70);
-          const rounding = linear(x, weight);
-          memory.kernels.setInt8Activations(0);
-          expect(isSameBits(linear(x, weight), rounding), dtype).to.equal(true);
-          memory.kernels.setInt8Activations(1);
-          weight.dispose();
-        }
-      });
-    });
+          it('f32, bf16 and fp8 are computed as ever', () => {
+            for (const dtype of ['f32', 'bf16', 'fp8'] as const) {
+              const values = randomValues(randomFrom(3), 20 * 70);
+              const weight = KernelMatrix.from(memory, f32Matrix(20, 70, values), dtype);
+              const x = randomValues(randomFrom(4), 3 * 70);
+              const rounding = linear(x, weight);
+              memory.kernels.setActivations(0);
+              expect(isSameBits(linear(x, weight), rounding), dtype).to.equal(true);
+              memory.kernels.setActivations(ACTIVATIONS.indexOf(activations));
+              weight.dispose();
+            }
+          });
+        });
+      }
+    }
   });
 }
+
+describe('products of whole numbers', () => {
+  it('are the same whole numbers in the plain and the fused module', () => {
+    for (const activations of ['int16', 'int8'] as const) {
+      const both = [false, true].map((fma) => new KernelMemory(undefined, { ...PLAIN_KERNELS, fma, activations }));
+      for (const dtype of WHOLE_DTYPES) {
+        const values = randomValues(randomFrom(8), 40 * GROUP);
+        const x = randomValues(randomFrom(9), 7 * GROUP);
+        const [plain, fused] = both.map((each) => {
+          memory = each;
+          const weight = KernelMatrix.from(memory, f32Matrix(40, GROUP, values), dtype);
+          const y = linear(x, weight); // of one group: a product of a whole number with a scale, rounded once
+          weight.dispose();
+          return y;
+        });
+        expect(isSameBits(plain!, fused!), `${dtype} × ${activations}`).to.equal(true);
+      }
+    }
+  });
+});

@@ -107,22 +107,23 @@ describe('resident matrices', () => {
     });
   }
 
-  it('int8 rows are a matrix of weights too: taken as they are, or decoded', () => {
+  it('int8 rows are a matrix of weights too: taken as they are, or decoded and rounded anew', () => {
     const [rows, columns] = [5, 70];
-    const values = randomValues(randomFrom(3), rows * columns);
-    const first = KernelMatrix.from(memory, weightMatrix('f32', rows, columns, values), 'int8');
+    const numbers = randomValues(randomFrom(3), rows * columns);
+    const first = KernelMatrix.from(memory, weightMatrix('f32', rows, columns, numbers), 'int8');
     const weights: WeightMatrix = { dtype: 'int8', rows, columns, bytes: first.readRows(0, rows) };
     expect(isSameBits(floatsOf(weights), first.toFloat32())).to.equal(true);
     for (const dtype of CHOICE_DTYPES) {
       const matrix = KernelMatrix.from(memory, weights, dtype);
-      const expected = residentRef(first.toFloat32(), dtype === 'bf16' ? 'bf16' : 'f32');
-      expect(isSameBits(matrix.toFloat32(), Float32Array.from(expected)), dtype).to.equal(true);
+      const values = first.toFloat32();
+      const expected = dtype === 'int8' ? values : expectedOf('f32', dtype, columns, values);
+      expect(isSameBits(matrix.toFloat32(), expected), dtype).to.equal(true);
       matrix.dispose();
     }
     first.dispose();
   });
 
-  for (const dtype of ['int8', 'fp8', 'int4', 'fp4'] as const) {
+  for (const dtype of ['int8', 'fp8', 'int4', 'fp4', 'uint4'] as const) {
     it(`rows of ${dtype} are held as a checkpoint has them: every code, whole and by parts`, () => {
       for (const [rows, columns] of SHAPES) {
         const weights = codedMatrix(dtype, rows, columns, randomValues(randomFrom(rows), rows * columns));
@@ -145,10 +146,12 @@ describe('resident matrices', () => {
     new DataView(bytes.buffer).setFloat32(0, 1, true);
     const matrix = KernelMatrix.from(memory, { dtype: 'fp8', rows: 1, columns: 32, bytes }, 'fp8');
     expect(matrix.toFloat32().every(Number.isNaN)).to.equal(true);
-    const floats = weightMatrix('f32', 1, 32, new Float32Array(32));
-    const error = await errorOf(ExpertError, () => matrix.set(floats));
-    expect(error.message).to.equal("INVALID_ARGUMENT: f32 weights can't become fp8; keep them as f32, bf16 or int8");
     matrix.dispose();
+    const floats = weightMatrix('f32', 1, 32, new Float32Array(32));
+    const error = await errorOf(ExpertError, () => KernelMatrix.from(memory, floats, 'fp4'));
+    expect(error.message).to.equal(
+      "INVALID_ARGUMENT: f32 weights can't become fp4; keep them as one of f32, bf16, fp8, int8, int4, uint4",
+    );
   });
 
   it('f32 → bf16 rounds ties to even, overflows to infinity and keeps NaN', () => {
@@ -181,14 +184,16 @@ describe('resident matrices', () => {
   });
 
   for (const bad of [NaN, Infinity, -Infinity]) {
-    it(`${bad} as int8 is NOT_FINITE with the row, and nothing is kept`, async () => {
-      for (const source of ['f32', 'bf16'] as const) {
-        const values = new Float32Array(3 * 40);
-        values[2 * 40 + 39] = bad;
-        const weights = weightMatrix(source, 3, 40, values);
-        const error = await errorOf(ExpertError, () => KernelMatrix.from(memory, weights, 'int8'));
-        expect(error.code).to.equal('NOT_FINITE');
-        expect(error.message).to.contain('row 2');
+    it(`${bad} as codes is NOT_FINITE with the row, and nothing is kept`, async () => {
+      for (const dtype of ['int8', 'int4', 'uint4', 'fp8'] as const) {
+        for (const source of ['f32', 'bf16'] as const) {
+          const values = new Float32Array(3 * 40);
+          values[2 * 40 + 39] = bad;
+          const weights = weightMatrix(source, 3, 40, values);
+          const error = await errorOf(ExpertError, () => KernelMatrix.from(memory, weights, dtype));
+          expect(error.code).to.equal('NOT_FINITE');
+          expect(error.message).to.contain('row 2').and.to.contain(dtype);
+        }
       }
     });
   }

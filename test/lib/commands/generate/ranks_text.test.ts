@@ -16,7 +16,7 @@ describe('what the ranks of a job compute with', () => {
     expect(ranksText([rank('wasm')])).to.equal('1 rank on wasm kernels (256 bits, fused)');
     expect(ranksText([rank('wasm', null, 128, 4)])).to.equal('1 rank on wasm kernels (4 threads, 128 bits)');
     const wasm = rank('wasm');
-    expect(ranksText([{ ...wasm, kernels: { ...wasm.kernels!, int8Activations: true } }])).to.equal(
+    expect(ranksText([{ ...wasm, kernels: { ...wasm.kernels!, activations: 'int8' } }])).to.equal(
       '1 rank on wasm kernels (256 bits, fused, int8 activations)',
     );
     expect(ranksText([rank('cpu'), rank('cpu')])).to.equal('2 ranks on cpu tensors');

@@ -1,7 +1,7 @@
 /** Attention layers as kernels, against a float64 reference, against their TensorFlow.js forms, and against themselves under other schedules. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { CHOICE_DTYPES } from '../../../../compute/wasm/memory/resident_dtype.js';
+import { KV_DTYPES } from '../../../../compute/base/kv_dtype.js';
 import { selectBackend } from '../../../../compute/tfjs/tf.js';
 import type { MlaForm, ModelSpec } from '../../../../lib/model/spec/spec.js';
 import {
@@ -122,7 +122,7 @@ describe('attention layer kernels', () => {
     });
   }
 
-  for (const dtype of CHOICE_DTYPES) {
+  for (const dtype of KV_DTYPES) {
     for (const { name, spec, form } of [
       { name: 'MLA, naive', spec: mlaSpec({}), form: 'naive' as const },
       { name: 'MLA, absorbed', spec: mlaSpec({}), form: 'absorbed' as const },
