@@ -17,6 +17,7 @@ import { slicedChoices, slicedWeights, summedSlices, wholeChoices } from '../pla
 import type { MoeTokens } from './moe_tokens.js';
 import { dividedChoices } from '../routing/deferred_choices.js';
 import type { LateSum, LateSums } from './late_sums.js';
+import { mixedWeights } from './residual_mix.js';
 import { expertOutputs } from './expert_outputs.js';
 import type { MoeLook, MoeLooks } from './moe_look.js';
 import type { ExpertShard } from './shard.js';
@@ -107,6 +108,8 @@ export class MoeLayer {
     const routing =
       tokens === null ? NO_TOKENS : forcedIdx ? forcedRouting(forcedIdx, gateSpec) : await this.routed(tokens, step);
     const x = tokens === null ? this.noRows : await tokens.rows();
+    const mixed = (await tokens?.mix()) ?? null;
+    const topkWeights = mixed === null ? routing.topkWeights : mixedWeights(routing.topkWeights, mixed);
     clock.lap('gate', this.place);
     const look = step.looks?.moe(this.parts.layer) ?? null;
     if (look !== null && tokens !== null) await look.routed(tokens, routing);
@@ -115,7 +118,7 @@ export class MoeLayer {
     load.record(moeLayer, routing.topkIdx, wholeChoices(topkIdx, slices));
     rankLoad.record(moeLayer, ranksOf(placement, topkIdx));
     clock.lap('replicas', this.place);
-    const rows = { x, topkIdx, topkWeights: slicedWeights(routing.topkWeights, slices) };
+    const rows = { x, topkIdx, topkWeights: slicedWeights(topkWeights, slices) };
     const parts = this.dividedRows(rows, routing.topkWeights);
     if (ep.alone === null) await this.exchange(tokens, parts, step);
     else if (tokens !== null) await this.stayHome(ep.alone, tokens, parts, step);

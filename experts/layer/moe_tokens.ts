@@ -11,6 +11,8 @@ export interface MoeTokens {
   readonly bias_E: Float32Array | null;
   /** Normed hidden states [T, H], as they travel; they must not change until the layer is over. */
   rows(): FloatRows | Promise<FloatRows>;
+  /** [T·2] what of each token is the routed experts', whose weights are multiplied with it, and what the shared ones'; null: all of both (residual_mix.ts). */
+  mix(): Float32Array | null | Promise<Float32Array>;
   /** Computes the shared experts, if the layer has any; called while rows travel. */
   runShared(): void | Promise<void>;
   /** Room for y [T, H], in the memory where {@link add} reads it without a copy; valid until then. */

@@ -5,18 +5,22 @@ import type { Routing } from '../../compute/base/gate_spec.js';
 import type { Gate } from '../routing/gate.js';
 import { checkLogits } from '../routing/select_experts.js';
 import type { MoeTokens } from './moe_tokens.js';
-import { add, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
+import { mixOf, type ResidualMix } from './residual_mix.js';
+import { add, mul, rowsOf, tidy, toTensor, type Tensor2D } from '../../compute/tfjs/tf.js';
 
 /** What every rank holds of an MoE layer. */
 export interface MoeTensors {
   readonly gate: Gate;
   readonly sharedExperts: SharedExperts | null;
+  /** Null: nothing is mixed. */
+  readonly mix: ResidualMix | null;
 }
 
 /** Tokens of one layer and step: {@link add} ends their life. */
 export class TensorMoeTokens implements MoeTokens {
   private shared_TH: Tensor2D | null = null;
   private gateLogits: Promise<Float32Array> | null = null;
+  private mixed: Promise<Float32Array> | null = null;
 
   /** `x_TH`: normed hidden states, which it disposes. `onOutput` gets what the layer made of them, [T,H], disposed when it returns. */
   constructor(
@@ -46,9 +50,24 @@ export class TensorMoeTokens implements MoeTokens {
     return floatRows(await rowsOf(this.x_TH), this.x_TH.shape[1]);
   }
 
+  /** By the rows as they were read back. */
+  mix(): Promise<Float32Array> | null {
+    const { mix } = this.layer;
+    if (mix === null) return null;
+    return (this.mixed ??= this.rows().then((rows) => mixOf(mix, rows)));
+  }
+
   /** The result stays a tensor until {@link add}. */
-  runShared(): void {
-    this.shared_TH = this.layer.sharedExperts?.forward(this.x_TH) ?? null;
+  async runShared(): Promise<void> {
+    const mixed_T2 = await this.mix();
+    const shared_TH = this.layer.sharedExperts?.forward(this.x_TH) ?? null;
+    if (shared_TH === null || mixed_T2 === null) {
+      this.shared_TH = shared_TH;
+      return;
+    }
+    const share_T1 = mixed_T2.filter((_, i) => i % 2 === 1);
+    this.shared_TH = tidy(() => mul(shared_TH, toTensor(share_T1, [share_T1.length, 1])));
+    shared_TH.dispose();
   }
 
   /** An array: tensors are made of one. */

@@ -12,7 +12,7 @@ import { expertCountsOf, moeLayersOf } from '../model/spec/spec.js';
 import { WRITABLE_DTYPES, type WritableDtype } from '../weights/dtypes.js';
 import { WeightError } from '../weights/errors.js';
 import { UsageError, type CommandContext } from './base/context.js';
-import { seedNumber, wholeNumber } from './base/numbers.js';
+import { seedNumber, wholeNumber, wholeNumbers } from './base/numbers.js';
 import { ProgressBar } from './base/progress_bar.js';
 
 /** The options of `make-checkpoint` as yargs parses them, with their defaults. */
@@ -22,7 +22,8 @@ export interface MakeCheckpointArgs {
   readonly layers: number;
   readonly denseLayers?: number | undefined;
   readonly hidden: number;
-  readonly experts: number;
+  readonly experts: string;
+  readonly residual?: boolean | undefined;
   readonly topk: number;
   readonly intermediate: number;
   readonly heads: number;
@@ -45,7 +46,17 @@ export function makeCheckpointOptions<T>(yargs: Argv<T>): Argv<T & MakeCheckpoin
     .option('layers', { type: 'number', default: 2, describe: 'layers', group: shape })
     .option('dense-layers', { type: 'number', describe: 'the first ones, without experts (0)', group: shape })
     .option('hidden', { type: 'number', default: 256, describe: 'hidden size', group: shape })
-    .option('experts', { type: 'number', default: 32, describe: 'routed experts per layer', group: shape })
+    .option('experts', {
+      type: 'string',
+      default: '32',
+      describe: 'routed experts per layer; 4,4,8,8: of each layer (deepspeed_moe)',
+      group: shape,
+    })
+    .option('residual', {
+      type: 'boolean',
+      describe: 'a network beside the experts of each layer (deepspeed_moe)',
+      group: shape,
+    })
     .option('topk', { type: 'number', default: 4, describe: 'experts per token', group: shape })
     .option('intermediate', { type: 'number', default: 256, describe: "an expert's intermediate size", group: shape })
     .option('heads', { type: 'number', default: 4, describe: 'attention heads', group: shape })
@@ -107,11 +118,15 @@ export async function makeCheckpoint(
 
 function configOf(args: MakeCheckpointArgs): Readonly<Record<string, unknown>> {
   const { family, denseLayers = 0, dtype } = args;
-  const counts = { layers: args.layers, hidden: args.hidden, experts: args.experts, topk: args.topk };
+  const counts = { layers: args.layers, hidden: args.hidden, topk: args.topk };
+  const [first, ...rest] = wholeNumbers('--experts', args.experts);
+  const experts = rest.length === 0 ? first! : [first!, ...rest];
   const sizes = { ...counts, intermediate: args.intermediate, heads: args.heads, vocab: args.vocab };
   for (const [name, value] of Object.entries(sizes)) wholeNumber(`--${name}`, value, 1);
   wholeNumber('--dense-layers', denseLayers, 0);
-  const config = mistakesOf(() => randomConfig(family, { ...sizes, denseLayers, dtype }));
+  const config = mistakesOf(() =>
+    randomConfig(family, { ...sizes, experts, denseLayers, dtype, residual: args.residual === true }),
+  );
   return { ...config, ...Object.fromEntries(args.set.map((setting) => parseSetting(setting, config))) };
 }
 

@@ -183,6 +183,10 @@ class SeededWeights implements DenseWeights {
     return Promise.resolve(this.values(channels * width, 1));
   }
 
+  rows(_name: string, [rows, columns]: readonly [number, number]): Promise<Float32Array> {
+    return Promise.resolve(this.values(rows * columns, Math.sqrt(3 / columns)));
+  }
+
   stored(_name: string, shape: readonly [number, number]): StoredMatrix {
     return storedOf(this.matrix(shape));
   }

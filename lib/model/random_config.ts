@@ -9,13 +9,16 @@ export interface RandomModelShape {
   /** How many of the first layers have a dense network instead of experts. */
   readonly denseLayers: number;
   readonly hidden: number;
-  readonly experts: number;
+  /** One for each layer with experts where they have different numbers, which one family can. */
+  readonly experts: number | readonly number[];
   readonly topk: number;
   /** Intermediate size of an expert. */
   readonly intermediate: number;
   readonly heads: number;
   readonly vocab: number;
   readonly dtype: WritableDtype;
+  /** A network beside the experts of each layer, mixed with them; one family has that. Default false. */
+  readonly residual?: boolean;
 }
 
 type HfConfig = Readonly<Record<string, unknown>>;
@@ -41,6 +44,15 @@ const OWN_FIELDS = {
   deepseek_v32: (shape: RandomModelShape): HfConfig => ({
     ...{ ...dense(shape), ...mla(shape), ...v3Gate(shape), ...indexer(shape) },
   }),
+  deepspeed_moe: (shape: RandomModelShape): HfConfig => {
+    const { num_local_experts: experts, ...rest } = everywhere(shape, 'deepspeed_moe');
+    const own = {
+      num_experts: experts,
+      expert_interval: 1,
+      mlp_type: shape.residual === true ? 'residual' : 'standard',
+    };
+    return { ...gqa(shape), ...rest, ...own };
+  },
   dots1: (shape: RandomModelShape): HfConfig => ({ ...gqa(shape), ...dense(shape), ...v3Gate(shape) }),
   ernie4_5_moe: (shape: RandomModelShape): HfConfig => ({
     ...{ ...gqa(shape), moe_layer_start_index: shape.denseLayers },
@@ -114,7 +126,15 @@ export function randomConfig(family: RandomFamily, shape: RandomModelShape): HfC
   if (family === 'kimi_k25' || family === 'qwen3_5_moe') {
     return { model_type: family, text_config: randomConfig(NESTED[family], shape) };
   }
+  checkOwn(family, shape);
   return { ...commonConfig(family, shape), ...OWN_FIELDS[family](shape) };
+}
+
+/** @throws ModelError UNSUPPORTED_MODEL */
+function checkOwn(family: RandomFamily, { experts, residual = false }: RandomModelShape): void {
+  if (family === 'deepspeed_moe' || (typeof experts === 'number' && !residual)) return;
+  const what = residual ? 'a network beside its experts' : 'layers with different numbers of experts';
+  throw new ModelError('UNSUPPORTED_MODEL', `${family} has no ${what}; give --family deepspeed_moe`);
 }
 
 const gqa = (shape: RandomModelShape): HfConfig => ({ num_key_value_heads: shape.heads, head_dim: headDimOf(shape) });

@@ -137,6 +137,7 @@ const moe = z.strictObject({
   intermediateSize: count,
   sharedIntermediateSize: whole,
   hasSharedGate: boolean,
+  hasResidualMix: boolean.optional(),
 });
 
 const quantization = z.strictObject({

@@ -10,6 +10,7 @@ import type { Family } from './blocks/family.js';
 import { deepseekV2 } from './deepseek_v2.js';
 import { deepseekV3, kimiK2 } from './deepseek_v3.js';
 import { deepseekV32, glmMoeDsa } from './deepseek_v32.js';
+import { deepspeedMoe } from './deepspeed_moe.js';
 import { dots1 } from './dots1.js';
 import { ernie45Moe } from './ernie4_5_moe.js';
 import { glm4Moe } from './glm4_moe.js';
@@ -34,6 +35,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   deepseek_v2: deepseekV2,
   deepseek_v3: deepseekV3,
   deepseek_v32: deepseekV32,
+  deepspeed_moe: deepspeedMoe,
   dots1,
   ernie4_5_moe: ernie45Moe,
   glm4_moe: glm4Moe,

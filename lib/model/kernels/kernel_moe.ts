@@ -9,6 +9,7 @@ import { KernelRouted, type KernelGate } from '../../../compute/wasm/router/kern
 import type { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
 import { KernelRows } from '../../../compute/wasm/memory/kernel_rows.js';
 import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
+import { mixOf, type ResidualMix } from '../../../experts/layer/residual_mix.js';
 import type { MoeTokens } from '../../../experts/layer/moe_tokens.js';
 import type { KernelShared } from './kernel_shared.js';
 import type { KernelStep } from './kernel_step.js';
@@ -38,12 +39,13 @@ export class KernelMoeBlocks {
 
 /** Owns its weights. */
 export class KernelMoe {
-  /** `gate` with the norm before it; `hidden`: H; `residual`: what is added to the hidden states is multiplied with it. */
+  /** `gate` with the norm before it; `hidden`: H; `residual`: what is added to the hidden states is multiplied with it; `mix`: null: nothing is mixed. */
   constructor(
     readonly gate: KernelGate,
     readonly shared: KernelShared | null,
     readonly hidden: number,
     readonly residual: number,
+    readonly mix: ResidualMix | null,
     readonly blocks: KernelMoeBlocks,
   ) {}
 
@@ -63,6 +65,7 @@ class KernelMoeTokens implements MoeTokens {
   private routing: Routing | null = null;
   /** 0 = there are none. */
   private sharedAt = 0;
+  private mixed: Float32Array | null = null;
 
   constructor(
     private readonly moe: KernelMoe,
@@ -96,9 +99,25 @@ class KernelMoeTokens implements MoeTokens {
     const { shared, blocks } = this.moe;
     if (shared === null) return undefined;
     const made = shared.run(this.step, blocks.routed.normed, blocks.shared);
-    if (made instanceof Promise) return made.then((at) => void (this.sharedAt = at));
-    this.sharedAt = made;
+    if (made instanceof Promise) return made.then((at) => this.made(at));
+    this.made(made);
     return undefined;
+  }
+
+  mix(): Float32Array | null {
+    const { mix } = this.moe;
+    if (mix === null) return null;
+    return (this.mixed ??= mixOf(mix, this.rows()));
+  }
+
+  /** What the shared experts made, at an address: times what of each token is theirs. */
+  private made(at: number): void {
+    this.sharedAt = at;
+    const mixed = this.mix();
+    if (mixed === null) return;
+    const stride = padded(this.moe.hidden);
+    const rows = this.step.memory.floats(at, this.step.numTokens * stride);
+    for (let i = 0; i < rows.length; i++) rows[i]! *= mixed[2 * Math.floor(i / stride) + 1]!;
   }
 
   room(): KernelRows {

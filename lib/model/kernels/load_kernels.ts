@@ -14,7 +14,7 @@ import { kvUpRows } from '../spec/kv_up_rows.js';
 import { attentionShapes } from '../spec/tensor_shapes.js';
 import { readFinalNorm, readHeadBias, readHiddenNorm, readNorm } from '../weights/norm_reader.js';
 import { unspread } from '../weights/spread.js';
-import { ffnOf, type DenseWeights } from '../weights/weight_reader.js';
+import { ffnOf, readMix, type DenseWeights } from '../weights/weight_reader.js';
 import { KernelAttention, type KernelAttentionWeights } from './kernel_attention.js';
 import { KernelDecoder } from './kernel_decoder.js';
 import { KernelFfn } from './kernel_ffn.js';
@@ -154,7 +154,8 @@ class Loader {
     const bias_E = await bias(moe.hasSelectionBias, names.selectionBiasName(layer));
     const shared = await this.shared(memory, layer);
     const weights = { norm, gate, gateBias_E, bias_E };
-    return new KernelMoe(new KernelGate(memory, own, weights), shared, hiddenSize, multipliers.residual, blocks);
+    const mix = await readMix(this.reader, this.spec, layer);
+    return new KernelMoe(new KernelGate(memory, own, weights), shared, hiddenSize, multipliers.residual, mix, blocks);
   }
 
   private async shared(memory: KernelMemory, layer: number): Promise<KernelShared | null> {

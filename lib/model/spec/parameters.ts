@@ -60,6 +60,7 @@ const PARTS: readonly (readonly [string, ModelPart])[] = [
   ['.conv.', 'states'],
   ['.linear_attn.', 'states'],
   ['.mlp.gate.', 'gates'],
+  ['.mlp.coefficient.', 'gates'],
   ['.mlp.experts.', 'routed_experts'],
   ['.mlp.shared_expert', 'shared_experts'],
   ['.mlp.', 'dense_networks'],

@@ -278,6 +278,8 @@ export interface MoeSpec {
   readonly sharedIntermediateSize: number;
   /** Whether what shared experts make is multiplied, per token, with the sigmoid of one more logit (Qwen2-MoE). */
   readonly hasSharedGate: boolean;
+  /** Whether what routed and shared experts make is mixed by a softmax over two logits of the token (DeepSpeed's residual MoE). Default false: it is added. */
+  readonly hasResidualMix?: boolean | undefined;
 }
 
 /** What the families with plain experts share. */

@@ -42,6 +42,9 @@ export const selectionBiasName = (layer: number): string => `${layerPrefix(layer
 /** One row, whose product with the hidden state gates what shared experts make: [1, H]. */
 export const sharedGateName = (layer: number): string => `${layerPrefix(layer)}.mlp.shared_expert_gate.weight`;
 
+/** Two rows, whose products with the hidden state say what of it is the routed experts' and what the shared ones': [2, H], and a bias [2]. */
+export const mixName = (layer: number): string => `${layerPrefix(layer)}.mlp.coefficient.weight`;
+
 /** Prefixes of SwiGLU networks, each with gate_proj, up_proj and down_proj. */
 export const denseFfnPrefix = (layer: number): string => `${layerPrefix(layer)}.mlp`;
 /** Prefix of one routed expert, as {@link denseFfnPrefix}. */

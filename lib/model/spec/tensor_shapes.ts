@@ -41,6 +41,9 @@ function* moeShapes(moe: ModelSpec['moe'], layer: number, hidden: number): Gener
   if (sharedIntermediateSize === 0) return;
   yield* ffnShapes(names.sharedExpertsPrefix(layer), hidden, sharedIntermediateSize);
   if (moe.hasSharedGate) yield matrix(names.sharedGateName(layer), 1, hidden);
+  if (moe.hasResidualMix !== true) return;
+  yield matrix(names.mixName(layer), 2, hidden);
+  yield bias(names.biasOf(names.mixName(layer)), 2);
 }
 
 /** Of one routed expert. */

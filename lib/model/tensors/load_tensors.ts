@@ -8,7 +8,7 @@ import type { DecoderOptions } from '../decoder/decoder.js';
 import { ModelError } from '../spec/errors.js';
 import { gateOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
-import type { DenseReader } from '../weights/weight_reader.js';
+import { readMix, type DenseReader } from '../weights/weight_reader.js';
 import { loadAttention, loadMatrix, ropeOf } from './load_attention.js';
 import { readFinalNorm, readHeadBias, readHiddenNorm } from '../weights/norm_reader.js';
 import { Norm } from './norm.js';
@@ -67,7 +67,12 @@ async function loadLayer(
   }
   const gate = await loadGate(reader, spec, layer);
   const sharedExperts = await loadSharedExperts(reader, spec, layer);
-  return { attentionNorm, attention, mlpNorm, mlp: { kind: 'moe', moe: { gate, sharedExperts } } };
+  return {
+    attentionNorm,
+    attention,
+    mlpNorm,
+    mlp: { kind: 'moe', moe: { gate, sharedExperts, mix: await readMix(reader, spec, layer) } },
+  };
 }
 
 async function loadGate(reader: DenseReader, spec: ModelSpec, layer: number): Promise<Gate> {

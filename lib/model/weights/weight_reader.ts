@@ -3,6 +3,7 @@ import type { StoredFfn, StoredMatrix } from '../../../compute/base/stored_matri
 import type { FfnWeights } from '../../../compute/base/ffn_weights.js';
 import { convertMatrix, isCoded, type WeightDtype, type WeightMatrix } from '../../../compute/base/weight_matrix.js';
 import type { ExpertSizes } from '../../../compute/base/weight_rows.js';
+import type { ResidualMix } from '../../../experts/layer/residual_mix.js';
 import type { WeightSource } from '../../../compute/base/weight_source.js';
 import type { ModelWeights, WeightReadOptions } from '../stored/model_weights.js';
 import { WeightError } from '../../weights/errors.js';
@@ -10,7 +11,7 @@ import { Fingerprint } from '../../weights/fingerprint.js';
 import { isHeadTied } from './rank_tensors.js';
 import { denseDtype, keptDtype, type ResidentChoice } from './residence.js';
 import type { ModelSpec } from '../spec/spec.js';
-import { expertKey, expertPrefix } from '../spec/tensor_names.js';
+import { biasOf, expertKey, expertPrefix, mixName } from '../spec/tensor_names.js';
 
 /** What a {@link DenseReader} does besides reading. */
 export interface DenseReaderOptions {
@@ -27,6 +28,8 @@ export interface DenseWeights {
   vector(name: string, length: number): Promise<Float32Array>;
   /** The filter [channels, 1, width] of a convolution, as float32. */
   filter(name: string, channels: number, width: number): Promise<Float32Array>;
+  /** A small matrix [rows, columns], as float32. */
+  rows(name: string, shape: readonly [number, number]): Promise<Float32Array>;
   /** [out, in], as it is stored. */
   stored(name: string, shape: readonly [number, number], as: WeightDtype): StoredMatrix;
   /** What a matrix is to be kept as. */
@@ -48,6 +51,11 @@ export class DenseReader implements DenseWeights {
   /** A norm or a bias, as float32. @throws WeightError as the checkpoint */
   vector(name: string, length: number): Promise<Float32Array> {
     return this.weights.floats(name, [length], this.options);
+  }
+
+  /** A small matrix, as float32. @throws WeightError as the checkpoint */
+  rows(name: string, shape: readonly [number, number]): Promise<Float32Array> {
+    return this.weights.floats(name, shape, this.options);
   }
 
   /** The filter of a convolution, as float32. @throws WeightError as the checkpoint */
@@ -77,6 +85,17 @@ export class DenseReader implements DenseWeights {
     const read = (name: string, shape: readonly [number, number]) => this.matrix(name, shape);
     return readFfn(read, prefix, hidden, intermediate);
   }
+}
+
+/** What mixes a layer's routed and shared experts; null: nothing does. @throws WeightError as the checkpoint */
+export async function readMix(
+  reader: Pick<DenseWeights, 'rows' | 'vector'>,
+  { hiddenSize, moe }: ModelSpec,
+  layer: number,
+): Promise<ResidualMix | null> {
+  if (moe.hasResidualMix !== true) return null;
+  const weight_2H = await reader.rows(mixName(layer), [2, hiddenSize]);
+  return { weight_2H, bias_2: await reader.vector(biasOf(mixName(layer)), 2) };
 }
 
 /** How experts are read. Both may be left out. */

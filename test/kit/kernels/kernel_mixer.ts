@@ -100,6 +100,7 @@ function readerOf(weights: WeightsRef, dtype: ResidentDtype): DenseWeights {
     isHeadTied: () => false,
     vector,
     filter: vector,
+    rows: vector,
     stored: (name, [rows, columns]) => storedOf(f32Matrix(rows, columns, weights[partOf(name)]!)),
     residentDtype: () => dtype,
   };

@@ -21,6 +21,7 @@ const families = RANDOM_FAMILIES;
 
 /** In some families all layers have experts, and OLMoE's heads make up the hidden size. */
 const SHAPES: Partial<Record<RandomFamily, Partial<typeof SHAPE>>> = {
+  deepspeed_moe: { denseLayers: 0 },
   gpt_oss: { denseLayers: 0 },
   granitemoe: { denseLayers: 0 },
   minimax_m2: { denseLayers: 0 },
