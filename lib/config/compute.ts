@@ -5,7 +5,8 @@ import type { ExpertwireConfig } from './schema.js';
 
 /** A rank that chooses a backend of its own checks that itself. @throws ConfigError INVALID_VALUE */
 export function checkCompute(config: ExpertwireConfig): void {
-  const { backend, compute, experts, dense, engine } = config;
+  const { backend, compute, experts, dense, engine, resident_overrides: overrides } = config;
+  const coded = Object.values(overrides).find(isCoded);
   const isWasm = backend === 'wasm' || backend === 'auto';
   if (compute === 'kernels' && !isWasm) {
     const message = `"compute" is kernels, which run beside backend wasm, but "backend" is ${backend}; set one of them to auto`;
@@ -17,6 +18,7 @@ export function checkCompute(config: ExpertwireConfig): void {
   const asked = [
     { key: 'experts.resident', value: experts.resident, isAsked: isCoded(experts.resident), instead: 'bf16 or f32' },
     { key: 'dense.resident', value: dense.resident, isAsked: isCoded(dense.resident), instead: 'bf16 or f32' },
+    { key: 'resident_overrides', value: coded, isAsked: coded !== undefined, instead: 'bf16 or f32' },
     {
       key: 'experts.max_resident_bytes',
       value: experts.max_resident_bytes,
@@ -49,9 +51,10 @@ function checkNoKernels({ backend, compute, kernels }: ExpertwireConfig): void {
 }
 
 /** `auto` may be what a checkpoint has. @throws ConfigError INVALID_VALUE */
-function checkActivations({ kernels, experts, dense }: ExpertwireConfig): void {
+function checkActivations({ kernels, experts, dense, resident_overrides: overrides }: ExpertwireConfig): void {
   const isWhole = (choice: string): boolean => ['auto', 'int8', 'int4', 'uint4'].includes(choice);
-  if (kernels.activations === 'f32' || isWhole(experts.resident) || isWhole(dense.resident)) return;
+  const choices = [experts.resident, dense.resident, ...Object.values(overrides)];
+  if (kernels.activations === 'f32' || choices.some(isWhole)) return;
   const key = 'kernels.activations';
   const message = `"${key}" is ${kernels.activations}, which is about int8, int4 and uint4 weights, but there are none; set "experts.resident" or "dense.resident" to one of them, or it to f32`;
   throw new ConfigError('INVALID_VALUE', message, { key });

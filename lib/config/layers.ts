@@ -72,7 +72,7 @@ export const keyPaths = (): readonly (readonly string[])[] =>
   allPaths(KNOWN, []).filter((path) => !isTree(valueAt(KNOWN, path)));
 
 /** Mappings whose keys are not ours; layers are merged in them key by key, at any depth. */
-const FREE: readonly string[] = ['model_overrides', 'generate.chat_template_kwargs'];
+const FREE: readonly string[] = ['model_overrides', 'resident_overrides', 'generate.chat_template_kwargs'];
 
 /** Every key there is, with its default; only the keys matter here. */
 const KNOWN: Readonly<ConfigTree> = { model: undefined, ...DEFAULTS };

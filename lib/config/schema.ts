@@ -103,6 +103,11 @@ export const configSchema = z.strictObject({
     })
     .readonly(),
   dense: z.strictObject({ resident: choice('auto', ...CHOICE_DTYPES) }).readonly(),
+  resident_overrides: key(
+    z.record(z.string(), choice('auto', ...CHOICE_DTYPES)).readonly(),
+    'a mapping of names of tensors with * to types',
+    'mapping',
+  ),
   load_balance: z
     .strictObject({
       enabled: boolean,
@@ -288,6 +293,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     tier_policy: 'frequency', // which goes where not all fit
   },
   dense: { resident: 'auto' }, // all weights but the routed experts'
+  resident_overrides: {}, // by names of tensors
   load_balance: {
     enabled: false,
     planner: 'eplb_stable',

@@ -140,7 +140,7 @@ interface ModelParts {
 async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<ModelParts> {
   const { spec, residence, weights, signal } = options;
   const { hiddenSize: hidden, moe } = spec;
-  const reader = new DenseReader(weights, { signal, resident: residence.dense });
+  const reader = new DenseReader(weights, { signal, residence });
   const dtypeOf = heldDtypeIn(spec, residence.experts);
   const source = heldExperts(weights, spec, { signal, as: expertDtypeIn(spec, residence.experts) });
   const shape = { hidden, numTopk: heldTopkOf(spec), activation: moe.activation };

@@ -6,6 +6,7 @@ import type { ControlLink } from '../../../comm/job/control_link.js';
 import type { ControlPortOptions } from '../../../comm/job/control_port.js';
 import { Rendezvous } from '../../../comm/job/rendezvous.js';
 import { backendOf } from '../../model/weights/residence.js';
+import { overridesOf } from '../../model/weights/resident_overrides.js';
 import { hasKvDoors } from '../../protocol/kv_pool.js';
 import { EngineError } from '../../protocol/errors.js';
 import { compareExperts, readExpertTable, type ExpertTable } from './expert_table.js';
@@ -200,6 +201,7 @@ export function rankJobOf(options: JobOptions): RankJob {
       compute: config.compute,
       experts: config.experts.resident,
       dense: config.dense.resident,
+      overrides: overridesOf(config.resident_overrides),
       kv: config.engine.kv_dtype,
     },
     threads: config.parallel.threads,

@@ -23,6 +23,7 @@ const SECTIONS: Readonly<Record<string, ValueKind>> = {
     elastic: 'text',
     experts: 'text',
     dense: 'text',
+    resident_overrides: 'text',
     load_balance: 'text',
     comm: 'text',
     engine: 'text',

@@ -119,10 +119,10 @@ export function kernelRows({ name, shape }: Pick<WeightInfo, 'name' | 'shape'>, 
 }
 
 /** With what goes before a matrix in its block. */
-function kernelBytes(weights: KnownWeights, name: string, attention: AttentionSpec, { dense }: Residence): number {
+function kernelBytes(weights: KnownWeights, name: string, attention: AttentionSpec, residence: Residence): number {
   const info = weights.info(name);
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 64 * Math.ceil((rows * columns! * further.reduce((a, b) => a * b, 1)) / 16);
   if (columns === undefined) return 64 * Math.ceil(rows / 16);
-  return matrixBytes(keptDtype(weights, name, dense), kernelRows(info, attention), columns);
+  return matrixBytes(keptDtype(weights, name, residence), kernelRows(info, attention), columns);
 }

@@ -316,7 +316,7 @@ function receivedBytes(
 
 function hasCodes({ spec, weights, residence }: FootprintOptions): boolean {
   if (residence.compute === 'tensors') return false;
-  return denseTensors(spec, weights).some((name) => isCoded(keptDtype(weights, name, residence.dense)));
+  return denseTensors(spec, weights).some((name) => isCoded(keptDtype(weights, name, residence)));
 }
 
 /** Of a tensor outside the routed experts. */
@@ -324,7 +324,7 @@ function bytesOf(info: WeightInfo, { spec: { attention }, weights, residence }: 
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 4 * info.shape.reduce((a, b) => a * b, 1);
   if (columns === undefined) return 4 * rows;
-  const dtype = keptDtype(weights, info.name, residence.dense);
+  const dtype = keptDtype(weights, info.name, residence);
   const keptRows = residence.compute === 'kernels' ? kernelRows(info, attention) : rows;
   return matrixBytes(residence, dtype, keptRows, columns);
 }

@@ -1,29 +1,34 @@
 /** What a rank keeps its weights as, and what computes with them: decided from the headers of a checkpoint, before a weight is read. Pure. */
 import { ExpertError } from '../../../compute/base/errors.js';
-import { expertDtype, type ExpertDtypes } from '../../../compute/base/expert_dtypes.js';
+import { expertDtype, packedDtypes, type ExpertDtypes } from '../../../compute/base/expert_dtypes.js';
 import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import type { BackendChoice, BackendName } from '../../../compute/tfjs/tf.js';
-import { isCoded, type CHOICE_DTYPES, type WeightDtype } from '../../../compute/base/weight_matrix.js';
+import { isCoded, type WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { isExpertTensor } from './rank_tensors.js';
 import { expertOf } from '../spec/slices.js';
 import { moeLayersOf, type ModelSpec } from '../spec/spec.js';
 import * as names from '../spec/tensor_names.js';
+import { overrideFor, type ResidentChoice, type ResidentOverride } from './resident_overrides.js';
 
 /** What computes: the fused kernels (compute/wasm), or TensorFlow.js operations. */
 export type Compute = 'kernels' | 'tensors';
 
-/** `auto`: as it is stored, to the bit; where nothing holds that, f32. */
-export type ResidentChoice = (typeof CHOICE_DTYPES)[number] | 'auto';
+export type { ResidentChoice } from './resident_overrides.js';
 
 /** What was decided for one rank. `dense` may still be `auto`: each tensor is kept as it is stored then. */
 export interface Residence {
   readonly compute: Compute;
   readonly experts: ExpertDtypes;
   readonly dense: ResidentChoice;
+  /** What tensors besides the routed experts are kept as instead. Default: none. */
+  readonly overrides?: readonly ResidentOverride[];
   /** What keys and values are kept as. Default f32. */
   readonly kv?: KvDtype;
 }
+
+/** Of weights besides the routed experts. */
+export type DenseResidence = Pick<Residence, 'dense' | 'overrides'>;
 
 /** What the configuration wants. */
 export interface ResidenceChoice {
@@ -31,6 +36,8 @@ export interface ResidenceChoice {
   readonly compute: Compute | 'auto';
   readonly experts: ResidentChoice;
   readonly dense: ResidentChoice;
+  /** Of experts and all other weights. Default: none. */
+  readonly overrides?: readonly ResidentOverride[];
   /** Default f32. */
   readonly kv?: KvDtype;
 }
@@ -46,7 +53,8 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
     const message = `compute: kernels goes with backend: wasm, this rank has ${backend}; set backend: wasm, or compute: auto`;
     throw new ExpertError('BACKEND_UNAVAILABLE', message);
   }
-  const coded = [choice.experts, choice.dense].find(isCoded);
+  const { overrides = [] } = choice;
+  const coded = [choice.experts, choice.dense, ...overrides.map((each) => each.choice)].find(isCoded);
   if (compute === 'tensors' && coded !== undefined) {
     const message = `${coded} weights need compute: kernels, this rank computes with ${backend} tensors; choose bf16 or f32, or backend: wasm`;
     throw new ExpertError('INVALID_ARGUMENT', message);
@@ -59,7 +67,8 @@ export function residenceOf(choice: ResidenceChoice, backend: BackendName, weigh
   return {
     ...{ compute, kv },
     dense: choice.dense,
-    experts: choice.experts === 'auto' ? storedDtype(weights, compute) : choice.experts,
+    ...(overrides.length > 0 && { overrides }),
+    experts: expertDtypes(choice.experts, overrides, compute, weights),
   };
 }
 
@@ -75,10 +84,39 @@ export function heldDtypeIn(spec: ModelSpec, dtypes: ExpertDtypes): (layer: numb
   return (layer, held) => dtypeOf(layer, expertOf(spec, held));
 }
 
-/** What routed experts are stored as, if that is the same for all. */
-function storedDtype(weights: KnownWeights, compute: Compute): WeightDtype {
-  const experts = weights.infos((name) => isExpertTensor(name) && name.endsWith('.weight'));
-  const dtype = commonDtype(experts.map(({ dtype }) => dtype));
+/** What each routed expert is kept as: its override, what is wanted of all, or what holds its stored matrices to the bit. */
+function expertDtypes(
+  choice: ResidentChoice,
+  overrides: readonly ResidentOverride[],
+  compute: Compute,
+  weights: KnownWeights,
+): ExpertDtypes {
+  if (choice !== 'auto' && overrides.length === 0) return choice;
+  const layers = new Map<number, Map<number, WeightInfo[]>>();
+  for (const info of weights.infos((name) => isExpertTensor(name) && name.endsWith('.weight'))) {
+    const [layer, expert] = (EXPERT.exec(info.name)!.slice(1) as [string, string]).map(Number) as [number, number];
+    const experts = layers.get(layer) ?? new Map<number, WeightInfo[]>();
+    layers.set(layer, experts.set(expert, [...(experts.get(expert) ?? []), info]));
+  }
+  const inOrder = <T>(map: ReadonlyMap<number, T>): T[] => [...map].sort(([a], [b]) => a - b).map(([, value]) => value);
+  const table = inOrder(layers).map((experts) =>
+    inOrder(experts).map((infos) => {
+      const wanted =
+        overrideFor(
+          overrides,
+          infos.map(({ name }) => name),
+        ) ?? choice;
+      return wanted === 'auto' ? storedDtype(infos, compute) : wanted;
+    }),
+  );
+  return table.length === 0 ? 'f32' : packedDtypes(table);
+}
+
+const EXPERT = /^model\.layers\.(\d+)\.mlp\.experts\.(\d+)\./;
+
+/** What holds one expert to the bit. */
+function storedDtype(infos: readonly WeightInfo[], compute: Compute): WeightDtype {
+  const dtype = commonDtype(infos.map((info) => info.dtype));
   return compute === 'tensors' && isCoded(dtype) ? 'f32' : dtype;
 }
 
@@ -88,10 +126,11 @@ export function commonDtype([first = 'f32', ...others]: readonly WeightDtype[]):
 }
 
 /** What a matrix outside the routed experts is kept as, with those that it makes one network or one matrix with. @throws WeightError as the weights */
-export function keptDtype(weights: KnownWeights, name: string, choice: ResidentChoice): WeightDtype {
+export function keptDtype(weights: KnownWeights, name: string, residence: DenseResidence): WeightDtype {
   const together = TOGETHER.find(([pattern]) => pattern.test(name));
   const names = together === undefined ? [name] : together[1].map((part) => name.replace(together[0], part));
   const found = names.filter((each) => each === name || weights.has(each));
+  const choice = overrideFor(residence.overrides ?? [], found) ?? residence.dense;
   return commonDtype(found.map((each) => denseDtype(weights.info(each), choice)));
 }
 

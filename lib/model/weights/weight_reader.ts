@@ -9,7 +9,7 @@ import type { ModelWeights, WeightReadOptions } from '../stored/model_weights.js
 import { WeightError } from '../../weights/errors.js';
 import { Fingerprint } from '../../weights/fingerprint.js';
 import { isHeadTied } from './rank_tensors.js';
-import { denseDtype, keptDtype, type ResidentChoice } from './residence.js';
+import { keptDtype, type DenseResidence } from './residence.js';
 import type { ModelSpec } from '../spec/spec.js';
 import { biasOf, expertKey, expertPrefix, mixName } from '../spec/tensor_names.js';
 
@@ -17,7 +17,7 @@ import { biasOf, expertKey, expertPrefix, mixName } from '../spec/tensor_names.j
 export interface DenseReaderOptions {
   readonly signal?: AbortSignal | undefined;
   /** What weights are kept as. Default auto. */
-  readonly resident?: ResidentChoice;
+  readonly residence?: DenseResidence;
 }
 
 /** Where the dense part of a model is from. */
@@ -71,13 +71,13 @@ export class DenseReader implements DenseWeights {
   /** [out, in]; bf16 where that is wanted or stored, f32 otherwise. */
   async matrix(name: string, shape: readonly [number, number]): Promise<WeightMatrix> {
     const matrix = await this.weights.matrix(name, shape, this.options);
-    const dtype = denseDtype(this.weights.info(name), this.options.resident ?? 'auto');
+    const dtype = this.residentDtype(name);
     return isCoded(dtype) ? matrix : convertMatrix(matrix, dtype);
   }
 
   /** What a matrix is to be kept as. */
   residentDtype(name: string): WeightDtype {
-    return keptDtype(this.weights, name, this.options.resident ?? 'auto');
+    return keptDtype(this.weights, name, this.options.residence ?? { dense: 'auto' });
   }
 
   /** The three matrices of a SwiGLU network, read at once. @throws WeightError as the checkpoint */

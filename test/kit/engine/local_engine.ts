@@ -2,6 +2,7 @@
  * A real engine over ranks in this process: scheduler, job, membership, executors and the all-to-all are the ones that run; only sockets and
  * processes are replaced. Ranks die or fall silent at chosen moments.
  */
+import { overridesOf } from '../../../lib/model/weights/resident_overrides.js';
 import type { RoutingObserver } from '../../../experts/load/load_recorder.js';
 import type { Mesh } from '../../../comm/mesh/mesh.js';
 import type { Placement } from '../../../experts/placement/placement.js';
@@ -124,6 +125,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
       compute: config.compute,
       experts: config.experts.resident,
       dense: config.dense.resident,
+      overrides: overridesOf(config.resident_overrides),
       kv: config.engine.kv_dtype,
     },
     ...(options.later && { later: options.later }),

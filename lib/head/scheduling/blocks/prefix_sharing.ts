@@ -30,13 +30,13 @@ export function prefixSharingOf(
   spec: ModelSpec,
   { fma, computes, plugins, gate }: SharingFacts,
 ): PrefixSharing | null {
-  const { engine, comm, kernels, experts, dense } = config;
+  const { engine, comm, kernels, experts, dense, resident_overrides: overrides } = config;
   const { reduce, wire } = comm;
   const choice = engine.prefix_cache === 'auto' ? (isBitwise(config) ? 'exact' : 'any') : engine.prefix_cache;
   const isLoose = gate?.dependsOn === 'batch' && engine.prefix_cache === 'auto';
   if (isLoose || choice === 'off') return null;
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
-  const resident = { experts: experts.resident, dense: dense.resident };
+  const resident = { experts: experts.resident, dense: dense.resident, overrides };
   const { activations } = kernels;
   const bits = { computes, fma, activations, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
   const others = { plugins, gate: experts.gate };

@@ -12,6 +12,8 @@ import {
 import { openWeights, type ModelWeights } from '../../../../lib/model/stored/model_weights.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
+import { isExpertTensor, layerOf } from '../../../../lib/model/weights/rank_tensors.js';
+import { overridesOf, unmatchedGlobs } from '../../../../lib/model/weights/resident_overrides.js';
 import { moe7m } from '../../../kit/paths.js';
 import { errorOf } from '../../../kit/rejects.js';
 
@@ -55,6 +57,46 @@ describe('what weights are kept as', () => {
     await weights.close();
   });
 
+  it('overrides decide by name, the last that matches counts, and one that matches a matrix counts for its network', async () => {
+    const weights = await openMoe7m();
+    const overrides = overridesOf({
+      'layers.*': 'int8',
+      'layers.*.mlp.experts.1.*': 'f32',
+      'layers.2.mlp.experts.1.up_proj.*': 'int4',
+      'lm_head.weight': 'fp8',
+    });
+    const residence = residenceOf({ ...AUTO, overrides }, 'wasm', weights);
+    const table = residence.experts as readonly (readonly WeightDtype[])[];
+    const firstMoe = weights.infos(isExpertTensor).map(({ name }) => layerOf(name)!);
+    const offset = Math.min(...firstMoe);
+    expect(table[2 - offset]!.slice(0, 3)).to.deep.equal(['int8', 'int4', 'int8']);
+    expect(table[3 - offset]!.slice(0, 3)).to.deep.equal(['int8', 'f32', 'int8']);
+    expect(keptDtype(weights, 'model.layers.0.self_attn.o_proj.weight', residence)).to.equal('int8');
+    expect(keptDtype(weights, 'model.layers.3.mlp.gate.weight', residence)).to.equal('bf16');
+    expect(keptDtype(weights, 'lm_head.weight', residence)).to.equal('fp8');
+    const refused = await errorOf(ExpertError, () => residenceOf({ ...AUTO, overrides }, 'cpu', weights));
+    expect(refused.message).to.match(/^INVALID_ARGUMENT: int8 weights need compute: kernels/);
+    await weights.close();
+  });
+
+  it('globs that match nothing are told, and stars stand for any characters', () => {
+    const names = ['model.layers.0.mlp.gate_proj.weight', 'lm_head.weight'];
+    const globs = {
+      'layers.0.*': 'bf16',
+      '*': 'bf16',
+      'lm_head.weight': 'f32',
+      'layers.*.gate_proj.*': 'f32',
+    } as const;
+    expect(unmatchedGlobs(overridesOf(globs), names)).to.deep.equal([]);
+    const wrong = {
+      'layers.1.*': 'bf16',
+      'model.layers.0.*': 'f32',
+      'lm_head.weight*weight': 'f32',
+      layers: 'f32',
+    } as const;
+    expect(unmatchedGlobs(overridesOf(wrong), names)).to.deep.equal(Object.keys(wrong));
+  });
+
   it('matrices of one network have one type: what holds all of them', () => {
     const dtypes: Record<string, WeightDtype> = { gate: 'fp8', up: 'fp8', down: 'bf16' };
     const weights = {
@@ -62,11 +104,11 @@ describe('what weights are kept as', () => {
       info: (name: string) => ({ name, dtype: dtypes[/(gate|up|down)_proj/.exec(name)?.[1] ?? ''] ?? 'fp8' }),
     } as unknown as ModelWeights;
     const prefix = 'model.layers.0.mlp.';
-    expect(keptDtype(weights, `${prefix}gate_proj.weight`, 'auto')).to.equal('f32');
-    expect(keptDtype(weights, `${prefix}gate_proj.weight`, 'bf16')).to.equal('bf16');
+    expect(keptDtype(weights, `${prefix}gate_proj.weight`, { dense: 'auto' })).to.equal('f32');
+    expect(keptDtype(weights, `${prefix}gate_proj.weight`, { dense: 'bf16' })).to.equal('bf16');
     dtypes.down = 'fp8';
-    expect(keptDtype(weights, `${prefix}down_proj.weight`, 'auto')).to.equal('fp8');
-    expect(keptDtype(weights, 'model.layers.0.self_attn.o_proj.weight', 'auto')).to.equal('fp8');
+    expect(keptDtype(weights, `${prefix}down_proj.weight`, { dense: 'auto' })).to.equal('fp8');
+    expect(keptDtype(weights, 'model.layers.0.self_attn.o_proj.weight', { dense: 'auto' })).to.equal('fp8');
   });
 
   it('gate and embedding are never int8; everything else is what is wanted', () => {
