@@ -108,10 +108,11 @@ export class TierStore {
     const { stored, dtype } = expert;
     const { sizes, slots } = this.parts;
     if (!expert.isReady && isStoredAs(stored, dtype)) {
-      this.isUnchecked = true;
-      return readRows(stored, sizes, from, to).catch((error: unknown) => {
+      const rows = await readRows(stored, sizes, from, to).catch((error: unknown) => {
         throw unreadable(expert, error);
       });
+      this.isUnchecked = true;
+      return rows;
     }
     while (!expert.isReady) await (this.bring(expert) ?? slots.change());
     return expert.slot!.expert.rows(from, to);
@@ -171,7 +172,6 @@ export class TierStore {
   private read(expert: TieredExpert, slot: ExpertSlot<TieredExpert>): Promise<void> {
     take(slot, expert);
     this.numReading++;
-    this.isUnchecked = true;
     const reading = this.fill(expert, slot).finally(() => {
       expert.reading = null;
       this.numReading--;
@@ -191,6 +191,7 @@ export class TierStore {
     } catch (error) {
       throw unreadable(expert, error);
     }
+    this.isUnchecked = true; // from now on: a look at the files before it was read says nothing of it
     const numRows = numRowsOf(sizes);
     if (expert.digest !== null && expert.digest !== digestOfRows(await slot.expert.rows(0, numRows)))
       throw otherThanSent(expert);

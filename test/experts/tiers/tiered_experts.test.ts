@@ -207,6 +207,16 @@ describe('experts in tiers', () => {
     tiered.dispose();
   });
 
+  it('a look at the folder while something is read is no look at what was read', async () => {
+    const { tiered, experts, folder } = tiersOf(2);
+    const reading = experts[2]![0]!.rows(0, 1);
+    await tiered.settle();
+    await reading;
+    folder.isChanged = true;
+    expect(String(await tiered.settle().catch(String))).to.include('CHECKPOINT_CHANGED');
+    tiered.dispose();
+  });
+
   it('rows of any expert are those that it has when it is resident', async () => {
     const { tiered, experts } = tiersOf(2);
     const numRows = numRowsOf(SIZES);
