@@ -22,6 +22,8 @@ class Family:
     judge: str | None = None
     #: The family whose cases vary the fields that this one's don't.
     covered_by: str | None = None
+    #: The library whose layer is judged within transformers' blocks.
+    library: str | None = None
     #: Parts of tensors' names that transformers writes otherwise than checkpoints are published.
     published: dict[str, str] = field(default_factory=dict)
 

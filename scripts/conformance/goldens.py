@@ -91,6 +91,7 @@ def write(name: str, cases: list[dict], out: Path) -> None:
     head = {
         "transformers": transformers.__version__,
         **({"judge": family.judge} if family.judge else {}),
+        **({"library": family.library} if family.library else {}),
         "tokens": tokens,
         "positions": KEPT,
         "config": family.base,

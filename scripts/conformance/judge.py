@@ -50,7 +50,9 @@ class Judge:
             model, shapes = self._model(Path(folder), config, extra)
             experts: list = []
             for name, module in model.named_modules():
-                if name.endswith(".experts"):
+                if type(module).__name__ == "TopKGate":
+                    module.register_forward_hook(lambda _, args, gated: experts.append(_routes(gated)))
+                elif name.endswith(".experts") and not name.endswith("deepspeed_moe.experts"):
                     module.register_forward_pre_hook(lambda _, args: experts.append(args[1].sort(-1).values.tolist()))
             logits, chosen = self.logits(model, self.tokens), list(experts)
             error = np.abs(self.logits(model.float(), self.tokens) - logits).max() / np.abs(logits).max()
@@ -109,6 +111,14 @@ class Judge:
         if not torch.isfinite(logits).all():
             raise ValueError("logits are not finite")
         return logits.numpy()
+
+
+def _routes(gated) -> list[list[int]]:
+    """Of what DeepSpeed's gate gives: with weights [tokens, experts, places], or with indices [choices, tokens]."""
+    chosen = [each for each in gated if isinstance(each, torch.Tensor) and each.dim() > 1]
+    if chosen[0].dim() == 2:
+        return chosen[0].T.sort(-1).values.tolist()
+    return [row.nonzero().flatten().tolist() for row in chosen[0].sum(-1)]
 
 
 def _auto(config: dict):

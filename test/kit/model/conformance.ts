@@ -24,6 +24,8 @@ export interface Conformance {
   readonly transformers: string;
   /** The model_type under which transformers ran it, where it doesn't know the family's own. */
   readonly judge?: string;
+  /** The library whose MoE layer ran in transformers' blocks, with its version. */
+  readonly library?: string;
   /** The prompt. */
   readonly tokens: readonly number[];
   /** Positions whose logits are golden. */

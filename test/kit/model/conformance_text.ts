@@ -60,14 +60,15 @@ export function conformanceText(): string {
 function familyTable(): string {
   const families = conformanceFamilies().filter((family) => Object.hasOwn(FAMILIES, family));
   const rows = families.map((family) => {
-    const { cases, tokens, transformers, judge } = readConformance(family);
+    const { cases, tokens, transformers, judge, library } = readConformance(family);
     const first = cases[0]!.logits;
     const computed = cases.filter(({ logits }) => logits !== null);
     const refused = computed.filter(({ config }) => isRefused(config, tokens.length));
     const authors = AUTHORS[family] ?? [];
     const running = computed.filter((each) => !refused.includes(each) && !authors.includes(each.name));
     const neutral = running.filter(({ logits }, i) => i > 0 && logits === first);
-    const by = `transformers ${transformers}${judge === undefined ? '' : `, as \`${judge}\``}`;
+    const as = judge === undefined ? '' : `, as \`${judge}\``;
+    const by = `${library === undefined ? '' : `${library} in `}transformers ${transformers}${as}`;
     const numErrors = cases.length - computed.length;
     const counts = [cases, running, neutral, refused, authors].map(({ length }) => length);
     return [`\`${family}\``, by, ...counts, numErrors];

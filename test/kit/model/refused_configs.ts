@@ -48,6 +48,16 @@ export const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>>
     'moe_layer_freq: [0, 1, 1]': 'moe_layer_freq',
     'topk_method: group_limited_greedy': 'topk_method',
   },
+  deepspeed_moe: {
+    ...ACTIVATION,
+    'attention_bias: True': 'attention_bias',
+    'mlp_bias: True': 'mlp_bias',
+    'drop_tokens: True': 'drop_tokens',
+    'num_experts: absent': 'num_experts',
+    // Without a MoE layer.
+    'num_experts: 0': 'num_experts is 0',
+    'num_experts: 1': 'MoE layer',
+  },
   dots1: { 'moe_layer_freq: 2': 'moe_layer_freq', ...ACTIVATION, ...GROUPS, ...GATE },
   ernie4_5_moe: {
     ...WINDOW,

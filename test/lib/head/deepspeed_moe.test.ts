@@ -106,6 +106,8 @@ describe('a config.json of DeepSpeed’s MoE', () => {
     expect(gateOf(spec, 1)).to.include({ numExperts: 4, numTopk: 2, normTopkProb: true });
     expect(spec.moe).to.include({ sharedIntermediateSize: 0 });
     expect(expertCountsOf(modelSpecOf({ ...CONFIG, num_experts: 4 }))).to.deep.equal([4, 4, 4, 4]);
+    const plain = modelSpecOf({ ...CONFIG, num_experts: [4, 1, 1, 8] });
+    expect(plain.layers.map(({ kind }) => kind)).to.deep.equal(['moe', 'dense', 'dense', 'moe']);
     const top1 = modelSpecOf({ ...CONFIG, num_experts_per_tok: 1 });
     expect(top1.moe.gate).to.include({ normTopkProb: false, scoring: 'softmax' });
   });
@@ -113,8 +115,13 @@ describe('a config.json of DeepSpeed’s MoE', () => {
   it('is refused where it would compute something else', async () => {
     for (const [fields, words] of [
       [{ num_experts: [4, 8] }, /num_experts has 2 entries, and 4 of the 4 layers have experts \(expert_interval 1\)/],
-      [{ num_experts: [4, 4, 1, 8] }, /num_experts_per_tok 2 must be at most num_experts 1/],
+      [{ num_experts: [4, 4, 2, 8], num_experts_per_tok: 3 }, /num_experts_per_tok 3 must be at most num_experts 2/],
       [{ drop_tokens: true }, /drop_tokens/],
+      [{ top2_2nd_expert_sampling: true }, /top2_2nd_expert_sampling/],
+      [{ normalization: 'layernorm' }, /normalization/],
+      [{ position_embedding_type: 'learned_absolute' }, /position_embedding_type/],
+      [{ layernorm_epsilon: 1e-5 }, /layernorm_epsilon/],
+      [{ swiglu: false }, /swiglu/],
       [{ mlp_type: 'dense' }, /mlp_type/],
       [{ hidden_act: 'gelu' }, /hidden_act/],
       [{ expert_interval: 8, num_experts: 4 }, /without a single MoE layer/],
