@@ -37,8 +37,14 @@ export class ExpertMap {
     return this.model.moeLayers.length;
   }
 
+  /** The most that a layer has. */
   get numExperts(): number {
     return this.model.numExperts;
+  }
+
+  /** Experts of one layer. */
+  countIn(layer: number): number {
+    return this.model.numExpertsByLayer?.[layer] ?? this.model.numExperts;
   }
 
   /** Tokens of the most chosen expert. */
@@ -54,7 +60,7 @@ export class ExpertMap {
   /** Times the mean of its layer's experts; 0 without load. */
   relativeLoadOf(place: ExpertPlace): number {
     const total = this.load.total_L[place.layer]!;
-    return total === 0 ? 0 : (this.loadOf(place) * this.numExperts) / total;
+    return total === 0 ? 0 : (this.loadOf(place) * this.countIn(place.layer)) / total;
   }
 
   /** Ranks that hold it, ascending, each as often as it does; those that aren't there hold nothing. */

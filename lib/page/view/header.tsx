@@ -59,9 +59,10 @@ export function Header({ state, connection, retry, theme }: HeaderProps): VNode 
 }
 
 function whatOf({ model, now }: LiveState): VNode {
-  const { name, moeLayers, numExperts, numTopk, backend } = model;
+  const { name, moeLayers, numExperts, numExpertsByLayer, numTopk, backend } = model;
+  const experts = numExpertsByLayer ? `${Math.min(...numExpertsByLayer)}–${numExperts}` : numExperts;
   const numRanks = now.ranks.filter(({ state }) => isThere(state)).length;
-  const shape = `${moeLayers.length} × ${numExperts} experts, ${numTopk} per token`;
+  const shape = `${moeLayers.length} × ${experts} experts, ${numTopk} per token`;
   return (
     <>
       <strong>{name}</strong> <span>{shape}</span> <span>{`${plural(numRanks, 'rank')}, ${backend}`}</span>

@@ -34,7 +34,7 @@ export function HeatMap({ map, moeLayers, isDark, selected, choose, onCursor, cu
   });
   const placeAt = ({ offsetX, offsetY }: MouseEvent): ExpertPlace | null => {
     const [expert, layer] = [Math.floor(offsetX / cell.width), Math.floor(offsetY / cell.height)];
-    const isOn = expert >= 0 && expert < map.numExperts && layer >= 0 && layer < map.numLayers;
+    const isOn = layer >= 0 && layer < map.numLayers && expert >= 0 && expert < map.countIn(layer);
     return isOn ? { layer, expert } : null;
   };
   const onKeyDown = (event: KeyboardEvent): void => {
@@ -96,11 +96,11 @@ export function HeatMap({ map, moeLayers, isDark, selected, choose, onCursor, cu
 const isSame = (a: ExpertPlace, b: ExpertPlace | null): boolean => a.layer === b?.layer && a.expert === b.expert;
 
 /** Null: the key doesn't move. */
-function moved({ numLayers, numExperts }: ExpertMap, { layer, expert }: ExpertPlace, key: string): ExpertPlace | null {
-  const at = (toLayer: number, toExpert: number): ExpertPlace => ({
-    layer: Math.min(Math.max(toLayer, 0), numLayers - 1),
-    expert: Math.min(Math.max(toExpert, 0), numExperts - 1),
-  });
+function moved(map: ExpertMap, { layer, expert }: ExpertPlace, key: string): ExpertPlace | null {
+  const at = (toLayer: number, toExpert: number): ExpertPlace => {
+    const there = Math.min(Math.max(toLayer, 0), map.numLayers - 1);
+    return { layer: there, expert: Math.min(Math.max(toExpert, 0), map.countIn(there) - 1) };
+  };
   switch (key) {
     case 'ArrowLeft':
       return at(layer, expert - 1);
@@ -117,7 +117,7 @@ function moved({ numLayers, numExperts }: ExpertMap, { layer, expert }: ExpertPl
     case 'Home':
       return at(layer, 0);
     case 'End':
-      return at(layer, numExperts - 1);
+      return at(layer, map.countIn(layer) - 1);
     default:
       return null;
   }

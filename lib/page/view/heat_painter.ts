@@ -66,7 +66,8 @@ export class HeatPainter {
     const pixels = new ImageData(numExperts, numLayers);
     const colors = new Uint32Array((isDark ? this.tables.dark : this.tables.light).buffer);
     const target = new Uint32Array(pixels.data.buffer);
-    for (let i = 0; i < target.length; i++) target[i] = colors[bytes[i]!]!;
+    for (let layer = 0; layer < numLayers; layer++)
+      for (let i = layer * numExperts, end = i + map.countIn(layer); i < end; i++) target[i] = colors[bytes[i]!]!; // nothing where there is no expert
     contextOf(this.loads).putImageData(pixels, 0, 0);
   }
 
@@ -87,7 +88,7 @@ export class HeatPainter {
     const [dots, crosses] = [new Path2D(), new Path2D()];
     const radius = Math.max(Math.min(w, h) * 0.16, 1.2 * scale);
     for (let layer = 0; layer < map.numLayers; layer++) {
-      for (let expert = 0; expert < map.numExperts; expert++) {
+      for (let expert = 0; expert < map.countIn(layer); expert++) {
         const numReplicas = map.ranksOf({ layer, expert }).length;
         const [x, y] = [(expert + 0.5) * w, (layer + 0.5) * h];
         if (numReplicas > 1) {

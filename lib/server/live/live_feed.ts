@@ -14,7 +14,7 @@ import type { RebalanceEvent } from '../../head/rebalancing/rebalance_stats.js';
 import { speedText, type SpeedEvent } from '../../head/speeds/speed_events.js';
 import type { Loss } from '../../head/step_loop.js';
 import type { EngineObserver } from '../../head/watchers.js';
-import { moeLayersOf } from '../../model/spec/spec.js';
+import { expertCountsOf, moeLayersOf } from '../../model/spec/spec.js';
 import { loadPicture, placementPicture } from './expert_pictures.js';
 import { liveTier, placesOf } from './kv_places.js';
 import {
@@ -190,11 +190,14 @@ export class LiveFeed implements EngineObserver {
 
   private model({ backend }: EngineStats): LiveModel {
     const { spec, limits } = this.engine;
+    const counts = expertCountsOf(spec);
+    const isUneven = counts.some((count) => count !== counts[0]);
     return {
       name: this.options.name,
       version: this.options.version,
       moeLayers: moeLayersOf(spec),
       numExperts: spec.moe.gate.numExperts,
+      ...(isUneven && { numExpertsByLayer: counts }),
       numTopk: spec.moe.gate.numTopk,
       backend,
       contextLength: limits.maxModelLen,

@@ -11,7 +11,10 @@ export interface LiveModel {
   readonly version: string;
   /** The model's layers that are MoE layers, ascending: [L]. */
   readonly moeLayers: readonly number[];
+  /** The most that a layer has. */
   readonly numExperts: number;
+  /** [L] Absent: all layers have as many. */
+  readonly numExpertsByLayer?: readonly number[];
   readonly numTopk: number;
   readonly backend: string;
   /** Tokens of prompt and output of one request. */

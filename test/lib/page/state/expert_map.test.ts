@@ -40,6 +40,24 @@ describe('the map of experts', () => {
     ]);
   });
 
+  it('measures a layer with fewer experts than others by its own mean, and has no expert beyond them', () => {
+    const uneven = [Float64Array.of(30, 10), Float64Array.of(10, 20, 30, 40)];
+    const placement = createPlacement('linear', { numLayers: 2, numExperts: [2, 4], numRanks: 2 });
+    const map = ExpertMap.of({
+      model: { ...MODEL, numExpertsByLayer: [2, 4] },
+      load: loadPicture(uneven),
+      placement: placementPicture(placement, []),
+    });
+    expect([map.countIn(0), map.countIn(1)]).to.deep.equal([2, 4]);
+    expect(map.relativeLoadOf({ layer: 0, expert: 0 })).to.be.closeTo(1.5, 0.02);
+    expect(map.relativeLoadOf({ layer: 1, expert: 3 })).to.be.closeTo(1.6, 0.02);
+    expect(map.hottest(2)).to.deep.equal([
+      { layer: 1, expert: 3 },
+      { layer: 0, expert: 0 },
+    ]);
+    expect([0, 1].map((expert) => map.ranksOf({ layer: 0, expert }))).to.deep.equal([[0], [1]]);
+  });
+
   it('knows the ranks of each replica, and that a layer may be as the one before', () => {
     const table = Int32Array.of(0, 1, 3, -1, 2, 3, 0, -1);
     const picture = placementPicture(placementFrom(7, 2, 4, [table, table]), []);
