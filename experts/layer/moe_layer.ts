@@ -4,7 +4,8 @@
  */
 import type { AllToAll, DispatchResult, Pending, RowsAtHome } from '../../comm/all_to_all/all_to_all.js';
 import type { StepTag } from '../../comm/mesh/frame.js';
-import { floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
+import { asRows, contiguous, floatRows, rowsFrom, type FloatRows } from '../../base/float_rows.js';
+import type { ExpertOutput } from '../../compute/base/expert_compute.js';
 import type { GateSpec, Routing } from '../../compute/base/gate_spec.js';
 import { routeBy, type GateChoice } from '../routing/custom_gate.js';
 import { forcedRouting } from '../routing/gate.js';
@@ -152,18 +153,18 @@ export class MoeLayer {
     const { layer, shard, clock } = this.parts;
     const made = async (
       { x, topkIdx, topkWeights }: RoutedRows,
-      turn: number,
+      turn: 0 | 1,
       room: () => FloatRows,
     ): Promise<FloatRows> => {
       const out = await shard.forward(layer, home.dispatch(layer, x, topkIdx, topkWeights), turn);
-      return home.combine(out, topkIdx, topkWeights, room);
+      return home.combine(turn === 0 ? out : this.kept(out), topkIdx, topkWeights, room);
     };
     await tokens.runShared();
     const y = await made(now, 0, () => tokens.room());
     const before = (await late?.take()) ?? null;
     if (later !== null) {
       const { place } = late!;
-      late!.put({ y: await made(later, 1 + place, () => tokens.lateRoom(place)), pending: [] });
+      late!.put({ y: await made(later, 1, () => tokens.lateRoom(place)), pending: [] });
     }
     tokens.add(y, before);
     clock.lap('experts', this.place);
@@ -208,7 +209,12 @@ export class MoeLayer {
   private async runLater(sent: SentBatches, tokens: MoeTokens | null, place: 0 | 1): Promise<LateSum> {
     const { microBatches = 1 } = this.parts;
     const y = tokens === null ? this.noRows : tokens.lateRoom(place);
-    return { y, pending: await this.runExperts(sent, y, microBatches * (1 + place)) };
+    return { y, pending: await this.runExperts(sent, y, microBatches) };
+  }
+
+  /** A copy: where experts leave their results, the next layer's may need the room. */
+  private kept(out: ExpertOutput): Float32Array {
+    return contiguous(asRows(out, this.parts.hidden)).slice();
   }
 
   /** Waits for what comes home, and gives what the layer before left. */
@@ -279,7 +285,7 @@ export class MoeLayer {
       clock.lap('experts', { layer, microBatch });
       const { numRows } = batches[i]!.x;
       const part = numRows === y.numRows ? y : rowsFrom(y, from, numRows);
-      combining.push(ep.startCombine(out, recv.handle, part));
+      combining.push(ep.startCombine(first === 0 ? out : this.kept(out), recv.handle, part));
       from += numRows;
       clock.lap('combine', { layer, microBatch });
     }

@@ -38,6 +38,20 @@ async function outcomeOf(model: string, options: LocalEngineOptions): Promise<Ou
   }
 }
 
+/** Logits of prompts, each longer than the one before. */
+async function growing(options: LocalEngineOptions): Promise<number[]> {
+  const local = await startLocalEngine(tinyModel(MODEL), options);
+  try {
+    const all: number[] = [];
+    for (const length of [2, 3, 5, 9, 14, 20, PROMPT.length]) {
+      all.push(...(await scoreIds(local.engine, PROMPT.slice(0, length))).logits);
+    }
+    return all;
+  } finally {
+    await local.close();
+  }
+}
+
 /** In the first MoE layer the choice of least weight is none; weights stay. */
 const DROPS = {
   'gate.mjs': `export default (api) => api.registerGate('drop', { route({ numTopk, moeLayer }, own) {
@@ -104,6 +118,15 @@ describe('experts.defer', function () {
       }
     });
   }
+
+  it('is the same model with sums by rank, also where memory grows in between', async () => {
+    for (const numRanks of [1, 2]) {
+      const exact = await growing({ numRanks, reduce: 'source', set: [DEFER] });
+      const summed = await growing({ numRanks, reduce: 'rank', set: [DEFER] });
+      const errors = exact.map((value, i) => Math.abs(value - summed[i]!));
+      expect(Math.max(...errors)).to.be.below(1e-4);
+    }
+  });
 
   it('keeps the slices of an expert together, with the same bits for any ranks', async () => {
     const set = [DEFER, 'experts.slices=2'];
