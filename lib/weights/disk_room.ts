@@ -7,11 +7,14 @@ import { WeightError } from './errors.js';
 export async function checkRoom(dir: string, numBytes: number, advice: string): Promise<void> {
   const disk = await statfs(await nearestFolder(dir)).catch(() => null); // the writing itself will tell
   if (disk === null || numBytes <= disk.bavail * disk.bsize) return;
-  const [needed, free] = [numBytes, disk.bavail * disk.bsize].map((size) => `${(size / 2 ** 30).toFixed(1)} GiB`);
+  const [needed, free] = [numBytes, disk.bavail * disk.bsize].map(sizeText);
   throw new WeightError('WRITE_FAILED', `${dir} would take ${needed}, and its disk has ${free} free; ${advice}`, {
     file: dir,
   });
 }
+
+const sizeText = (size: number): string =>
+  size < 2 ** 30 ? `${(size / 2 ** 20).toFixed(1)} MiB` : `${(size / 2 ** 30).toFixed(1)} GiB`;
 
 /** The folder itself, or the nearest above it that exists. */
 async function nearestFolder(dir: string): Promise<string> {
