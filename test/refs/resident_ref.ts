@@ -32,15 +32,17 @@ function fourBitsOf(dtype: 'int4' | 'uint4', group: readonly number[]): number[]
   return Array.from(codes, (code) => fround((code - zero) * scale));
 }
 
+/** That aren't negative, ascending. */
+const E4M3 = [...e4m3Values().subarray(0, 127)];
+
 /** Of two as near, the one with an even code. */
 function nearestE4m3(value: number): number {
   const size = Math.abs(value);
-  const all = [...e4m3Values().subarray(0, 127)];
-  const code = all.findIndex((each, i) => {
-    const middle = (each + (all[i + 1] ?? Infinity)) / 2;
+  const code = E4M3.findIndex((each, i) => {
+    const middle = (each + (E4M3[i + 1] ?? Infinity)) / 2;
     return size < middle || (size === middle && i % 2 === 0);
   });
-  return Math.sign(value) * all[code]!;
+  return Math.sign(value) * E4M3[code]!;
 }
 
 function nearestEven(value: number): number {
