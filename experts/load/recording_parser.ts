@@ -52,7 +52,8 @@ function countsFrom(content: Content, numLayers: number): ExpertCounts {
   const { num_experts: given } = content;
   if (!Array.isArray(given)) return wholeOf(content, 'num_experts', 1);
   const counts = given as readonly unknown[];
-  if (counts.length !== numLayers) throw new Error(`its num_experts are ${counts.length}, and there are ${numLayers} layers`);
+  if (counts.length !== numLayers)
+    throw new Error(`its num_experts are ${counts.length}, and there are ${numLayers} layers`);
   return shortCounts(counts.map((count) => wholeOf({ num_experts: count }, 'num_experts', 1)));
 }
 
@@ -105,7 +106,9 @@ function parsePlacement(content: Content, { numLayers, numExperts, slots }: Reco
 
 function parseLoad(content: Content, { numLayers, numExperts }: RecordingHeader): LoadRecord {
   const isLoad = (load: unknown): boolean => typeof load === 'number' && load >= 0 && load < Infinity;
-  const load_LE = rowsOf(content.load, 'load', countsOf(numExperts, numLayers), isLoad).map((row) => Float64Array.from(row));
+  const load_LE = rowsOf(content.load, 'load', countsOf(numExperts, numLayers), isLoad).map((row) =>
+    Float64Array.from(row),
+  );
   return {
     step: wholeOf(content, 'step', 0),
     numSteps: wholeOf(content, 'num_steps', 1),

@@ -65,7 +65,13 @@ export function createReplicaChooser(
       return {
         choose(topkIdx, placement, moeLayer, _signal, capacities) {
           if (!isRedundant(placement, moeLayer)) return inTurn(topkIdx, placement, moeLayer, rank, all);
-          const count_P = splitCounts(countsOf(topkIdx, placement.numExperts[moeLayer]!), placement, moeLayer, rank, capacities);
+          const count_P = splitCounts(
+            countsOf(topkIdx, placement.numExperts[moeLayer]!),
+            placement,
+            moeLayer,
+            rank,
+            capacities,
+          );
           return fill(topkIdx, placement, moeLayer, rank, count_P);
         },
       };

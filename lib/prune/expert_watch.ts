@@ -59,6 +59,7 @@ export function tallyingHook(
         return addSaliency(tally.saliency_LE[moeLayer]!, event.experts, weights_K, event.values);
       case 'hiddenBefore':
       case 'hiddenAfter':
+      case 'lensLogits':
       case 'routerScores':
     }
   };

@@ -98,7 +98,12 @@ const mostRoom = (numRanks: number, numSlots: number, maxSlotsPerRank: number, n
   Math.max(Math.ceil(numSlots / numRanks), Math.min(maxSlotsPerRank, numExperts));
 
 const layersOf = ({ version, numRanks, numExperts, phy2log }: Placement, layers: readonly number[]): Placement =>
-  placementFrom(version, numRanks, layers.map((layer) => numExperts[layer]!), layers.map((layer) => phy2log[layer]!));
+  placementFrom(
+    version,
+    numRanks,
+    layers.map((layer) => numExperts[layer]!),
+    layers.map((layer) => phy2log[layer]!),
+  );
 
 /** The same slots, and empty ones behind them on each rank. */
 function widened(table: Int32Array, from: number, to: number): Int32Array {
@@ -188,11 +193,7 @@ export function checkPlanSize(numLayers: number, numSlots: number, numRanks: num
   throw invalid(`${what} are too much to plan; give fewer slots or ranks`);
 }
 
-function checkCurrent(
-  { phy2log, numExperts, numRanks }: Placement,
-  counts: readonly number[],
-  ranks: number,
-): void {
+function checkCurrent({ phy2log, numExperts, numRanks }: Placement, counts: readonly number[], ranks: number): void {
   if (numExperts.join() === counts.join() && numRanks === ranks) return;
   throw invalid(
     `the present placement is of ${phy2log.length} layers, ${countsText(numExperts)} experts and ${numRanks} ranks, the plan of ` +
