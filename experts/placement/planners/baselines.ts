@@ -1,4 +1,5 @@
 /** Placements that need no search, to compare with. */
+import { relativeCapacities } from '../capacities.js';
 import { createPlacement, type PlacementStrategy } from '../placement.js';
 import { plannerOf, type Planner, type PlanRequest } from './planner.js';
 import { relaid, roomsOf, slotsPerRankOf } from './topology.js';
@@ -19,7 +20,8 @@ export const biased = (): Planner =>
   plannerOf('biased', (request) => request.load_LE.map((load_E) => biasedLayer(load_E, request)));
 
 function biasedLayer(load_E: ArrayLike<number>, { numExperts, topology }: PlanRequest): Int32Array {
-  const { numRanks, numSlots, capacities } = topology;
+  const { numRanks, numSlots } = topology;
+  const capacities = relativeCapacities(topology.capacities, numRanks);
   const rooms = roomsOf(topology);
   const numAsked = numRanks === 1 ? 0 : Math.floor((numSlots - numExperts) / (numRanks - 1));
   const numEverywhere = Math.min(numExperts, numAsked, ...rooms);

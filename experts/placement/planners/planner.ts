@@ -86,10 +86,11 @@ function filledByCount(request: PlanRequest, fill: (request: PlanRequest) => rea
   return tables;
 }
 
-/** Slots for layers with fewer experts. */
+/** Slots for layers with fewer experts: where all ranks of the others have as many, those of these do too. */
 function narrowed(topology: PlanRequest['topology'], most: number, numExperts: number): PlanRequest['topology'] {
   const { numRanks, numSlots, maxSlotsPerRank } = topology;
-  const slots = Math.min(numExperts + numSlots - most, numExperts * numRanks);
+  const wanted = Math.min(numExperts + numSlots - most, numExperts * numRanks);
+  const slots = numSlots % numRanks === 0 ? numRanks * Math.ceil(wanted / numRanks) : wanted;
   return { ...topology, numSlots: slots, maxSlotsPerRank: mostRoom(numRanks, slots, maxSlotsPerRank, numExperts) };
 }
 

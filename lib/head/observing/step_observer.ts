@@ -43,7 +43,9 @@ export function observedStep(parts: Omit<ObservedStep, 'step' | 'load_LE' | 'ran
 }
 
 function summed(counts: readonly StepResult['load'][]): readonly Float64Array[] {
-  const sum = new LoadMonitor(counts[0]!.length, counts[0]![0]?.length ?? 0);
+  const [first] = counts;
+  const widths = first!.map(({ length }) => length);
+  const sum = new LoadMonitor(widths.length, widths);
   for (const each of counts) sum.merge(each);
   return sum.load_LE;
 }

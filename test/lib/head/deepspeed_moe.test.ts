@@ -74,6 +74,30 @@ describe('layers with different numbers of experts', function () {
     });
   });
 
+  it('are counted each, and move to where a planner wants them without changing a bit', async () => {
+    const set = ['load_balance.enabled=true', 'load_balance.window_size=8', 'experts.num_redundant_experts=1'];
+    await withModel(async (dir) => {
+      const one = await outcomeOf(dir, { numRanks: 1 });
+      const numChoices = (IDS.length + IDS.length + 5) * SHAPE.topk; // scored, and generated from
+      for (const load_E of one.expertLoad) expect(load_E.reduce((a, b) => a + b, 0)).to.equal(numChoices);
+      const local = await startLocalEngine(dir, { reduce: 'source', numRanks: 3, set });
+      try {
+        const { engine } = local;
+        await scoreIds(engine, IDS);
+        const state = { isOver: false };
+        const asked = engine.rebalance().finally(() => (state.isOver = true));
+        while (!state.isOver) {
+          const { tokenIds } = await generateIds(engine, { promptTokenIds: IDS, maxNewTokens: 6 });
+          expect(tokenIds).to.deep.equal(one.tokenIds);
+        }
+        expect((await asked).kind).to.equal('done');
+        expect(isSameBits((await scoreIds(engine, IDS)).logits, one.logits)).to.equal(true);
+      } finally {
+        await local.close();
+      }
+    });
+  });
+
   it('are what tensors compute too', async () => {
     await withModel(async (dir) => {
       const kernels = await outcomeOf(dir, { numRanks: 2 });

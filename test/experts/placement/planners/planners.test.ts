@@ -109,6 +109,29 @@ describe('planners by name', () => {
 });
 
 describe('planners', () => {
+  it('plan layers with fewer experts in as many further slots, on every rank as many where the others have that', () => {
+    const load_LE = [
+      [4, 1, 1, 2],
+      [5, 1, 1, 1],
+      [8, 1, 1, 1, 1, 1, 1, 2],
+      [1, 1, 1, 1, 1, 1, 1, 9],
+    ];
+    for (const name of ['eplb', 'eplb_stable', 'biased'] as const) {
+      const first = createPlanner(name).plan(load_LE, { numRanks: 3, numSlots: 9 }, null).placement;
+      expect(first.numExperts, name).to.deep.equal([4, 4, 8, 8]);
+      expect(first.slotsPerRank).to.equal(3);
+      for (const counts of first.logcnt) expect(Math.min(...counts), name).to.be.at.least(1);
+      const numUsed = first.phy2log.map((table) => table.filter((expert) => expert >= 0).length);
+      expect(numUsed, name).to.deep.equal(name === 'biased' ? [6, 6, 8, 8] : [6, 6, 9, 9]);
+      const again = createPlanner(name).plan(load_LE, { numRanks: 3, numSlots: 9 }, first);
+      expect(again.placement, name).to.equal(first);
+      expect(again.report.numMovedSlots).to.equal(0);
+    }
+    expect(() => createPlanner('eplb').plan([[1, 2], []], { numRanks: 1, numSlots: 2 }, null)).to.throw(
+      'without experts',
+    );
+  });
+
   for (const name of PLANNERS) {
     it(`${name}: every expert has a replica, every rank at most its slots, and the report counts right`, () => {
       fc.assert(
