@@ -1,4 +1,5 @@
 /** The section `generation`: every dtype on every number of cores. */
+import { isCoded } from '../../compute/base/weight_matrix.js';
 import { modelSpecOf } from '../../lib/model/families/registry.js';
 import { openWeights } from '../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../lib/weights/model_files.js';
@@ -90,7 +91,7 @@ export async function benchGeneration(
 function startsOf(found: FoundPeers, { dtype }: EngineSetting): Start[] {
   const starts: Start[] = [startOurs];
   if (found.names.has('llama.cpp')) starts.push(found.llamaBench === null ? startLlamaPython : startLlamaTools);
-  if (found.names.has('transformers') && dtype !== 'int8') starts.push(startTransformers);
+  if (found.names.has('transformers') && !isCoded(dtype)) starts.push(startTransformers);
   return starts;
 }
 

@@ -78,7 +78,11 @@ export function parseOptions(args: readonly string[]): PeersOptions {
       requiresArg: true,
       describe: "llama.cpp's own llama-bench, llama-batched-bench beside it, instead of llama-cpp-python",
     })
-    .option('dtypes', { type: 'string', default: DTYPES.join(','), describe: 'of weights; int8 beside q8_0' })
+    .option('dtypes', {
+      type: 'string',
+      default: DTYPES.join(','),
+      describe: 'of weights; int8 beside q8_0, int4 beside q4_0',
+    })
     .option('cores', {
       type: 'string',
       default: numCores === 1 ? '1' : '1,2',

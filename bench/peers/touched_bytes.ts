@@ -5,8 +5,8 @@ import { EMBEDDING } from '../../lib/model/spec/tensor_names.js';
 import type { ModelWeights } from '../../lib/model/stored/model_weights.js';
 import type { Dtype } from './engines/engine.js';
 
-/** Bytes of one weight of a matrix, without the scales of int8 and q8_0. */
-const WEIGHT_BYTES: Readonly<Record<Dtype, number>> = { f32: 4, bf16: 2, int8: 1 };
+/** Bytes of one weight of a matrix, without scales. */
+const WEIGHT_BYTES: Readonly<Record<Dtype, number>> = { f32: 4, bf16: 2, int8: 1, int4: 0.5 };
 
 /** Matrices alone, scales left out: of all experts the part that a token has, and of the embedding nothing but where it is the head too. */
 export function touchedBytes(spec: ModelSpec, weights: ModelWeights, dtype: Dtype): number {

@@ -37,14 +37,14 @@ export async function modelIn(dir: string, signal: AbortSignal): Promise<string>
 }
 
 /** What llama.cpp calls each. */
-const GGUF_DTYPES: Readonly<Record<Dtype, string>> = { f32: 'f32', bf16: 'bf16', int8: 'q8_0' };
+const GGUF_DTYPES: Readonly<Record<Dtype, string>> = { f32: 'f32', bf16: 'bf16', int8: 'q8_0', int4: 'q4_0' };
 
 /** Where the model's file of each dtype lies, or will. */
 export function ggufFiles(dir: string, model: string): Readonly<Record<Dtype, string>> {
   const path = resolve(model);
   const name = `${basename(path)}-${createHash('sha256').update(path).digest('hex').slice(0, 8)}`;
   const fileOf = (dtype: Dtype): string => join(dir, `${name}-${GGUF_DTYPES[dtype]}.gguf`);
-  return { f32: fileOf('f32'), bf16: fileOf('bf16'), int8: fileOf('int8') };
+  return { f32: fileOf('f32'), bf16: fileOf('bf16'), int8: fileOf('int8'), int4: fileOf('int4') };
 }
 
 /** Writes the file where it is missing or older than the model. @throws BenchError with what the script said */

@@ -1,9 +1,9 @@
-"""Writes the GGUF file of a model folder (config.json and safetensors), for llama.cpp, in f32, bf16 or q8_0.
+"""Writes the GGUF file of a model folder (config.json and safetensors), for llama.cpp, in f32, bf16, q8_0 or q4_0.
 
-python write_gguf.py MODEL OUT.gguf f32|bf16|q8_0
+python write_gguf.py MODEL OUT.gguf f32|bf16|q8_0|q4_0
 
 Weights are those of the safetensors: f32 and bf16 of a bfloat16 checkpoint hold the same numbers. As llama.cpp's own converter does, vectors and gates stay f32, and
-a matrix whose rows don't divide into q8_0's blocks does too. There is no vocabulary in the file: tokens are ids.
+a matrix whose rows don't divide into blocks of q8_0 or q4_0 does too. There is no vocabulary in the file: tokens are ids.
 """
 import json
 import os
@@ -18,8 +18,10 @@ DTYPES = {
     "f32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "bf16": (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
     "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
+    "q4_0": (gguf.GGMLQuantizationType.Q4_0, gguf.LlamaFileType.MOSTLY_Q4_0),
 }
-Q8_0_BLOCK = 32
+BLOCKS = (gguf.GGMLQuantizationType.Q8_0, gguf.GGMLQuantizationType.Q4_0)
+BLOCK = 32
 
 
 def refuse(message):
@@ -41,7 +43,7 @@ class Writer:
 
     def matrix(self, name, values):
         """The last dimension is that of a product's sum."""
-        if self.type == gguf.GGMLQuantizationType.F32 or (self.type == gguf.GGMLQuantizationType.Q8_0 and values.shape[-1] % Q8_0_BLOCK != 0):
+        if self.type == gguf.GGMLQuantizationType.F32 or (self.type in BLOCKS and values.shape[-1] % BLOCK != 0):
             return self.vector(name, values)
         self.gguf.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(values), self.type), raw_dtype=self.type)
 

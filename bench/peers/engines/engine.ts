@@ -1,9 +1,9 @@
 /** What every engine is asked for, and answers: the same prompts, in turns. */
 
 /** How an engine keeps its weights; the peers' files are written so from the same checkpoint. */
-export const DTYPES = ['bf16', 'f32', 'int8'] as const;
+export const DTYPES = ['bf16', 'f32', 'int8', 'int4'] as const;
 
-/** One of {@link DTYPES}. `int8`: with a float32 scale per 32 weights here, a float16 one in llama.cpp's q8_0. */
+/** One of {@link DTYPES}. Codes have a float32 scale per 32 weights here, a float16 one in llama.cpp's q8_0 and q4_0. */
 export type Dtype = (typeof DTYPES)[number];
 
 /** A timed run and the tokens that came of it. */

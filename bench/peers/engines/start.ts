@@ -1,4 +1,5 @@
 /** How each engine is started on some cores with some dtype. */
+import { isCoded } from '../../../compute/base/weight_matrix.js';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../../../lib/commands/base/context.js';
 import { peerScript } from '../../../lib/config/package_files.js';
@@ -60,9 +61,9 @@ export const startLlamaPython: Start = ({ gguf, python, pin }, { dtype, cores, m
   );
 };
 
-/** On the CPU. @throws UsageError for int8, which it hasn't */
+/** On the CPU. @throws UsageError for codes, which it hasn't */
 export const startTransformers: Start = ({ model, python, pin }, { dtype, cores }, signal) => {
-  if (dtype === 'int8') throw new UsageError('transformers has no int8 weights of its own; leave it out of --dtypes');
+  if (isCoded(dtype)) throw new UsageError(`transformers has no ${dtype} weights of its own; leave it out of --dtypes`);
   const args = [peerScript('transformers_peer.py'), model, dtype, String(cores)];
   return startEngine('transformers', pin.on(cores, python, args), signal);
 };
