@@ -81,7 +81,7 @@ export function parseOptions(args: readonly string[]): PeersOptions {
     .option('dtypes', {
       type: 'string',
       default: DTYPES.join(','),
-      describe: 'of weights; int8 beside q8_0, int4 beside q4_0',
+      describe: 'of weights; int8 beside q8_0, int4 beside q4_0, with activations of 8 bits as there',
     })
     .option('cores', {
       type: 'string',

@@ -36,6 +36,7 @@ export const startOurs: Start = (places, { dtype, cores, maxSeqs, maxTokens }, s
   const set = [
     `experts.resident=${dtype}`,
     `dense.resident=${dtype}`,
+    ...(isCoded(dtype) ? ['kernels.activations=int8'] : []), // as llama.cpp has them
     'engine.prefix_cache=any',
     `engine.block_size=${BLOCK_SIZE}`,
     `engine.max_num_seqs=${maxSeqs}`,
