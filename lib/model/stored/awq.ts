@@ -8,9 +8,11 @@ import {
   floatsIn,
   groupWidth,
   isWholeGroups,
+  putNibbles,
   scalesOf,
   sharedPart,
   wordsIn,
+  type CodesAndZeros,
   type Format,
 } from './format.js';
 import type { DecodeRows, Packing } from './packing.js';
@@ -48,32 +50,34 @@ interface AwqLayout {
   readonly first: number;
 }
 
-/** An output's codes around its zero points, −15 … 15. */
+/** An output's codes and its zero points, 0 … 15. */
 function codesAround(
   { width, outputs, first }: AwqLayout,
   [codeBytes, zeroBytes]: readonly Uint8Array[],
   from: number,
-): (row: number, column: number) => number {
+): CodesAndZeros {
   const perLine = outputs / PER_WORD;
   const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
-  return (row, column) => {
+  const nibbleOf = (words: Uint32Array, line: number, row: number): number => {
     const output = first + from + row;
-    const [word, shift] = [Math.floor(output / PER_WORD), 4 * NIBBLES[output % PER_WORD]!];
-    const zero = (zeros[Math.floor(column / width) * perLine + word]! >>> shift) & 15;
-    return ((codes[column * perLine + word]! >>> shift) & 15) - zero;
+    return (words[line * perLine + Math.floor(output / PER_WORD)]! >>> (4 * NIBBLES[output % PER_WORD]!)) & 15;
+  };
+  return {
+    codeOf: (row, column) => nibbleOf(codes, column, row),
+    zeroOf: (row, column) => nibbleOf(zeros, Math.floor(column / width), row),
   };
 }
 
 function decodeAwq(layout: AwqLayout): DecodeRows {
   const { scales: tensor, columns, width, outputs, first } = layout;
   return (parts, from, numRows, out) => {
-    const codeAt = codesAround(layout, parts, from);
+    const { codeOf, zeroOf } = codesAround(layout, parts, from);
     const scales = scalesOf(parts[2]!, tensor);
     const target = floatsIn(out);
     for (let row = 0; row < numRows; row++) {
       for (let column = 0; column < columns; column++) {
         const scale = scales[Math.floor(column / width) * outputs + first + from + row]!;
-        target[row * columns + column] = codeAt(row, column) * scale;
+        target[row * columns + column] = (codeOf(row, column) - zeroOf(row, column)) * scale;
       }
     }
   };
@@ -82,14 +86,13 @@ function decodeAwq(layout: AwqLayout): DecodeRows {
 function codedAwq(layout: AwqLayout): Packing['coded'] {
   const { scales: tensor, columns, width, outputs, first } = layout;
   if (!isWholeGroups(width, columns)) return undefined;
-  return codedRows('int8', columns, (parts, from, out) => {
-    const codeAt = codesAround(layout, parts, from);
+  return codedRows('uint4', columns, (parts, from, out) => {
+    const { codeOf, zeroOf } = codesAround(layout, parts, from);
     const scales = scalesOf(parts[2]!, tensor);
     return {
       scaleOf: (row, column) => scales[Math.floor(column / width) * outputs + first + from + row]!,
-      putCodes: (row, column, end, at) => {
-        for (; column < end; column++) out[at++] = codeAt(row, column);
-      },
+      zeroOf,
+      putCodes: (row, column, end, at) => putNibbles(out, at, column, end, (each) => codeOf(row, each)),
     };
   });
 }

@@ -66,7 +66,7 @@ function codedDtype({ method, numBits, hasZeros }: Quantization, declared: JsonO
       return 'fp4';
     case 'awq':
     case 'gptq':
-      return 'int8';
+      return numBits === 8 ? 'f32' : 'uint4';
     case 'modelopt':
       return String(declared.quant_algo).startsWith('FP8') ? 'fp8' : 'f32';
     case 'compressed-tensors': {
@@ -74,7 +74,7 @@ function codedDtype({ method, numBits, hasZeros }: Quantization, declared: JsonO
       if (format.includes('mxfp4')) return 'fp4';
       if (format.includes('nvfp4')) return 'f32';
       if (format.includes('"type":"float"') || /"format":"(float|mxfp8)-/.test(format)) return 'fp8';
-      return numBits === 8 || hasZeros ? 'int8' : 'int4';
+      return numBits === 8 ? 'int8' : hasZeros ? 'uint4' : 'int4';
     }
   }
 }

@@ -1,6 +1,6 @@
 /** What every format of stored weights is asked for, and what several of them share. */
 import { printable } from '../../../base/foreign_text.js';
-import { SCALE_GROUP, weightRowBytes, type CodedDtype } from '../../../compute/base/weight_matrix.js';
+import { SCALE_GROUP, groupHeadBytes, weightRowBytes, type CodedDtype } from '../../../compute/base/weight_matrix.js';
 import { wrongShape, type Checkpoint } from '../../weights/checkpoint.js';
 import { DTYPE_BITS, decodeToFloat32, isSupportedDtype } from '../../weights/dtypes.js';
 import { WeightError } from '../../weights/errors.js';
@@ -120,12 +120,13 @@ export function codedRows(
     dtype,
     decode: (parts, from, numRows, out) => {
       const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
-      const { scaleOf, putCodes } = prepare(parts, from, out);
+      const { scaleOf, zeroOf, putCodes } = prepare(parts, from, out);
       for (let row = 0; row < numRows; row++) {
         for (let column = 0; column < columns; column += SCALE_GROUP) {
           const at = row * rowBytes + weightRowBytes(dtype, column);
           view.setFloat32(at, scaleOf(row, column), true);
-          putCodes(row, column, Math.min(columns, column + SCALE_GROUP), at + 4);
+          if (zeroOf !== undefined) view.setFloat32(at + 4, zeroOf(row, column), true);
+          putCodes(row, column, Math.min(columns, column + SCALE_GROUP), at + groupHeadBytes(dtype));
         }
       }
     },
@@ -136,8 +137,30 @@ export function codedRows(
 export interface CodedRow {
   /** Of the group that begins at a column. */
   readonly scaleOf: (row: number, column: number) => number;
+  /** The same of types with zeros. */
+  readonly zeroOf?: (row: number, column: number) => number;
   /** Writes the codes of columns `column` … `end` − 1 from `at` on. */
   readonly putCodes: (row: number, column: number, end: number, at: number) => void;
+}
+
+/** An output's codes, and the zero of each code's group. */
+export interface CodesAndZeros {
+  readonly codeOf: (row: number, column: number) => number;
+  readonly zeroOf: (row: number, column: number) => number;
+}
+
+/** Codes of four bits of columns `column` … `end` − 1, of two in a byte the lower first, from `at` on. */
+export function putNibbles(
+  out: Uint8Array,
+  at: number,
+  column: number,
+  end: number,
+  codeOf: (column: number) => number,
+): void {
+  for (let i = 0; column < end; column++, i++) {
+    if (i % 2 === 0) out[at + (i >> 1)] = codeOf(column);
+    else out[at + (i >> 1)]! |= codeOf(column) << 4;
+  }
 }
 
 /** Copies bytes `begin` … `end` − 1 to `at`: by words where all of it is aligned, which takes a fifth of the time for a few bytes. */

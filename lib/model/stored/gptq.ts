@@ -10,10 +10,12 @@ import {
   groupOrder,
   groupWidth,
   isWholeGroups,
+  putNibbles,
   scalesOf,
   sharedPart,
   unknownDtype,
   wordsIn,
+  type CodesAndZeros,
   type Format,
 } from './format.js';
 import type { DecodeRows, PackedPart, Packing } from './packing.js';
@@ -66,23 +68,25 @@ interface GptqLayout {
   readonly zeroOffset: 0 | 1;
 }
 
-/** An output's codes around its zero points. `order`: the group of each column. */
+/** An output's codes and its zero points. `order`: the group of each column. */
 function codesAround(
   { numBits, outputs, first, zeroOffset }: GptqLayout,
   [codeBytes, zeroBytes]: readonly Uint8Array[],
   from: number,
   groupOf: (column: number) => number,
-): (row: number, column: number) => number {
+): CodesAndZeros {
   const perWord = 32 / numBits;
   const mask = 2 ** numBits - 1;
   const perGroup = Math.ceil(outputs / perWord);
   const [codes, zeros] = [wordsIn(codeBytes!), wordsIn(zeroBytes!)];
-  return (row, column) => {
-    const output = first + from + row;
-    const zeroWord = zeros[groupOf(column) * perGroup + Math.floor(output / perWord)]!;
-    // A zero of 0 was stored as −1, all bits set.
-    const zero = ((zeroWord >>> (numBits * (output % perWord))) + zeroOffset) & mask;
-    return ((codes[Math.floor(column / perWord) * outputs + output]! >>> (numBits * (column % perWord))) & mask) - zero;
+  return {
+    codeOf: (row, column) =>
+      (codes[Math.floor(column / perWord) * outputs + first + from + row]! >>> (numBits * (column % perWord))) & mask,
+    zeroOf(row, column) {
+      const output = first + from + row;
+      const word = zeros[groupOf(column) * perGroup + Math.floor(output / perWord)]!;
+      return ((word >>> (numBits * (output % perWord))) + zeroOffset) & mask; // a zero of 0 was stored as −1, all bits set
+    },
   };
 }
 
@@ -91,31 +95,30 @@ function decodeGptq(layout: GptqLayout): DecodeRows {
   return (parts, from, numRows, out) => {
     const order = layout.order === undefined ? null : groupOrder(parts[3]!, layout.order, tensor.shape[0]!);
     const groupOf = (column: number): number => order?.[column] ?? Math.floor(column / width);
-    const codeAt = codesAround(layout, parts, from, groupOf);
+    const { codeOf, zeroOf } = codesAround(layout, parts, from, groupOf);
     const scales = scalesOf(parts[2]!, tensor);
     const target = floatsIn(out);
     for (let row = 0; row < numRows; row++) {
       for (let column = 0; column < columns; column++) {
         const scale = scales[groupOf(column) * outputs + first + from + row]!;
-        target[row * columns + column] = codeAt(row, column) * scale;
+        target[row * columns + column] = (codeOf(row, column) - zeroOf(row, column)) * scale;
       }
     }
   };
 }
 
-/** Of eight bits, differences may be too large for codes. */
+/** Eight bits have no type with zeros. */
 function codedGptq(layout: GptqLayout): Packing['coded'] {
   const { scales: tensor, numBits, columns, width, outputs, first } = layout;
   if (numBits === 8 || !isWholeGroups(width, columns)) return undefined;
   const groupOf = (column: number): number => Math.floor(column / width);
-  return codedRows('int8', columns, (parts, from, out) => {
-    const codeAt = codesAround(layout, parts, from, groupOf);
+  return codedRows('uint4', columns, (parts, from, out) => {
+    const { codeOf, zeroOf } = codesAround(layout, parts, from, groupOf);
     const scales = scalesOf(parts[2]!, tensor);
     return {
       scaleOf: (row, column) => scales[groupOf(column) * outputs + first + from + row]!,
-      putCodes: (row, column, end, at) => {
-        for (; column < end; column++) out[at++] = codeAt(row, column);
-      },
+      zeroOf,
+      putCodes: (row, column, end, at) => putNibbles(out, at, column, end, (each) => codeOf(row, each)),
     };
   });
 }

@@ -114,28 +114,26 @@ interface IntLayout {
   readonly first: number;
 }
 
-/** Codes around zero stay as they are; those of four bits around another one fit eight. */
+/** Codes around zero stay as they are; those of four bits around another one have a type with zeros. */
 function codedInts(layout: IntLayout, zeroOf: ZeroOf | null): Packing['coded'] {
   const { numBits, columns, numGroups, width, isPacked, first } = layout;
   const perRow = Math.max(1, numGroups);
   if (!isWholeGroups(width, columns) || (numBits === 8 && zeroOf !== null)) return undefined;
   const bytesPerRow = isPacked ? 4 * Math.ceil((columns * numBits) / 32) : columns;
   const isSame = zeroOf === null;
-  const flipped = numBits === 4 ? 0x88 : isPacked ? 0x80 : 0; // an offset of half the range is a sign that is flipped
-  return codedRows(numBits === 4 && isSame ? 'int4' : 'int8', columns, ([codes, scaleBytes, zeros], from, out) => {
+  const flipped = !isSame ? 0 : numBits === 4 ? 0x88 : isPacked ? 0x80 : 0; // an offset of half the range is a sign that is flipped
+  const dtype = numBits === 8 ? 'int8' : isSame ? 'int4' : 'uint4';
+  return codedRows(dtype, columns, ([codes, scaleBytes, zeros], from, out) => {
     const scales = scalesOf(scaleBytes!, layout.scales);
     return {
       scaleOf: (row, column) => scales[numGroups === 0 ? 0 : row * perRow + Math.floor(column / width)]!,
+      ...(zeroOf !== null && {
+        zeroOf: (row: number, column: number) => zeroOf(zeros!, first + from + row, Math.floor(column / width)),
+      }),
       putCodes: (row, column, end, at) => {
-        if (isSame) {
-          const start = row * bytesPerRow;
-          const last = Math.ceil((end * numBits) / 8);
-          for (let i = (column * numBits) / 8; i < last; i++) out[at++] = codes![start + i]! ^ flipped;
-          return;
-        }
-        const zero = zeroOf(zeros!, first + from + row, Math.floor(column / width));
-        for (; column < end; column++)
-          out[at++] = ((codes![row * bytesPerRow + (column >> 1)]! >> ((column & 1) << 2)) & 15) - zero;
+        const start = row * bytesPerRow;
+        const last = Math.ceil((end * numBits) / 8);
+        for (let i = (column * numBits) / 8; i < last; i++) out[at++] = codes![start + i]! ^ flipped;
       },
     };
   });

@@ -4,6 +4,7 @@
  */
 import {
   SCALE_GROUP,
+  groupHeadBytes,
   weightRowBytes,
   type WeightDtype,
   type WeightMatrix,
@@ -119,11 +120,12 @@ function someRows(whole: StoredMatrix, first: number, count: number): StoredMatr
   };
 }
 
-/** Columns `first` … `first + count − 1`, which lie in one group or are whole ones; behind the last one zeros, which are zeros in every type. */
+/** Columns `first` … `first + count − 1`, which lie in one group or are whole ones; behind the last one zeros, which are all zero bits but in groups of uint4. */
 function someColumns(whole: StoredMatrix, first: number, count: number): StoredMatrix {
   const { dtype, rows } = whole;
   const rowBytes = rowBytesOf(dtype, count);
-  const pieces = piecesOf(dtype, first, Math.min(count, whole.columns - first));
+  const there = Math.max(0, Math.min(count, whole.columns - first));
+  const pieces = there === 0 ? [] : piecesOf(dtype, first, there);
   return {
     ...{ dtype, rows, rowBytes, columns: count },
     async readRows(from, target) {
@@ -136,9 +138,20 @@ function someColumns(whole: StoredMatrix, first: number, count: number): StoredM
           const own = all.subarray(row * whole.rowBytes + at, row * whole.rowBytes + end);
           target.set(own, row * rowBytes + to);
         }
+        if (dtype === 'uint4') fillZeros(target.subarray(row * rowBytes, (row + 1) * rowBytes), there, count);
       }
     },
   };
+}
+
+/** Of a row of uint4 the columns `there` … `count` − 1 that share a group with columns before them: codes of the group's zero. */
+function fillZeros(row: Uint8Array, there: number, count: number): void {
+  const inner = there % SCALE_GROUP;
+  if (inner === 0) return;
+  const group = weightRowBytes('uint4', there - inner);
+  const zero = new DataView(row.buffer, row.byteOffset + group).getFloat32(4, true) & 15;
+  for (let i = inner; i < Math.min(SCALE_GROUP, count - there + inner); i++)
+    row[group + groupHeadBytes('uint4') + (i >> 1)]! |= zero << (4 * (i & 1));
 }
 
 /** Bytes `at` … `end` − 1 of a row, which go to `to`. */

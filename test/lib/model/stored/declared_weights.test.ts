@@ -95,8 +95,8 @@ describe('what config.json alone says of weights', () => {
 
   it('other methods: what their codes are kept as', () => {
     const of = (quantization: object): string => declaredOf({ ...QWEN3, quantization_config: quantization })[0]!;
-    expect(of({ quant_method: 'awq', bits: 4, group_size: 128 })).to.equal('int8');
-    expect(of({ quant_method: 'gptq', bits: 4, group_size: 128, desc_act: false })).to.equal('int8');
+    expect(of({ quant_method: 'awq', bits: 4, group_size: 128 })).to.equal('uint4');
+    expect(of({ quant_method: 'gptq', bits: 4, group_size: 128, desc_act: false })).to.equal('uint4');
     expect(of({ quant_method: 'modelopt', quant_algo: 'FP8' })).to.equal('fp8');
     expect(of({ quant_method: 'modelopt', quant_algo: 'NVFP4' })).to.equal('f32');
     expect(declaredOf(GPT_OSS_20B)).to.deep.equal(['fp4', 'bf16', 'bf16', 'bf16']);
