@@ -12,6 +12,8 @@ export interface HookPoints {
   readonly hiddenAfter?: Layers;
   /** [V] what the final norm and the head would make of `hiddenAfter`: of the last layer the logits (the "logit lens"). As costly as a head for each. */
   readonly lensLogits?: Layers;
+  /** [H] the token's normed state as the routed experts take it. */
+  readonly moeInput?: Layers;
   /** [E] of all experts, with the router's bias. */
   readonly routerLogits?: Layers;
   /** [E] of all experts, in float64: what the gate makes of the logits, before biases of the selection, groups and normalisation. */
@@ -57,6 +59,7 @@ export type HookEvent =
   | RowEvent<'hiddenBefore'>
   | RowEvent<'hiddenAfter'>
   | RowEvent<'lensLogits'>
+  | RowEvent<'moeInput'>
   | RowEvent<'routerLogits'>
   | (HookPlace & { readonly point: 'routerScores'; readonly values: Float64Array })
   | (HookPlace & { readonly point: 'routing'; readonly experts: Int32Array; readonly weights: Float32Array })

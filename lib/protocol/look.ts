@@ -7,10 +7,10 @@ import { expertSizesOf, gateOf, type ModelSpec } from '../model/spec/spec.js';
 
 /**
  * What a table of rows holds of a token at one layer. hidden: [H] hidden states between two layers, where layer n is the place before layer n and the number of layers is
- * behind the last; router_logits: [E]; experts and weights: [K] each; expert_outputs: [K·H], unweighted, in the order of `experts`; lens: [V] logits of the hidden states of
+ * behind the last; moe_input: [H] normed, as experts take it; router_logits: [E]; experts and weights: [K] each; expert_outputs: [K·H], unweighted, in the order of `experts`; lens: [V] logits of the hidden states of
  * that place.
  */
-export const TABLES = ['hidden', 'router_logits', 'experts', 'weights', 'expert_outputs', 'lens'] as const;
+export const TABLES = ['hidden', 'moe_input', 'router_logits', 'experts', 'weights', 'expert_outputs', 'lens'] as const;
 /** One of {@link TABLES}. */
 export type TableName = (typeof TABLES)[number];
 
@@ -86,6 +86,7 @@ export function rowLengthOf({ table, layer }: Pick<Sight, 'table' | 'layer'>, sp
   const { hidden } = expertSizesOf(spec);
   switch (table) {
     case 'hidden':
+    case 'moe_input':
       return hidden;
     case 'router_logits':
       return gateOf(spec, layer).numExperts;

@@ -60,6 +60,7 @@ export function tallyingHook(
       case 'hiddenBefore':
       case 'hiddenAfter':
       case 'lensLogits':
+      case 'moeInput':
       case 'routerScores':
     }
   };

@@ -1,8 +1,9 @@
 /** What a rank tells of a step's tokens from inside the model: for the tokens that looks are at, and no others. Shape suffixes: H hidden, E experts, K choices per token. */
+import { contiguous } from '../../base/float_rows.js';
 import type { Routing } from '../../compute/base/gate_spec.js';
 import type { MoeLook } from '../../experts/layer/moe_look.js';
 import type { MoeTokens } from '../../experts/layer/moe_tokens.js';
-import { gateOf, type ModelSpec } from '../model/spec/spec.js';
+import { expertSizesOf, gateOf, type ModelSpec } from '../model/spec/spec.js';
 import type { HiddenStates } from '../model/decoder/decoder.js';
 import type { StepLooks } from '../model/transformer.js';
 import { sightsOf, tokensAt, type LookTable, type TableName } from '../protocol/look.js';
@@ -74,7 +75,7 @@ export class StepLook implements StepLooks {
   /** As StepLooks says. */
   moe(layer: number): MoeLook | null {
     const numExchanges = this.numExchanges.get(layer);
-    const isWanted = (['router_logits', 'experts', 'weights'] as const).some(
+    const isWanted = (['moe_input', 'router_logits', 'experts', 'weights'] as const).some(
       (table) => this.rowsOf(table, layer).length > 0,
     );
     if (!isWanted && numExchanges === undefined) return null;
@@ -113,6 +114,11 @@ export class StepLook implements StepLooks {
   }
 
   private async routed(layer: number, tokens: MoeTokens, { topkIdx, topkWeights }: Routing): Promise<void> {
+    const inputRows = this.rowsOf('moe_input', layer);
+    if (inputRows.length > 0) {
+      const values = contiguous(await tokens.rows());
+      this.take('moe_input', layer, rowsFrom(values, inputRows, expertSizesOf(this.spec).hidden));
+    }
     const { numExperts } = gateOf(this.spec, layer);
     const logitRows = this.rowsOf('router_logits', layer);
     if (logitRows.length > 0) {

@@ -17,7 +17,8 @@ export interface CheckedHook extends Pick<Hook, 'onEvent'> {
 
 /** In the order in which a layer comes to them. */
 const POINTS: readonly HookPoint[] = [
-  ...(['hiddenBefore', 'routerLogits', 'routerScores', 'routing', 'expertOutputs', 'hiddenAfter'] as const),
+  ...(['hiddenBefore', 'moeInput', 'routerLogits', 'routerScores', 'routing', 'expertOutputs'] as const),
+  'hiddenAfter',
   'lensLogits',
 ];
 
@@ -35,6 +36,7 @@ const schema = z.strictObject({
       hiddenBefore: layers,
       hiddenAfter: layers,
       lensLogits: layers,
+      moeInput: layers,
       routerLogits: layers,
       routerScores: layers,
       routing: layers,
@@ -81,6 +83,7 @@ function tablesOf(layersOf: (point: HookPoint) => readonly number[]): Look['laye
   const behind = (point: HookPoint): number[] => layersOf(point).map((layer) => layer + 1);
   const tables: Required<Look['layers']> = {
     hidden: union(layersOf('hiddenBefore'), behind('hiddenAfter')),
+    moe_input: union(layersOf('moeInput')),
     router_logits: union(layersOf('routerLogits'), layersOf('routerScores')),
     experts: union(layersOf('routing'), layersOf('expertOutputs')),
     weights: union(layersOf('routing')),

@@ -17,6 +17,8 @@ export function eventOf(point: HookPoint, place: HookPlace, rowOf: RowOf, spec: 
       return { ...place, point, values: floats('hidden', layer + 1) };
     case 'lensLogits':
       return { ...place, point, values: floats('lens', layer + 1) };
+    case 'moeInput':
+      return { ...place, point, values: floats('moe_input') };
     case 'routerLogits':
       return { ...place, point, values: floats('router_logits') };
     case 'routerScores':

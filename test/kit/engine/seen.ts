@@ -9,6 +9,7 @@ export const EVERYTHING: HookPoints = {
   hiddenBefore: 'all',
   hiddenAfter: 'all',
   lensLogits: 'all',
+  moeInput: 'all',
   routerLogits: 'all',
   routerScores: 'all',
   routing: 'all',

@@ -138,7 +138,7 @@ describe('hooks', function () {
       expect(outputs).to.have.length(NEW);
       for (const { tables = [] } of outputs) {
         const names = tables.map(({ table, layer }) => `${table} ${layer}`);
-        const own = ['router_logits', 'weights', 'expert_outputs'].flatMap((table) =>
+        const own = ['moe_input', 'router_logits', 'weights', 'expert_outputs'].flatMap((table) =>
           MOE_LAYERS.map((layer) => `${table} ${layer}`),
         );
         expect([...names].sort()).to.deep.equal([...own, ...HIDDEN, ...LENS].sort());

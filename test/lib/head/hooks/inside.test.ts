@@ -64,6 +64,19 @@ describe('what hooks are told', () => {
     }
   });
 
+  it('are the normed states that experts take: a slow router makes the logits of them', async () => {
+    const layer = 1;
+    const gate = await storedFloats(name, `model.layers.${layer}.mlp.gate.weight`);
+    for (const compute of ['kernels', 'tensors']) {
+      const { seen } = await scored(name, { numRanks: 2, set: [`compute=${compute}`] });
+      for (const position of golden.prompt_token_ids.keys()) {
+        const { values } = seen.at('moeInput', layer, position);
+        const logits = seen.at('routerLogits', layer, position).values;
+        expectNear(logits, productOf(gate, values), `${compute}, router of ${position}`);
+      }
+    }
+  });
+
   it('changes nothing of what is computed', async () => {
     for (const reduce of ['source', 'rank'] as const) {
       const plain = await logitsOf(name, { numRanks: 3, reduce }, []);
@@ -94,19 +107,25 @@ async function scored(
 
 /** RMSNorm and the head in float64. */
 async function slowLogits(name: string, states: Float32Array, { normEps }: ModelSpec): Promise<number[]> {
-  const tensors = readSafetensors(await readFile(join(tinyModel(name), 'model.safetensors')));
-  const floatsOf = (wanted: string): Float32Array => {
-    const { bytes } = tensors.find((tensor) => tensor.name === wanted)!;
-    const words = new Uint16Array(Uint8Array.from(bytes).buffer); // bfloat16
-    return new Float32Array(Uint32Array.from(words, (word) => word << 16).buffer);
-  };
-  const [norm, head] = [floatsOf('model.norm.weight'), floatsOf('lm_head.weight')];
+  const [norm, head] = [await storedFloats(name, 'model.norm.weight'), await storedFloats(name, 'lm_head.weight')];
   const scale = 1 / Math.sqrt(states.reduce((sum, x) => sum + x * x, 0) / states.length + normEps);
   const normed = Array.from(states, (x, i) => x * scale * norm[i]!);
-  return Array.from({ length: head.length / states.length }, (_, v) =>
-    normed.reduce((sum, x, i) => sum + x * head[v * states.length + i]!, 0),
-  );
+  return productOf(head, normed);
 }
+
+/** A tensor of bfloat16. */
+async function storedFloats(name: string, wanted: string): Promise<Float32Array> {
+  const tensors = readSafetensors(await readFile(join(tinyModel(name), 'model.safetensors')));
+  const { bytes } = tensors.find((tensor) => tensor.name === wanted)!;
+  const words = new Uint16Array(Uint8Array.from(bytes).buffer);
+  return new Float32Array(Uint32Array.from(words, (word) => word << 16).buffer);
+}
+
+/** A matrix times a vector in float64. */
+const productOf = (matrix: Float32Array, x: ArrayLike<number>): number[] =>
+  Array.from({ length: matrix.length / x.length }, (_, row) =>
+    Array.from(x).reduce((sum, value, i) => sum + value * matrix[row * x.length + i]!, 0),
+  );
 
 async function logitsOf(name: string, options: LocalEngineOptions, hooks: readonly Seen['hook'][]): Promise<Buffer> {
   const local = await startLocalEngine(tinyModel(name), options);
