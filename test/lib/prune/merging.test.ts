@@ -98,7 +98,7 @@ describe('merging experts', function () {
     ]);
   });
 
-  for (const family of conformanceFamilies()) {
+  for (const family of conformanceFamilies().filter((family) => family !== 'deepspeed_moe')) {
     it(`${family}: an expert that takes nobody in is the bytes that it was, in the layout that it had`, async () => {
       await withTempFolder(async (dir) => {
         const [golden] = readConformance(family).cases;
