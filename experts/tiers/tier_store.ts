@@ -38,6 +38,8 @@ export class TierStore {
   /** Read ahead, and not used yet. */
   private readonly ahead = new Set<ExpertSlot<TieredExpert>>();
   private wanted: ReadonlySet<TieredExpert> = new Set();
+  /** How many calls of {@link rows} wait for each: who came to be sent isn't sent away before it was, or two such would read each other out of their place for ever. */
+  private readonly sending = new Map<TieredExpert, number>();
   private numReading = 0;
   private isUnchecked = false;
   private isDisposed = false;
@@ -114,8 +116,13 @@ export class TierStore {
       this.isUnchecked = true;
       return rows;
     }
-    while (!expert.isReady) await (this.bring(expert) ?? slots.change());
-    return expert.slot!.expert.rows(from, to);
+    this.sending.set(expert, (this.sending.get(expert) ?? 0) + 1);
+    try {
+      while (!expert.isReady) await (this.bring(expert) ?? slots.change());
+      return await expert.slot!.expert.rows(from, to);
+    } finally {
+      this.sent(expert);
+    }
   }
 
   /** The rank doesn't hold it any more. Idempotent. */
@@ -138,6 +145,13 @@ export class TierStore {
     if (this.numReading === 0) this.close();
   }
 
+  private sent(expert: TieredExpert): void {
+    const numLeft = this.sending.get(expert)! - 1;
+    if (numLeft > 0) this.sending.set(expert, numLeft);
+    else this.sending.delete(expert);
+    this.parts.slots.changed();
+  }
+
   private close(): void {
     this.loader.close();
     this.parts.slots.dispose();
@@ -148,7 +162,9 @@ export class TierStore {
     const { slots, policy } = this.parts;
     const free = slots.free(expert.dtype);
     if (free !== null) return free;
-    const able = slots.ready(expert.dtype).filter(({ holder }) => !this.wanted.has(holder!));
+    const able = slots
+      .ready(expert.dtype)
+      .filter(({ holder }) => !this.wanted.has(holder!) && !this.sending.has(holder!));
     const calm = able.filter((slot) => !slot.isAhead);
     const candidates = calm.length > 0 || isAhead ? calm : able;
     if (candidates.length === 0) return null;

@@ -102,6 +102,17 @@ describe('a job with experts on disk', function () {
     });
   });
 
+  it('sends experts of another type than on disk, for all of which one place must do', async () => {
+    const set = [...MOVING, 'experts.resident=f32'];
+    // A place of float32 takes what two of bf16 do.
+    await tiered(2, { numRanks: 3, set, planning: shuffling(9) }, async (local) => {
+      expect(tiersOf(local).map(({ numSlots }) => numSlots)).to.deep.equal([1, 1, 1]);
+      do expect(await batch(local)).to.deep.equal(undisturbed);
+      while (local.rebalances.filter(({ kind }) => kind === 'done').length < 2);
+      expect(local.losses).to.deep.equal([]);
+    });
+  });
+
   it('loses a rank, and others take its experts over', async () => {
     const options: LocalEngineOptions = { numRanks: 3, onPeerLoss: 'recover', faults: [frame(1, 'dispatch', 0)] };
     await tiered(3, options, async (local) => {
