@@ -131,7 +131,7 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
         {
           ...sameOnAll(options),
           dense: denseBytes + headBytes(options),
-          experts: mostExpertBytes(options, spread, numLayers),
+          experts: mostExpertBytes(options, spread, placement.numExperts),
           moving: Math.min(options.numMovingLayers, numLayers) * perLayer,
         },
       ),
@@ -219,10 +219,14 @@ export const largestExpertBytes = (options: ExpertForms): number =>
   Math.max(...dtypesIn(options.residence.experts).map((dtype) => bytesAs(options, dtype)));
 
 /** Of the rank that holds most of a layer's slots. */
-function mostExpertBytes(options: ExpertForms, spread: Placement, numLayers: number): number {
+function mostExpertBytes(options: ExpertForms, spread: Placement, counts: readonly number[]): number {
   const { experts } = options.residence;
-  if (typeof experts === 'string') return numLayers * spread.slotsPerRank * bytesAs(options, experts);
-  const all = { ...spread, phy2log: Array.from({ length: numLayers }, () => spread.phy2log[0]!) };
+  if (typeof experts === 'string') return counts.length * spread.slotsPerRank * bytesAs(options, experts);
+  // What a layer with fewer experts than others doesn't have, has no type.
+  const all = {
+    ...spread,
+    phy2log: counts.map((count) => spread.phy2log[0]!.map((logical) => (logical < count ? logical : -1))),
+  };
   const ofRank = (_: unknown, rank: number): number =>
     heldExperts(all, rank).reduce((total, expert) => total + expertBytes(options, expert), 0);
   return Math.max(...Array.from({ length: spread.numRanks }, ofRank));

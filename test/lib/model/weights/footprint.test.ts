@@ -7,7 +7,8 @@ import { createPlacement } from '../../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../../experts/placement/redundancy.js';
 import { withSeats } from '../../../../experts/placement/seats.js';
 import { bytesOfPart, denseSizesOf, undividedParts } from '../../../../lib/model/weights/dense_sizes.js';
-import type { Residence } from '../../../../lib/model/weights/residence.js';
+import { residenceOf, type Residence } from '../../../../lib/model/weights/residence.js';
+import { overridesOf } from '../../../../lib/model/weights/resident_overrides.js';
 import {
   footprintAt,
   footprintOf,
@@ -17,6 +18,8 @@ import {
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { withSlices } from '../../../../lib/model/spec/slices.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
+import { declaredWeights } from '../../../../lib/model/stored/declared_weights.js';
+import { randomConfig } from '../../../../lib/model/random_config.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
 import { readModelFiles } from '../../../../lib/weights/model_files.js';
 import { readConformance, writeConformanceModel } from '../../../kit/model/conformance.js';
@@ -170,6 +173,26 @@ describe('the bytes of a rank', () => {
           }
         }
       });
+    }
+  });
+
+  it('would be no less where experts have several types and layers several numbers of them', () => {
+    const shape = { layers: 3, denseLayers: 0, hidden: 32, experts: [3, 4, 8], topk: 2, intermediate: 32, heads: 2 };
+    const config = randomConfig('deepspeed_moe', { ...shape, vocab: 300, dtype: 'F32' });
+    const spec = modelSpecOf(config);
+    const weights = declaredWeights(spec, config);
+    const choice = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
+    const overrides = overridesOf({ 'layers.0.mlp.experts.2.*': 'f32', 'layers.2.*': 'int8' });
+    const residence = residenceOf({ ...choice, overrides }, 'wasm', weights);
+    const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numThreads: 1, numMovingLayers: 0 };
+    const of = (numRanks: number, rank: number): FootprintOptions => {
+      const placement = createPlacement('linear', { numLayers: 3, numExperts: shape.experts, numRanks });
+      return { ...{ spec, weights, placement, rank: asRank(rank), residence }, ...limits };
+    };
+    for (const numRanks of [1, 2, 3, 8]) {
+      const ranks = Array.from({ length: numRanks }, (_, rank) => footprintOf(of(numRanks, rank)).experts);
+      const { experts } = footprintAt(of(2, 0))(numRanks)!;
+      expect(experts, `${numRanks}`).to.be.within(Math.max(...ranks), footprintOf(of(1, 0)).experts);
     }
   });
 
