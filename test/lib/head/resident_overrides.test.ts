@@ -5,7 +5,7 @@ import { ConfigError } from '../../../lib/config/errors.js';
 import { loadConfig } from '../../../lib/config/load.js';
 import { openModel } from '../../../lib/head/opened_model.js';
 import { scoreIds } from '../../kit/engine/engines.js';
-import { batch, PROMPT, withLocalEngine } from '../../kit/engine/masking.js';
+import { batch, frame, lostOf, PROMPT, withLocalEngine } from '../../kit/engine/masking.js';
 import { replicated } from '../../kit/engine/placements.js';
 import { shuffling } from '../../kit/engine/plannings.js';
 import { tinyModel } from '../../kit/paths.js';
@@ -26,7 +26,7 @@ const MOVING = ['enabled=true', 'step_interval=2', 'window_size=2', 'min_gain=0'
 describe('a job whose experts have several types', function () {
   this.timeout(120_000);
 
-  it('gives the same bits on any ranks, with replicas, slices, some on disk, and while experts move', async () => {
+  it('gives the same bits on any ranks, with replicas, some on disk, and while experts move', async () => {
     const alone = await withLocalEngine({ numRanks: 1, set: SET }, async (local) => {
       const { dtypes } = local.models[0]!.shard;
       expect(dtypesIn(dtypes)).to.have.members(['int8', 'int4', 'f32']);
@@ -41,6 +41,7 @@ describe('a job whose experts have several types', function () {
       { numRanks: 2, set: SET, placement: replicated(2) },
       { numRanks: 2, set: [...SET, 'experts.max_resident_bytes=40000'] },
       { numRanks: 3, set: [...SET, ...MOVING], planning: shuffling(7) },
+      { numRanks: 3, set: [...SET, ...MOVING, 'experts.max_resident_bytes=40000'], planning: shuffling(9) },
     ]) {
       await withLocalEngine(options, async (local) => {
         do expect(await batch(local)).to.deep.equal(alone.stories);
@@ -48,6 +49,27 @@ describe('a job whose experts have several types', function () {
         expect(isSameBits((await scoreIds(local.engine, PROMPT)).logits, alone.logits)).to.equal(true);
       });
     }
+  });
+
+  it('gives the same bits in slices, after a rank was lost and when one came', async () => {
+    const set = [...SET, 'experts.slices=2'];
+    const alone = await withLocalEngine({ numRanks: 1, set }, async (local) => ({
+      stories: await batch(local),
+      ...(await scoreIds(local.engine, PROMPT)),
+    }));
+    const options = { set, onPeerLoss: 'recover' } as const;
+    await withLocalEngine({ ...options, numRanks: 3, faults: [frame(1, 'dispatch', 0, 1)] }, async (local) => {
+      expect(await batch(local)).to.deep.equal(alone.stories);
+      expect(lostOf(local)).to.deep.equal([[1]]);
+      expect(isSameBits((await scoreIds(local.engine, PROMPT)).logits, alone.logits)).to.equal(true);
+    });
+    await withLocalEngine({ ...options, numRanks: 2, numSeats: 3 }, async (local) => {
+      local.join();
+      do expect(await batch(local)).to.deep.equal(alone.stories);
+      while (!local.homes.some(({ kind }) => kind === 'spread'));
+      expect(local.models[2]!.shard.stats().numExperts).to.be.above(0);
+      expect(isSameBits((await scoreIds(local.engine, PROMPT)).logits, alone.logits)).to.equal(true);
+    });
   });
 
   it('is refused before it starts where a name matches nothing, with what names are like', async () => {
