@@ -61,6 +61,9 @@ const folder = (): string => join(repoRoot(), 'test', 'data', 'conformance');
 export const conformanceFamilies = (): string[] =>
   readdirSync(folder()).flatMap((file) => (file === 'added_tokens.json' ? [] : file.replace(/\.json$/, '')));
 
+/** Those whose layers have as many experts as each other. */
+export const alikeFamilies = (): string[] => conformanceFamilies().filter((family) => family !== 'deepspeed_moe');
+
 /** @param dir of the golden files; default: those of the tests */
 export function readConformance(family: string, dir = folder()): Conformance {
   const file = JSON.parse(readFileSync(join(dir, `${family}.json`), 'utf8')) as GoldenFile;

@@ -58,7 +58,7 @@ export interface StagedStep {
 const REPORT = { backend: 'wasm', residence: { compute: 'kernels', experts: 'bf16', dense: 'auto' } } as LoadReport;
 
 /** Of the demo model, with other numbers of layers and experts. */
-export function specOf({ numLayers, numExperts }: StagedShape): ModelSpec {
+export function specOf({ numLayers, numExperts }: Pick<StagedShape, 'numLayers' | 'numExperts'>): ModelSpec {
   const text = readFileSync(join(repoRoot(), 'models/moe-7m/config.json'), 'utf8');
   const spec = modelSpecOf(JSON.parse(text) as Record<string, unknown>);
   const layers = [

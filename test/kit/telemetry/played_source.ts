@@ -16,11 +16,9 @@ import type { RankSpeed } from '../../../lib/head/speeds/speed_events.js';
 import type { SchedulerCounts, SchedulerLoad } from '../../../lib/head/scheduling/scheduler.js';
 import { Watchers } from '../../../lib/head/watchers.js';
 import type { LoadReport, PlanPart, RankStats, StepPlan, StepResult } from '../../../lib/protocol/step_plan.js';
-import { modelSpecOf } from '../../../lib/model/families/registry.js';
+import type { ModelSpec } from '../../../lib/model/spec/spec.js';
 import type { ServedEngine } from '../../../lib/server/base/served_engine.js';
-import { moe7m } from '../paths.js';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { specOf } from '../server/staged_engine.js';
 import type { TelemetrySource } from '../../../lib/server/telemetry/telemetry_source.js';
 
 /** What one rank computes in a step. */
@@ -36,9 +34,7 @@ const REPORT = { backend: 'wasm', residence: { compute: 'kernels', experts: 'bf1
 const LIMITS = { maxNumSeqs: 8, maxNumBatchedTokens: 64, blockSize: 16, numKvBlocks: 10 };
 
 export class PlayedSource implements TelemetrySource, ServedEngine {
-  readonly spec = modelSpecOf(
-    JSON.parse(readFileSync(join(moe7m(), 'config.json'), 'utf8')) as Record<string, unknown>,
-  );
+  readonly spec: ModelSpec;
   readonly tokenizer = undefined;
   readonly failure = null;
   /** Absent: it moves none. */
@@ -65,6 +61,7 @@ export class PlayedSource implements TelemetrySource, ServedEngine {
     readonly numRanks = 2,
     private readonly shape = { numLayers: 2, numExperts: 4 },
   ) {
+    this.spec = specOf(shape);
     this.placement = createPlacement('linear', { ...shape, numRanks });
     this.window = new LoadWindow({ ...shape, windowSize: 8 });
     const ranks = Array.from({ length: numRanks }, (_, rank) => rank);

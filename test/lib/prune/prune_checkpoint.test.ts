@@ -15,7 +15,7 @@ import { rewriteCheckpoint } from '../../../lib/rewrite/rewrite.js';
 import { openSource, type RewriteSource } from '../../../lib/rewrite/source.js';
 import { scoreIds } from '../../kit/engine/engines.js';
 import { startLocalEngine } from '../../kit/engine/local_engine.js';
-import { conformanceFamilies, readConformance, writeConformanceModel } from '../../kit/model/conformance.js';
+import { alikeFamilies, readConformance, writeConformanceModel } from '../../kit/model/conformance.js';
 import { changeJson, changeTensors } from '../../kit/model/model_copy.js';
 import { readStoredModels, writeStoredModel } from '../../kit/model/stored_models.js';
 import { errorOf } from '../../kit/rejects.js';
@@ -102,7 +102,7 @@ async function checkPruned(from: string, to: string): Promise<void> {
 describe('pruning a checkpoint', function () {
   this.timeout(60_000);
 
-  for (const family of conformanceFamilies()) {
+  for (const family of alikeFamilies()) {
     it(`${family}: every expert that is left is what it was, with its row of the router`, async () => {
       await withTempFolder(async (dir) => {
         const [golden] = readConformance(family).cases;
