@@ -3,29 +3,9 @@
     node pruned.mjs /tmp/pruned && python pruned.py /tmp/pruned ../../test/data/pruned/logits.json
 """
 
-import json
-import sys
-from pathlib import Path
-
 import torch
-from transformers import AutoModelForCausalLM
 
-EAGER = {"attn_implementation": "eager", "experts_implementation": "eager"}
-TOKENS = [5, 17, 3, 30, 21, 12, 7, 7, 9, 1, 24, 23]
-
-
-def logits_of(folder: Path) -> list:
-    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, output_loading_info=True, **EAGER)
-    wrong = {key: names for key, names in info.items() if key != "error_msgs" and names}
-    if wrong:
-        raise SystemExit(f"{folder.name}: {wrong}")
-    with torch.no_grad():
-        rows = model(torch.tensor([TOKENS]), use_cache=False).logits[0]
-    return [[float(f"{value:.7g}") for value in row] for row in rows.tolist()]
-
+from written import write_logits
 
 if __name__ == "__main__":
-    folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    logits = {each.name: logits_of(each) for each in sorted(folder.iterdir())}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"tokens": TOKENS, "logits": logits}))
+    write_logits(lambda folder: {"dtype": torch.float64})

@@ -20,7 +20,7 @@ export interface EncodedMatrix {
 export interface WeightCoding {
   /** For people. */
   readonly label: string;
-  /** Columns that share a scale: what the columns of a matrix are a multiple of; 1: any will do. */
+  /** The number of columns of a matrix must be a multiple of it. Usually as many columns as share a scale; 1: any number will do. */
   readonly columnStep: number;
   /** `quantization_config` of config.json. `left`: modules that stay as they are, by name or `re:`. */
   config(left: readonly string[]): object;
