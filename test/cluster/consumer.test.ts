@@ -17,6 +17,7 @@ const KEYS = {
   registerGate: ['experts.gate'],
   registerPlanner: ['load_balance.planner'],
   registerReplicaChoice: ['experts.replica_choice'],
+  registerTierPolicy: ['experts.tier_policy'],
   registerCodec: ['comm.wire.dispatch', 'comm.wire.combine'],
   registerRoutingPolicy: ['router.policy', 'router.decode_policy'],
 } as const;
@@ -154,8 +155,8 @@ describe('a project made from the packed tarball', function () {
       const keys = KEYS[kind];
       const model = keys === null ? await modelOf(brought) : join(dir, 'node_modules/expertwire/models/moe-7m');
       const sets = (keys ?? []).flatMap((key) => ['--set', `${key}=${brought}`]);
-      const balance = kind === 'registerPlanner' ? BALANCE : [];
-      const run = ['generate', '--model', model, '--ranks', '2', '--num-redundant-experts', '4', ...sets, ...balance];
+      const other = kind === 'registerPlanner' ? BALANCE : kind === 'registerTierPolicy' ? TIERS : [];
+      const run = ['generate', '--model', model, '--ranks', '2', '--num-redundant-experts', '4', ...sets, ...other];
       const text = ['--prompt', 'Call me Ishmael.', '--max-new-tokens', '24', '--json'];
       const { stdout, stderr, code } = await expertwire(...run, '--set', `plugins=[${file}]`, ...text);
       expect(stderr, stdout).to.equal('');
@@ -166,6 +167,9 @@ describe('a project made from the packed tarball', function () {
 
   /** So that something is planned within a short text. */
   const BALANCE = MOVING.flatMap((setting) => ['--set', setting]);
+
+  /** So that not all experts fit. */
+  const TIERS = ['--set', 'experts.max_resident_bytes=1MiB'];
 
   /** A random model of a family that a plug-in brings. */
   async function modelOf(modelType: string): Promise<string> {

@@ -202,7 +202,7 @@ describe('expertwire bench peers', function () {
     for (const [args, words] of [
       [['--only', 'speed'], "--only: there is no 'speed'"],
       [['--peers', 'vllm'], "--peers: there is no 'vllm'"],
-      [['--dtypes', 'int4'], "--dtypes: there is no 'int4'"],
+      [['--dtypes', 'int3'], "--dtypes: there is no 'int3'"],
       [['--rounds', '0'], '--rounds'],
       [['--cores', '1,4096'], `--cores: '4096' is not a whole number from 1 to ${availableParallelism()}`],
     ] as const) {
