@@ -6,7 +6,7 @@ export { balancedness, balancednessOf, rankLoads } from './placement/balance.js'
 export { CountGather } from './placement/count_gather.js';
 export { ExpertError, type ExpertErrorCode, type ExpertErrorContext } from '../compute/base/errors.js';
 export type { ReceivedRows } from '../base/received_rows.js';
-export type { Expert, ExpertCompute, ExpertOutput } from '../compute/base/expert_compute.js';
+export type { Expert, ExpertCompute, ExpertName, ExpertOutput } from '../compute/base/expert_compute.js';
 export { GroupTables, type ExpertGroups } from '../compute/base/expert_groups.js';
 export type { FfnTensors, FfnWeights, FfnBiasTensors } from '../compute/base/ffn_weights.js';
 export { Ffn } from '../compute/tfjs/experts/ffn.js';
@@ -117,5 +117,8 @@ export type { ExpertShape } from '../compute/base/weight_rows.js';
 export type { BackendOptions } from '../compute/tfjs/backends/backends.js';
 export type { SharedExperts } from '../compute/tfjs/experts/shared_experts.js';
 export type { KernelExpert } from '../compute/wasm/experts/kernel_expert.js';
+export type { LateSum, LateSums } from './layer/late_sums.js';
 export type { MoeLooks } from './layer/moe_look.js';
+export type { ResidualMix } from './layer/residual_mix.js';
+export type { ExpertCounts } from './placement/expert_counts.js';
 export type { GateChoice } from './routing/custom_gate.js';

@@ -87,6 +87,7 @@ export { PluginError, type PluginErrorCode } from './plugins/errors.js';
 export type { CustomGate, GateBatch } from '../experts/routing/custom_gate.js';
 export type { WireCodec } from '../comm/codec/wire_codec.js';
 export type { ReplicaChooser } from '../experts/placement/replica_choice.js';
+export type { ExpertUse, TierPolicy } from '../experts/tiers/tier_policy.js';
 export type { PlanRequest } from '../experts/placement/planners/planner.js';
 export type { Candidate, InstanceView } from './cluster/base/instance_view.js';
 export type { Choice, RoutedRequest, RoutingPolicy } from './cluster/base/routed_request.js';
@@ -101,6 +102,7 @@ export * as routing from './cluster/routing/index.js';
 export { BlockLedger } from './head/scheduling/blocks/block_ledger.js';
 
 // Types that those above are made of.
+export type { LayerCounts, TierStats } from '../experts/tiers/tier_counts.js';
 export type { OnScale, ScaleEvent, Scaled, ScalingStats, ScaleCause } from './head/elastic/scale_events.js';
 export type { ArrivalCounts } from './head/handover/arrival_counts.js';
 export type { Loan, LoanTerms, LoanEnd } from './head/kv/loan.js';
@@ -120,6 +122,7 @@ export type { EpochChange } from './job/step_runner.js';
 export type { Family } from './model/families/blocks/family.js';
 export type { Quantization } from './model/spec/quantization.js';
 export type { Residence, Compute, ResidentChoice } from './model/weights/residence.js';
+export type { ResidentOverride } from './model/weights/resident_overrides.js';
 export type { BlockHolder, BorrowedBlocks } from './protocol/kv_loan.js';
 export type { KeyedBlock } from './protocol/kv_store.js';
 export type { TierCounts, TierUse } from './protocol/kv_use.js';

@@ -8,7 +8,7 @@ export interface ExpertUse {
   readonly expert: number;
   /** Calls in which the rank computed with it. */
   readonly numUses: number;
-  /** The same, where a use counts half of one {@link HALF_LIFE_STEPS} later, in a unit that changes: comparable with other experts of the same moment. */
+  /** The same, where a use counts half of one 256 steps later, in a unit that changes: comparable with other experts of the same moment. */
   readonly frequency: number;
   /** Number of the last call that used it; 0: none did. */
   readonly lastUse: number;

@@ -84,7 +84,7 @@ export class KernelExpert implements Expert {
     }
   }
 
-  /** A checkpoint's weights. @throws ExpertError as the constructor and {@link KernelMatrix.set}; then nothing is kept */
+  /** A checkpoint's weights. @throws ExpertError as the constructor and its matrices' `set`; then nothing is kept */
   static from(
     memory: KernelMemory,
     weights: FfnWeights,
@@ -111,7 +111,7 @@ export class KernelExpert implements Expert {
     return this.form?.address ?? 0;
   }
 
-  /** Its weights become others. @throws ExpertError as {@link KernelMatrix.set}; then they are parts of both */
+  /** Its weights become others. @throws ExpertError as its matrices' `set`; then they are parts of both */
   set(weights: FfnWeights): void {
     for (const name of ['gate', 'up', 'down'] as const) {
       const { rows } = weights[name];
