@@ -2,12 +2,14 @@
 import { isCoded, bf16Of } from '../../../compute/base/weight_matrix.js';
 import { tensorShapesOf } from '../../model/spec/tensor_shapes.js';
 import { storedName } from '../../model/stored/located.js';
+import type { Checkpoint } from '../../weights/checkpoint.js';
 import type { TensorSource } from '../../weights/checkpoint_writer.js';
 import { isSupportedDtype } from '../../weights/dtypes.js';
 import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { RewriteError } from '../errors.js';
 import { copiedTensor, madeTensor, madeTogether } from '../new_tensors.js';
 import type { RewriteSource } from '../source.js';
+import { scale, type Factors } from './scaling.js';
 import { moduleOf, valuesOf, type Target, type Targets } from './targets.js';
 import type { WeightCoding } from './weight_coding.js';
 
@@ -16,6 +18,8 @@ export interface NewWeightsOptions {
   readonly coding: WeightCoding;
   /** Whether codes may be decoded. */
   readonly mayDecode: boolean;
+  /** What tensors are multiplied with before they are rounded or written, by our names. */
+  readonly factors: ReadonlyMap<string, Factors>;
   /** Told of each target when it is made: its values, and what readers make of its codes. */
   readonly onMade: (target: Target, values: Float32Array, decoded: Float32Array) => void;
   readonly signal?: AbortSignal | undefined;
@@ -45,9 +49,16 @@ export function newWeights(source: RewriteSource, found: Targets, options: NewWe
   const used = packed.length > 0 ? weights.storedNames() : null;
   const names = checkpoint.names();
   const kept = names.filter((name) => !gone.has(name) && (used?.has(name) ?? true));
+  const scaled = scaledNames(source, options.factors, gone);
   const plain = [
-    ...kept.map((name) => copiedTensor(checkpoint, checkpoint.info(name))),
-    ...decoded.map((name) => decodedTensor(source, name, options.signal)),
+    ...kept.map((name) => {
+      const factors = scaled.get(name);
+      const tensor = checkpoint.info(name);
+      return factors === undefined
+        ? copiedTensor(checkpoint, tensor)
+        : scaledTensor(checkpoint, tensor, factors, options.signal);
+    }),
+    ...decoded.map((name) => decodedTensor(source, name, options)),
   ];
   const coded = found.targets.map((target) => targetTensors(source, target, options));
   const left = plain.filter(({ name, shape }) => name.endsWith('.weight') && shape.length > 1);
@@ -78,11 +89,26 @@ function isTargetIn({ spec, weights }: RewriteSource, { targets }: Targets): (na
     modules.has(moduleOf(storedName(spec.stored, name))) || modules.has(moduleOf(weights.parts(name)[0]!.tensor.name));
 }
 
+/** What is multiplied and otherwise as it was, by its stored name: tensors that lie in one have the same factors. */
+function scaledNames(
+  { weights }: RewriteSource,
+  all: ReadonlyMap<string, Factors>,
+  gone: ReadonlySet<string>,
+): Map<string, Factors> {
+  const scaled = new Map<string, Factors>();
+  for (const [name, factors] of all) {
+    const { tensor } = weights.parts(name)[0]!;
+    if (!gone.has(tensor.name)) scaled.set(tensor.name, factors);
+  }
+  return scaled;
+}
+
 function targetTensors(source: RewriteSource, target: Target, options: NewWeightsOptions): readonly TensorSource[] {
-  const { coding, onMade, signal } = options;
-  const { module, rows, columns } = target;
+  const { coding, factors, onMade, signal } = options;
+  const { module, name, rows, columns } = target;
   return madeTogether(coding.heads(module, rows, columns), async () => {
     const values = await valuesOf(source, target, signal);
+    scale(values, columns, factors.get(name));
     const made = coding.encode({ values, rows, columns });
     if (made === null) throw notFinite(module, coding);
     onMade(target, values, made.decoded);
@@ -91,13 +117,43 @@ function targetTensors(source: RewriteSource, target: Target, options: NewWeight
 }
 
 /** As bfloat16, which every reader takes, or as float32 where it is numbers that bfloat16 can't hold. */
-function decodedTensor({ spec, weights }: RewriteSource, name: string, signal?: AbortSignal): TensorSource {
+function decodedTensor(
+  { spec, weights }: RewriteSource,
+  name: string,
+  { factors, signal }: Pick<NewWeightsOptions, 'factors' | 'signal'>,
+): TensorSource {
   const { shape } = weights.info(name);
-  const isWide = ['F32', 'F16'].includes(weights.parts(name)[0]!.tensor.dtype);
-  const head = { name: storedName(spec.stored, name), dtype: isWide ? 'F32' : 'BF16', shape };
-  return madeTensor(head, async () => {
+  const { dtype } = weights.parts(name)[0]!.tensor;
+  return floatTensor({ name: storedName(spec.stored, name), shape }, dtype, async () => {
     const values = await weights.floats(name, shape, { signal });
-    return isWide ? new Uint8Array(values.buffer) : bf16Of(values);
+    scale(values, shape.at(-1)!, factors.get(name));
+    return values;
+  });
+}
+
+function scaledTensor(
+  checkpoint: Checkpoint,
+  { name, shape, dtype }: TensorInfo,
+  factors: Factors,
+  signal?: AbortSignal,
+): TensorSource {
+  return floatTensor({ name, shape }, dtype, async () => {
+    const values = await checkpoint.read(name, { signal });
+    scale(values, shape.at(-1)!, factors);
+    return values;
+  });
+}
+
+/** @param was how the numbers were stored that these are made of */
+function floatTensor(
+  head: Pick<TensorSource, 'name' | 'shape'>,
+  was: string,
+  make: () => Promise<Float32Array>,
+): TensorSource {
+  const isWide = ['F32', 'F16'].includes(was);
+  return madeTensor({ ...head, dtype: isWide ? 'F32' : 'BF16' }, async () => {
+    const values = await make();
+    return isWide ? new Uint8Array(values.buffer, values.byteOffset, values.byteLength) : bf16Of(values);
   });
 }
 

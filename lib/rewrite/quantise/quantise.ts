@@ -2,6 +2,7 @@
 import type { WriteOptions, WrittenFiles } from '../../weights/checkpoint_writer.js';
 import { rewriteCheckpoint } from '../rewrite.js';
 import type { RewriteSource } from '../source.js';
+import { factorsOf, type LayerScaling } from './scaling.js';
 import { leftPatterns } from './left_modules.js';
 import { newWeights } from './new_weights.js';
 import { layerOf, targetsOf, type QuantisedParts } from './targets.js';
@@ -14,6 +15,10 @@ export interface QuantiseOptions extends WriteOptions {
   readonly ignore: readonly string[];
   /** Whether weights that are codes already may be decoded; what isn't quantised anew becomes bfloat16. */
   readonly mayDecode: boolean;
+  /** What channels are multiplied with first, layer by layer. Default: nothing. */
+  readonly scaling?: readonly LayerScaling[] | undefined;
+  /** More of what config.json says of how it was made. */
+  readonly notes?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** What rounding changed in a layer. */
@@ -41,18 +46,19 @@ export interface QuantiseReport extends WrittenFiles {
 export async function quantiseCheckpoint(
   source: RewriteSource,
   out: string,
-  { coding, only, ignore, mayDecode, ...options }: QuantiseOptions,
+  { coding, only, ignore, mayDecode, scaling = [], notes: more, ...options }: QuantiseOptions,
 ): Promise<QuantiseReport> {
   const found = targetsOf(source, { coding, only, ignore });
   const errors = new LayerErrors();
   const { tensors, left, dropped } = newWeights(source, found, {
     ...{ coding, mayDecode, signal: options.signal },
+    factors: factorsOf(source.spec, scaling),
     onMade: ({ name }, values, decoded) => errors.add(layerOf(name), values, decoded),
   });
   const modules = found.targets.map(({ module }) => module);
   const patterns = coding.takesExpressions ? leftPatterns(left, modules) : left;
   const value = coding.config(patterns);
-  const notes = { quantise: { format: coding.label, only, ignore } };
+  const notes = { quantise: { format: coding.label, only, ignore, ...more } };
   const edits = [...formerConfig(source), { path: ['quantization_config'], value } as const];
   const written = await rewriteCheckpoint(source, out, { tensors, edits, notes }, options);
   const { label } = coding;

@@ -22,8 +22,8 @@ export interface WeightCoding {
   readonly label: string;
   /** The number of columns of a matrix must be a multiple of it. Usually as many columns as share a scale; 1: any number will do. */
   readonly columnStep: number;
-  /** `quantization_config` of config.json. `left`: modules that stay as they are, by name or `re:`. */
-  config(left: readonly string[]): object;
+  /** `quantization_config` of config.json; null where weights stay numbers. `left`: modules that stay as they are, by name or `re:`. */
+  config(left: readonly string[]): object | null;
   /** Whether that may say `re:` before a regular expression. */
   readonly takesExpressions: boolean;
   /** The tensors that a module's weight becomes. */
