@@ -17,6 +17,8 @@ export interface ExpertSlot<H> {
   isReady: boolean;
   /** Came before it was wanted, and wasn't used since. */
   isAhead: boolean;
+  /** Settles when what the last holder left is copied from here, and others may be read into it. Null: it may be now. */
+  leaving: Promise<void> | null;
 }
 
 /** The places of one rank. */
@@ -41,7 +43,7 @@ export class ExpertSlots<H> {
         for (let i = 0; i < numSlots; i++) {
           const memory = memories.withRoom(expertBytes(sizes, dtype, activation));
           const expert = new KernelExpert(memory, sizes, dtype, activation);
-          all.push({ expert, dtype, holder: null, isReady: false, isAhead: false });
+          all.push({ expert, dtype, holder: null, isReady: false, isAhead: false, leaving: null });
         }
       }
     } catch (error) {

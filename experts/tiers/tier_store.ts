@@ -10,6 +10,7 @@ import { WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import type { ExpertSlot, ExpertSlots } from './expert_slots.js';
 import type { TierCounts } from './tier_counts.js';
 import type { ExpertUse, TierPolicy } from './tier_policy.js';
+import { WarmPlaces, type WarmPlacesParts } from './warm_places.js';
 import { digestOfRows, digestOfWeights, isStoredAs, nameOf, readRows, TieredExpert } from './tiered_expert.js';
 
 /** Where experts are read from. */
@@ -27,6 +28,8 @@ export interface TierStoreParts {
   readonly source: TierSource;
   readonly policy: TierPolicy;
   readonly counts: TierCounts;
+  /** Where copies go of experts that leave their places. Default: they have none. */
+  readonly warm?: Pick<WarmPlacesParts, 'slots' | 'dtype' | 'activation'> | null;
 }
 
 /** Owns experts and their places. */
@@ -35,16 +38,22 @@ export class TierStore {
   readonly held = new Set<TieredExpert>();
   private readonly byName = new Map<string, TieredExpert>();
   private readonly loader = new WeightLoader(false);
+  private readonly warm: WarmPlaces | null;
   /** Read ahead, and not used yet. */
   private readonly ahead = new Set<ExpertSlot<TieredExpert>>();
   private wanted: ReadonlySet<TieredExpert> = new Set();
   /** How many calls of {@link rows} wait for each: who came to be sent isn't sent away before it was, or two such would read each other out of their place for ever. */
   private readonly sending = new Map<TieredExpert, number>();
   private numReading = 0;
+  private numRaising = 0;
   private isUnchecked = false;
   private isDisposed = false;
 
-  constructor(private readonly parts: TierStoreParts) {}
+  constructor(private readonly parts: TierStoreParts) {
+    const { loader, held } = this;
+    const owner = { loader, held, isBusy: (expert: TieredExpert) => this.isBusy(expert) };
+    this.warm = parts.warm == null ? null : new WarmPlaces({ ...parts, ...parts.warm }, owner);
+  }
 
   /** One that is on disk, and read when it is wanted. @throws what its source does where it isn't there */
   open(name: ExpertName, dtype: WeightDtype): TieredExpert {
@@ -87,22 +96,43 @@ export class TierStore {
     }
   }
 
-  /** Begins to read it into a place, unless it is being read. Resolves when it is ready. Null: no place can be had now. @throws ExpertError EXPERT_UNREADABLE */
+  /** Begins to read it into a place, unless it is being read. Resolves when it is ready, or its warm copy is. Null: no place can be had now. @throws ExpertError EXPERT_UNREADABLE */
   bring(expert: TieredExpert): Promise<void> | null {
-    if (expert.reading !== null) return expert.reading;
+    const coming = expert.reading ?? expert.warming;
+    if (coming !== null) return coming;
     const slot = this.claim(expert, false);
     return slot && this.read(expert, slot);
   }
 
   /** The same before it is wanted, where that takes nobody's place who is wanted too. Null: not now. Errors are for who wants it. */
   bringAhead(expert: TieredExpert): void {
-    if (expert.slot !== null) return;
+    if (expert.slot !== null || expert.warm !== null) return;
     const slot = this.claim(expert, true);
     if (slot === null) return;
     this.parts.counts.numAhead++;
     slot.isAhead = true;
     this.ahead.add(slot);
     void this.read(expert, slot);
+  }
+
+  /** Reads what was used warm, where a resident one is worth less than it; a few at a time. Errors are for who wants it. */
+  raise(expert: TieredExpert): void {
+    const { slots, policy, counts } = this.parts;
+    if (expert.slot !== null || expert.warm?.isReady !== true) return;
+    if (this.numRaising >= Math.max(1, slots.all.length / RAISED_SHARE)) return;
+    let slot = slots.free(expert.dtype);
+    if (slot === null) {
+      slot = this.leastOf(
+        this.able(expert).filter((each) => !each.isAhead),
+        expert,
+      );
+      if (slot === null || policy([expert, slot.holder!], expert) === 0) return;
+      this.vacate(slot);
+    }
+    counts.numRaised++;
+    this.numRaising++;
+    const done = (): number => this.numRaising--;
+    this.read(expert, slot).then(done, done);
   }
 
   /** Rows of an expert, as Expert.rows gives them. @throws ExpertError EXPERT_UNREADABLE */
@@ -130,6 +160,7 @@ export class TierStore {
     if (!this.held.delete(expert)) return;
     if (this.byName.get(keyOf(expert)) === expert) this.byName.delete(keyOf(expert));
     if (expert.isReady) this.empty(expert.slot!);
+    this.warm?.drop(expert);
   }
 
   /** Rejects where files were written since they were opened: what was computed since the last call doesn't count. */
@@ -155,28 +186,41 @@ export class TierStore {
   private close(): void {
     this.loader.close();
     this.parts.slots.dispose();
+    this.warm?.dispose();
   }
 
   /** A place that is free, or whose holder goes. */
   private claim(expert: TieredExpert, isAhead: boolean): ExpertSlot<TieredExpert> | null {
-    const { slots, policy } = this.parts;
-    const free = slots.free(expert.dtype);
+    const free = this.parts.slots.free(expert.dtype);
     if (free !== null) return free;
-    const able = slots
-      .ready(expert.dtype)
-      .filter(({ holder }) => !this.wanted.has(holder!) && !this.sending.has(holder!));
+    const able = this.able(expert);
     const calm = able.filter((slot) => !slot.isAhead);
-    const candidates = calm.length > 0 || isAhead ? calm : able;
-    if (candidates.length === 0) return null;
-    const slot =
-      candidates[
-        policy(
-          candidates.map(({ holder }): ExpertUse => holder!),
-          expert,
-        )
-      ]!;
-    this.empty(slot);
+    const slot = this.leastOf(calm.length > 0 || isAhead ? calm : able, expert);
+    if (slot !== null) this.vacate(slot);
     return slot;
+  }
+
+  /** Places for an expert whose holders may go. */
+  private able({ dtype }: TieredExpert): ExpertSlot<TieredExpert>[] {
+    return this.parts.slots.ready(dtype).filter(({ holder }) => !this.isBusy(holder!) && !this.sending.has(holder!));
+  }
+
+  private isBusy(expert: TieredExpert): boolean {
+    return this.wanted.has(expert);
+  }
+
+  /** Which of them goes; null: there is none. */
+  private leastOf(slots: readonly ExpertSlot<TieredExpert>[], expert: TieredExpert): ExpertSlot<TieredExpert> | null {
+    if (slots.length === 0) return null;
+    const holders = slots.map(({ holder }): ExpertUse => holder!);
+    return slots[this.parts.policy(holders, expert)]!;
+  }
+
+  /** Its holder goes, and leaves a warm copy where there is room for one. */
+  private vacate(slot: ExpertSlot<TieredExpert>): void {
+    const leaver = slot.holder!;
+    this.empty(slot);
+    slot.leaving = this.warm?.keep(leaver, slot.expert) ?? null;
   }
 
   private empty(slot: ExpertSlot<TieredExpert>): void {
@@ -202,6 +246,8 @@ export class TierStore {
 
   private async fill(expert: TieredExpert, slot: ExpertSlot<TieredExpert>): Promise<void> {
     const { sizes, counts } = this.parts;
+    if (slot.leaving !== null) await slot.leaving;
+    slot.leaving = null;
     try {
       await fillExpert(this.loader, slot.expert, expert.stored);
     } catch (error) {
@@ -217,6 +263,9 @@ export class TierStore {
     slot.isReady = true;
   }
 }
+
+/** Of this many places one at most is read into at a time because its expert was used warm. */
+const RAISED_SHARE = 4;
 
 const keyOf = ({ layer, expert }: ExpertName): string => `${layer}.${expert}`;
 

@@ -92,12 +92,12 @@ export class TierUse {
     this.unit = 1;
   }
 
-  private countUse({ slot, expert }: TieredExpert, place: number): void {
+  private countUse({ slot, expert, present }: TieredExpert, place: number): void {
     const { counts } = this;
     if (this.likely.has(expert)) counts.count('predicted', place);
     const isReady = slot?.isReady === true;
     const isAhead = slot?.isAhead === true;
-    counts.count(!isReady ? 'waits' : isAhead ? 'ahead' : 'hits', place);
+    counts.count(present === null ? 'waits' : !isReady ? 'warm' : isAhead ? 'ahead' : 'hits', place);
     if (!isAhead) return;
     counts.numAheadUsed++;
     slot.isAhead = false;

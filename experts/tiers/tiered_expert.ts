@@ -5,6 +5,7 @@ import type { FfnTensors, FfnWeights } from '../../compute/base/ffn_weights.js';
 import type { StoredFfn } from '../../compute/base/stored_matrix.js';
 import { weightRowBytes, type WeightDtype } from '../../compute/base/weight_matrix.js';
 import { matrixRowsOf, type ExpertSizes } from '../../compute/base/weight_rows.js';
+import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
 import type { ExpertSlot } from './expert_slots.js';
 import type { ExpertUse } from './tier_policy.js';
 
@@ -14,7 +15,7 @@ export interface TieredExpertOwner {
   release(expert: TieredExpert): void;
 }
 
-/** An expert that a rank holds: resident in a place, or on disk. */
+/** An expert that a rank holds: resident in a place, or on disk; beside either there may be a warm copy. */
 export class TieredExpert implements Expert, ExpertUse {
   readonly layer: number;
   readonly expert: number;
@@ -25,6 +26,10 @@ export class TieredExpert implements Expert, ExpertUse {
   slot: ExpertSlot<TieredExpert> | null = null;
   /** Settles when its place is ready, or free again. Null: it isn't being read. */
   reading: Promise<void> | null = null;
+  /** Of a warm copy. Null: there is none. */
+  warm: ExpertSlot<TieredExpert> | null = null;
+  /** Settles when its warm copy is ready, or couldn't be made. Null: it isn't being made. */
+  warming: Promise<void> | null = null;
   /** Of its rows as another rank sent them: what is read from disk must be the same. Null: it came from there, or was checked. */
   digest: string | null = null;
 
@@ -39,9 +44,15 @@ export class TieredExpert implements Expert, ExpertUse {
     this.expert = expert;
   }
 
-  /** Whether kernels can compute with it now. */
+  /** Whether it is resident, as its own type. */
   get isReady(): boolean {
     return this.slot?.isReady === true;
+  }
+
+  /** What kernels can compute with now: its own weights, or else a warm copy. Null: neither is there. */
+  get present(): KernelExpert | null {
+    if (this.isReady) return this.slot!.expert;
+    return this.warm?.isReady === true ? this.warm.expert : null;
   }
 
   /** From its place, or from disk. @throws ExpertError EXPERT_UNREADABLE */

@@ -1,5 +1,5 @@
 /**
- * Routed experts of which some are resident in kernel memories and the others on disk. Results are those of experts that are all resident, to the bit.
+ * Routed experts of which some are resident in kernel memories and the others on disk. Results are those of experts that are all resident, to the bit, unless there are warm copies.
  * Why: docs/decisions/memory.md#experts-that-are-read-when-they-are-wanted
  */
 import type { ReceivedRows } from '../../base/received_rows.js';
@@ -14,7 +14,7 @@ import type { KernelExpert } from '../../compute/wasm/experts/kernel_expert.js';
 import { KernelExperts } from '../../compute/wasm/experts/kernel_experts.js';
 import type { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
 import { ExpertSlots } from './expert_slots.js';
-import { TierCounts, type TierStats } from './tier_counts.js';
+import { TierCounts, type TierStats, type WarmStats } from './tier_counts.js';
 import type { SlotCount } from './tier_plan.js';
 import type { TierPolicy } from './tier_policy.js';
 import { TierStore, type TierSource } from './tier_store.js';
@@ -32,14 +32,22 @@ export interface TieredExpertsOptions {
   /** What the places must fit into: they are planned so. */
   readonly maxBytes: number;
   readonly slots: readonly SlotCount[];
+  /** Where copies go of experts that leave their places, and what these must fit into. Results are not those of resident ones then. Default: nowhere. */
+  readonly warm?: WarmTier | null;
   readonly policy: TierPolicy;
   readonly source: TierSource;
+}
+
+/** Places for copies, all of one type. */
+export interface WarmTier extends SlotCount {
+  readonly maxBytes: number;
 }
 
 /** Runs experts with the kernels, in waves where some must be read that a call wants. */
 export class TieredExperts implements ExpertCompute<TieredExpert> {
   private readonly kernels: KernelExperts;
   private readonly slots: ExpertSlots<TieredExpert>;
+  private readonly warmSlots: ExpertSlots<TieredExpert> | null = null;
   private readonly counts: TierCounts;
   private readonly store: TierStore;
   private readonly use: TierUse;
@@ -49,11 +57,13 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     memories: KernelMemories,
     private readonly options: TieredExpertsOptions,
   ) {
-    const { sizes, numTopk, slots, activation, layers, source, policy } = options;
+    const { sizes, numTopk, slots, activation, layers, source, policy, warm = null } = options;
     this.kernels = new KernelExperts(sizes.hidden, numTopk);
     this.slots = new ExpertSlots(memories, slots, sizes, activation);
     this.counts = new TierCounts(layers.length);
-    this.store = new TierStore({ slots: this.slots, sizes, source, policy, counts: this.counts });
+    if (warm !== null) this.warmSlots = this.warmPlaces(memories, warm);
+    const copies = warm && { slots: this.warmSlots!, dtype: warm.dtype, ...(activation && { activation }) };
+    this.store = new TierStore({ slots: this.slots, sizes, source, policy, counts: this.counts, warm: copies });
     this.use = new TierUse(layers, this.counts, this.store.held);
   }
 
@@ -73,9 +83,9 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     const { experts, starts, choices } = groups;
     if (this.use.note(experts)) this.store.enter(experts[0]!.layer);
     this.store.want(new Set(experts));
-    if (experts.some(({ isReady }) => !isReady)) return this.inWaves(groups, recv, turn);
-    this.readAhead();
-    const present = experts.map(({ slot }) => slot!.expert);
+    const present = experts.map((expert) => expert.present);
+    if (!isWhole(present)) return this.inWaves(groups, recv, turn);
+    this.readBeside(experts);
     const running = this.kernels.forward({ experts: present, starts, choices }, recv, turn);
     if (running instanceof Promise) return running.finally(() => this.store.want(NONE));
     this.store.want(NONE);
@@ -94,6 +104,7 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
       ...{ maxBytes: options.maxBytes, residentBytes: slots.numBytes, numSlots: slots.all.length },
       ...{ numHeld: store.held.size, numResident: slots.numReady },
       ...this.counts.snapshot(),
+      ...(this.warmSlots !== null && { warm: this.warmStats(this.warmSlots) }),
     };
   }
 
@@ -101,6 +112,22 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
   dispose(): void {
     this.kernels.dispose();
     this.store.dispose();
+  }
+
+  private warmStats({ numBytes: residentBytes, all, numReady: numResident }: ExpertSlots<TieredExpert>): WarmStats {
+    const { numMade, numRaised } = this.counts;
+    const { dtype, maxBytes } = this.options.warm!;
+    return { dtype, maxBytes, residentBytes, numSlots: all.length, numResident, numMade, numRaised };
+  }
+
+  private warmPlaces(memories: KernelMemories, warm: WarmTier): ExpertSlots<TieredExpert> {
+    const { sizes, activation } = this.options;
+    try {
+      return new ExpertSlots(memories, [warm], sizes, activation);
+    } catch (error) {
+      this.slots.dispose();
+      throw error;
+    }
   }
 
   /** What is there computes while what isn't is read. */
@@ -115,14 +142,14 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     try {
       while (left.size > 0) {
         const { reading, isAll } = this.bringAll(left.values());
-        if (isAll && !isAhead) this.readAhead();
+        if (isAll && !isAhead) this.readBeside(experts);
         isAhead ||= isAll;
-        const wave = [...left.keys()].filter((g) => left.get(g)!.isReady);
+        const wave = [...left.keys()].filter((g) => left.get(g)!.present !== null);
         if (wave.length === 0) {
           await this.wait(reading);
           continue;
         }
-        for (const g of wave) present[g] = left.get(g)!.slot!.expert;
+        for (const g of wave) present[g] = left.get(g)!.present!;
         await call.run(present, wave); // they are wanted until then
         for (const g of wave) left.delete(g);
         this.store.want(new Set(left.values()));
@@ -137,7 +164,7 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
   private bringAll(experts: Iterable<TieredExpert>): { readonly reading: Promise<void>[]; readonly isAll: boolean } {
     const reading: Promise<void>[] = [];
     for (const expert of experts) {
-      if (expert.isReady) continue;
+      if (expert.present !== null) continue;
       const one = this.store.bring(expert);
       if (one === null) return { reading, isAll: false };
       reading.push(one);
@@ -152,18 +179,27 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     this.counts.waitMs += performance.now() - startMs;
   }
 
+  /** What was used warm and is worth a place, and what the next layer will probably want. */
+  private readBeside(experts: readonly TieredExpert[]): void {
+    if (this.warmSlots !== null) for (const expert of experts) if (!expert.isReady) this.store.raise(expert);
+    this.readAhead();
+  }
+
   /** What the next layer will probably want. */
   private readAhead(): void {
     let room = Math.floor(this.slots.all.length / MOST_AHEAD);
     const { layer, experts } = this.use.predict();
     for (const predicted of experts) {
       const expert = this.store.find({ layer, expert: predicted.expert });
-      if (expert?.slot !== null || !this.use.isWorthReading(predicted)) continue;
+      if (expert?.slot !== null || expert.warm !== null || !this.use.isWorthReading(predicted)) continue;
       if (room-- === 0) return;
       this.store.bringAhead(expert);
     }
   }
 }
+
+const isWhole = (present: readonly (KernelExpert | null)[]): present is readonly KernelExpert[] =>
+  present.every((each) => each !== null);
 
 const NONE: ReadonlySet<TieredExpert> = new Set();
 

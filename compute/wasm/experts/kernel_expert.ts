@@ -141,13 +141,17 @@ export class KernelExpert implements Expert {
     );
   }
 
+  /** All of them, as FfnWeights has them; undefined: the shape has none. */
+  biases(): Float32Array | undefined {
+    return this.shape.hasBias === true ? this.form!.biasesFrom(0, numBiasesOf(this.shape)) : undefined;
+  }
+
   /** Decoded from the resident weights to float32 each time. */
   tensors(): FfnTensors {
-    const { gate, up, down, shape } = this;
+    const { gate, up, down } = this;
     const decoded = (matrix: KernelMatrix): WeightMatrix => matrixOf(matrix.toFloat32(), matrix.rows, matrix.columns);
     const matrices = { gate: decoded(gate), up: decoded(up), down: decoded(down) };
-    const biases = shape.hasBias === true ? this.form!.biasesFrom(0, numBiasesOf(shape)) : undefined;
-    return ffnTensors({ ...matrices, biases });
+    return ffnTensors({ ...matrices, biases: this.biases() });
   }
 
   /** Idempotent. */

@@ -1,6 +1,8 @@
 /** A gated network from stored weights, as KernelExpert.from makes it of those in memory. */
 import { SWIGLU, type ActivationSpec } from '../../base/activation_spec.js';
-import type { StoredFfn } from '../../base/stored_matrix.js';
+import type { StoredFfn, StoredMatrix } from '../../base/stored_matrix.js';
+import { weightRowBytes } from '../../base/weight_matrix.js';
+import type { KernelMatrix } from '../memory/kernel_matrix.js';
 import type { KernelMemory } from '../memory/kernel_memory.js';
 import type { ResidentDtype } from '../memory/resident_dtype.js';
 import { allSettled, type WeightLoader } from '../memory/weight_loader.js';
@@ -29,4 +31,25 @@ export async function fillExpert(loader: WeightLoader, expert: KernelExpert, sto
   const filled = (['gate', 'up', 'down'] as const).map((name) => loader.fill(expert[name], stored[name]));
   const biases = stored.biases?.().then((values) => expert.setBiases(values));
   await allSettled(biases === undefined ? filled : [...filled, biases]);
+}
+
+/** A resident expert as one that is stored, as which its rows are read: others are made of it. It must stay until they are. */
+export function storedIn(expert: KernelExpert): StoredFfn {
+  const biases = expert.biases();
+  return {
+    ...{ gate: storedMatrix(expert.gate), up: storedMatrix(expert.up), down: storedMatrix(expert.down) },
+    ...(biases !== undefined && { biases: () => Promise.resolve(biases) }),
+  };
+}
+
+function storedMatrix(matrix: KernelMatrix): StoredMatrix {
+  const { dtype, rows, columns } = matrix;
+  const rowBytes = weightRowBytes(dtype, columns);
+  return {
+    ...{ dtype, rows, columns, rowBytes },
+    readRows: (from, target) => {
+      target.set(matrix.readRows(from, from + target.length / rowBytes));
+      return Promise.resolve();
+    },
+  };
 }
