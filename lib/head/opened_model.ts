@@ -9,9 +9,8 @@ import { withQuantConfig } from '../model/spec/quantization.js';
 import { modelSpecOf } from '../model/families/registry.js';
 import { ropeWithin } from '../model/spec/rope_angles.js';
 import type { ModelSpec } from '../model/spec/spec.js';
-import { tensorShapesOf } from '../model/spec/tensor_shapes.js';
-import { isExpertTensor } from '../model/weights/rank_tensors.js';
-import { overridesOf, unmatchedGlobs } from '../model/weights/resident_overrides.js';
+import { overrideProblem } from '../model/weights/override_check.js';
+import { overridesOf } from '../model/weights/resident_overrides.js';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import { codecTrials, type CodecTrial } from '../plugins/codec_trial.js';
 import { familiesOf } from '../plugins/families.js';
@@ -80,14 +79,11 @@ export async function openModel(config: ExpertwireConfig): Promise<OpenedModel> 
   return { spec: whole, tokenizer, limits, plugins, gate, codecs, fingerprint, storeIdentity };
 }
 
-/** @throws ConfigError INVALID_VALUE for a pattern that no tensor has */
-function checkOverrides({ resident_overrides: globs }: ExpertwireConfig, spec: ModelSpec): void {
-  const names = Array.from(tensorShapesOf(spec), ({ name }) => name);
-  const [glob] = unmatchedGlobs(overridesOf(globs), names);
-  if (glob === undefined) return;
-  const like = names.find(isExpertTensor)?.replace(/^model\./, '') ?? names[0]!;
-  const message = `"resident_overrides" has "${glob}", which no tensor of the model matches; names are like ${like}, and * stands for any characters`;
-  throw new ConfigError('INVALID_VALUE', message, { key: 'resident_overrides' });
+/** @throws ConfigError INVALID_VALUE for an override that nothing is kept by */
+export function checkOverrides({ resident_overrides: globs }: ExpertwireConfig, spec: ModelSpec): void {
+  const problem = overrideProblem(overridesOf(globs), spec);
+  if (problem === null) return;
+  throw new ConfigError('INVALID_VALUE', `"resident_overrides" ${problem}`, { key: 'resident_overrides' });
 }
 
 /** The gate of a job skips what `experts.skip_threshold` says, and `experts.defer` says what comes later. @throws ConfigError INVALID_VALUE where all choices would */

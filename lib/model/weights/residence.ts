@@ -143,7 +143,11 @@ const TOGETHER: readonly (readonly [RegExp, readonly string[]])[] = [
 
 /** What a tensor outside the routed experts is stored as, or is to be. Gates and the embedding never become codes. */
 export function denseDtype({ name, dtype }: Pick<WeightInfo, 'name' | 'dtype'>, choice: ResidentChoice): WeightDtype {
-  const isExact = name === names.EMBEDDING || /\.mlp\.(gate|shared_expert_gate)\.weight$/.test(name);
+  const isExact = isNeverCoded(name);
   const stored = isExact && isCoded(dtype) ? 'f32' : dtype;
   return choice === 'auto' || (isExact && isCoded(choice)) ? stored : choice;
 }
+
+/** Gates, which choose experts, and the embedding. */
+export const isNeverCoded = (name: string): boolean =>
+  name === names.EMBEDDING || /\.mlp\.(gate|shared_expert_gate)\.weight$/.test(name);

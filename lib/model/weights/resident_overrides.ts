@@ -19,21 +19,15 @@ export const overridesOf = (globs: Readonly<Record<string, ResidentChoice>>): Re
 export const overrideFor = (
   overrides: readonly ResidentOverride[],
   names: readonly string[],
-): ResidentChoice | undefined => overrides.findLast(({ glob }) => names.some((name) => matches(glob, name)))?.choice;
+): ResidentChoice | undefined =>
+  overrides.findLast(({ glob }) => names.some((name) => matchesGlob(glob, name)))?.choice;
 
-/** Globs that match no name. */
-export const unmatchedGlobs = (overrides: readonly ResidentOverride[], names: Iterable<string>): string[] => {
-  const left = new Set(overrides.map(({ glob }) => glob));
-  for (const name of names) {
-    if (left.size === 0) break;
-    for (const glob of left) if (matches(glob, name)) left.delete(glob);
-  }
-  return [...left];
-};
+/** A tensor's name as overrides have it. */
+export const ownName = (name: string): string => name.replace(/^model\./, '');
 
-/** Piece by piece, so that no glob takes long. */
-function matches(glob: string, name: string): boolean {
-  const own = name.replace(/^model\./, '');
+/** Whether an override is of a tensor. Piece by piece, so that no glob takes long. */
+export function matchesGlob(glob: string, name: string): boolean {
+  const own = ownName(name);
   const pieces = glob.split('*');
   const [first, last] = [pieces[0]!, pieces.at(-1)!];
   if (pieces.length === 1) return own === glob;

@@ -79,7 +79,7 @@ describe('a job whose experts have several types', function () {
     });
     const { message } = await errorOf(ConfigError, () => openModel(config));
     expect(message).to.match(
-      /^INVALID_VALUE: .*"resident_overrides" has "model.layers.0.\*", which no tensor .* like layers\.\d+\.mlp\.experts\.0\./,
+      /^INVALID_VALUE: .*"resident_overrides" has "model.layers.0.\*", which no tensor .*"layers.0.\*"\?/,
     );
   });
 });
