@@ -96,8 +96,9 @@ export class TierStore {
     }
   }
 
-  /** Begins to read it into a place, unless it is being read. Resolves when it is ready, or its warm copy is. Null: no place can be had now. @throws ExpertError EXPERT_UNREADABLE */
+  /** Begins to read it into a place, unless it is being read. Resolves when it is ready, or its warm copy is. Null: no place can be had now. @throws ExpertError EXPERT_UNREADABLE; MISSING_EXPERT where it isn't held any more */
   bring(expert: TieredExpert): Promise<void> | null {
+    if (this.isDisposed || !this.held.has(expert)) throw gone(expert);
     const coming = expert.reading ?? expert.warming;
     if (coming !== null) return coming;
     const slot = this.claim(expert, false);
@@ -135,7 +136,7 @@ export class TierStore {
     this.read(expert, slot).then(done, done);
   }
 
-  /** Rows of an expert, as Expert.rows gives them. @throws ExpertError EXPERT_UNREADABLE */
+  /** Rows of an expert, as Expert.rows gives them. @throws ExpertError as {@link bring} */
   async rows(expert: TieredExpert, from: number, to: number): Promise<Uint8Array[]> {
     const { stored, dtype } = expert;
     const { sizes, slots } = this.parts;
@@ -161,6 +162,7 @@ export class TierStore {
     if (this.byName.get(keyOf(expert)) === expert) this.byName.delete(keyOf(expert));
     if (expert.isReady) this.empty(expert.slot!);
     this.warm?.drop(expert);
+    this.parts.slots.changed(); // who waits for its place is told that there will be none
   }
 
   /** Rejects where files were written since they were opened: what was computed since the last call doesn't count. */
@@ -173,6 +175,7 @@ export class TierStore {
   /** Gives the memory back. What is being read is of no use to anybody then. */
   dispose(): void {
     this.isDisposed = true;
+    this.parts.slots.changed();
     if (this.numReading === 0) this.close();
   }
 
@@ -235,7 +238,7 @@ export class TierStore {
     const reading = this.fill(expert, slot).finally(() => {
       expert.reading = null;
       this.numReading--;
-      if (!slot.isReady || !this.held.has(expert)) this.empty(slot);
+      if (!slot.isReady || this.isDisposed || !this.held.has(expert)) this.empty(slot);
       this.parts.slots.changed();
       if (this.isDisposed && this.numReading === 0) this.close();
     });
@@ -278,6 +281,10 @@ function take(slot: ExpertSlot<TieredExpert>, expert: TieredExpert): void {
 function unreadable(expert: ExpertName, cause: unknown): ExpertError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new ExpertError('EXPERT_UNREADABLE', `${nameOf(expert)} is not resident and can't be read: ${why}`, { cause });
+}
+
+function gone(expert: ExpertName): ExpertError {
+  return new ExpertError('MISSING_EXPERT', `${nameOf(expert)} is not held here any more; run the step again`);
 }
 
 function otherThanSent(expert: ExpertName): ExpertError {

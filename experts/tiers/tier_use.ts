@@ -32,6 +32,7 @@ export class TierUse {
   private readonly guesses = new GuessRecord();
   private next: readonly Predicted[] = [];
   private numCalls = 0;
+  private turn = 0;
   private unit = 1;
 
   constructor(
@@ -43,11 +44,15 @@ export class TierUse {
     this.predictor = new ExpertPredictor(layers.map(({ numExperts }) => numExperts));
   }
 
-  /** A call on experts of one layer; true: the layer has begun with it. */
-  note(experts: readonly TieredExpert[]): boolean {
+  /**
+   * A call on experts of one layer; true: the layer has begun with it. `turn`: calls of one step on the same layer have ascending ones, which is what tells steps
+   * apart where the rank has nothing to do in others.
+   */
+  note(experts: readonly TieredExpert[], turn: number): boolean {
     const place = this.places.get(experts[0]!.layer)!;
-    const isNew = this.now?.place !== place;
+    const isNew = this.now?.place !== place || turn <= this.turn;
     if (isNew) this.enter(place);
+    this.turn = turn;
     this.numCalls++;
     for (const expert of experts) {
       this.now!.experts.add(expert.expert);
@@ -78,8 +83,11 @@ export class TierUse {
     const { now, before } = this;
     const left = now && { place: now.place, experts: [...now.experts] };
     for (const { expert, chance } of this.guessed) this.guesses.count(chance, now!.experts.has(expert));
-    this.guessed = this.coming;
-    this.likely = new Set(this.next.slice(0, left?.experts.length).map(({ expert }) => expert));
+    // Of a layer that the rank had nothing to do in, nothing was wanted.
+    const isNext = left !== null && place === this.predictor.next(left.place);
+    if (!isNext) for (const { chance } of this.coming) this.guesses.count(chance, false);
+    this.guessed = isNext ? this.coming : [];
+    this.likely = new Set(isNext ? this.next.slice(0, left.experts.length).map(({ expert }) => expert) : []);
     this.coming = [];
     this.next = [];
     if (left !== null && before !== null) this.predictor.learn(before, left);

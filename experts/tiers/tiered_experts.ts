@@ -81,15 +81,18 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
   /** At once where all are resident, but for what other threads compute. @throws ExpertError EXPERT_UNREADABLE, and as KernelExperts */
   forward(groups: ExpertGroups<TieredExpert>, recv: ReceivedRows, turn = 0): ExpertOutput | Promise<ExpertOutput> {
     const { experts, starts, choices } = groups;
-    if (this.use.note(experts)) this.store.enter(experts[0]!.layer);
+    if (this.use.note(experts, turn)) this.store.enter(experts[0]!.layer);
     this.store.want(new Set(experts));
     const present = experts.map((expert) => expert.present);
     if (!isWhole(present)) return this.inWaves(groups, recv, turn);
-    this.readBeside(experts);
-    const running = this.kernels.forward({ experts: present, starts, choices }, recv, turn);
-    if (running instanceof Promise) return running.finally(() => this.store.want(NONE));
-    this.store.want(NONE);
-    return running;
+    let running: ExpertOutput | Promise<ExpertOutput> | null = null;
+    try {
+      this.readBeside(experts);
+      running = this.kernels.forward({ experts: present, starts, choices }, recv, turn);
+    } finally {
+      if (!(running instanceof Promise)) this.store.want(NONE);
+    }
+    return running instanceof Promise ? running.finally(() => this.store.want(NONE)) : running;
   }
 
   /** Rejects where files were written since they were opened: what was computed since the last call doesn't count. */
@@ -135,11 +138,11 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     const { experts, starts, choices } = groups;
     const { intermediate } = this.options.sizes;
     const coming = { starts, choices, numGroups: experts.length, intermediate };
-    const call = this.kernels.begin(coming, recv, this.slots.all[0]!.expert.memory, turn);
     const present: KernelExpert[] = [];
     let isAhead = false;
     const left = new Map(experts.entries());
     try {
+      const call = this.kernels.begin(coming, recv, this.slots.all[0]!.expert.memory, turn);
       while (left.size > 0) {
         const { reading, isAll } = this.bringAll(left.values());
         if (isAll && !isAhead) this.readBeside(experts);

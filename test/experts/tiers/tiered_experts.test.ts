@@ -260,4 +260,47 @@ describe('experts in tiers', () => {
     await Promise.allSettled([reading]);
     expect(memories.stats().heldBytes).to.equal(0);
   });
+
+  it('who waits for an expert that goes, or for tiers that end, is told so', async () => {
+    const { memories, folder } = tiersOf(1);
+    const tiered = new TieredExperts(memories, {
+      ...{ sizes: SIZES, numTopk: NUM_TOPK, maxBytes: 0, source: folder, policy: createTierPolicy('lru') },
+      layers: [{ layer: 1, numExperts: NUM_EXPERTS }],
+      slots: [{ dtype: 'int8', numSlots: 1 }], // of another type than the folder's: rows come by way of the place
+    });
+    const [read, waiting, last] = [0, 1, 2].map((expert) => tiered.open({ layer: 1, expert }, 'int8')) as [
+      TieredExpert,
+      TieredExpert,
+      TieredExpert,
+    ];
+    const rows = [read, waiting].map((expert) => errorOf(ExpertError, () => expert.rows(0, 1)));
+    read.dispose();
+    waiting.dispose();
+    for (const error of await Promise.all(rows))
+      expect(error.message).to.match(/^MISSING_EXPERT: expert [01] of layer 1/);
+    const call = errorOf(ExpertError, () => run(tiered, [last, last], received('rank', [0, -1, -1])));
+    tiered.dispose();
+    expect((await call).code).to.equal('MISSING_EXPERT');
+  });
+
+  it('a policy that throws ends the call alone: nothing stays wanted', async () => {
+    const memories = new KernelMemories();
+    let isFailing = true;
+    const tiered = new TieredExperts(memories, {
+      ...{ sizes: SIZES, numTopk: NUM_TOPK, maxBytes: 0, source: new Folder() },
+      layers: LAYERS.map((layer) => ({ layer, numExperts: NUM_EXPERTS })),
+      slots: [{ dtype: 'bf16', numSlots: 1 }],
+      policy: () => {
+        if (isFailing) throw new ExpertError('INVALID_ARGUMENT', 'of this test; go on');
+        return 0;
+      },
+    });
+    const experts = [0, 1].map((expert) => tiered.open({ layer: 1, expert }, 'bf16'));
+    await run(tiered, experts, received('rank', [0, -1, -1]));
+    await errorOf(ExpertError, () => run(tiered, experts, received('rank', [1, -1, -1])));
+    isFailing = false;
+    const recv = received('rank', [1, 0, -1]);
+    expect(isSameBits(await run(tiered, experts, recv), await expected(0, recv))).to.equal(true);
+    tiered.dispose();
+  });
 });
