@@ -107,6 +107,7 @@ export class RankExecutor {
       const result = await this.compute(plan, signal);
       const moved = await moving.end();
       const kv = await movingKv.end();
+      await this.parts.model.settle(); // rows of experts that left meanwhile may be from disk
       return { ...result, ...(moved !== null && { moved }), ...(kv !== null && { kv }) };
     } catch (error) {
       moving.abort();

@@ -102,6 +102,45 @@ describe('a job with experts on disk', function () {
     });
   });
 
+  it('looks at the files behind rows of experts that leave late in a step, too', async () => {
+    await tiered(3, { numRanks: 3, set: MOVING, planning: shuffling(7) }, async (local) => {
+      const model = local.models[1]!;
+      const executor = local.executors[1]!;
+      const rows = model.shard.rows.bind(model.shard);
+      let seen: 'nothing' | 'rows' | 'files' = 'nothing';
+      let numSteps = 0;
+      const waiting: (() => void)[] = [];
+      Object.assign(model.shard, {
+        rows: async (...args: Parameters<typeof rows>) => {
+          await new Promise<void>((resolve) => waiting.push(resolve)); // until the step is computed
+          const read = await rows(...args);
+          seen = 'rows';
+          return read;
+        },
+      });
+      const [settle, run] = [model.settle.bind(model), executor.run.bind(executor)];
+      Object.assign(model, {
+        settle: async () => {
+          await settle();
+          if (seen === 'rows') seen = 'files';
+          for (const goOn of waiting.splice(0)) goOn();
+        },
+      });
+      Object.assign(executor, {
+        run: async (...args: Parameters<typeof run>) => {
+          const result = await run(...args);
+          expect(seen).to.not.equal('rows');
+          numSteps += Number(seen === 'files');
+          seen = 'nothing';
+          return result;
+        },
+      });
+      do expect(await batch(local)).to.deep.equal(undisturbed);
+      while (local.rebalances.filter(({ kind }) => kind === 'done').length < 1);
+      expect(numSteps).to.be.above(0);
+    });
+  });
+
   it('sends experts of another type than on disk, for all of which one place must do', async () => {
     const set = [...MOVING, 'experts.resident=f32'];
     // A place of float32 takes what two of bf16 do.
