@@ -1,4 +1,5 @@
 /** An MoE layer's norm and router. Shape suffixes: T tokens, H hidden, E experts, K choices per token. */
+import { InternalError } from '../../../base/coded_error.js';
 import { ExpertError } from '../../base/errors.js';
 import type { NormWeights } from '../../base/norm_weights.js';
 import { checkBias, notFiniteLogit, type GateSpec, type Routing } from '../../base/gate_spec.js';
@@ -63,16 +64,18 @@ export class KernelRouted {
     const topkIdx = this.choices.reserve(8 * numChoices);
     const scratch = this.scratch.reserve(scratchBytes);
     const topkWeights = topkIdx + 4 * numChoices;
+    const { numBytes: roomBytes } = this.scratch;
     const { fields } = this;
     const isSame =
       normed === fields.normed &&
       logits === fields.logits &&
       topkWeights === fields.topkWeights &&
       topkIdx === fields.topkIdx &&
-      scratch === fields.scratch;
+      scratch === fields.scratch &&
+      roomBytes === fields.scratchBytes; // what grew may lie where it lay
     // The layers of a step, and steps of one size, write nothing.
     if (!isSame) {
-      this.fields = { normed, logits, topkIdx, topkWeights, scratch, scratchBytes: this.scratch.numBytes };
+      this.fields = { normed, logits, topkIdx, topkWeights, scratch, scratchBytes: roomBytes };
       this.descriptor.set(this.fields);
     }
     return this.descriptor.address;
@@ -144,7 +147,9 @@ export class KernelGate {
   route(x: number, numTokens: number, routed: KernelRouted): Routing {
     const { numExperts, numTopk } = this.spec;
     const to = routed.reserve(numTokens, this.hidden, this.spec, this.scratchBytes);
-    const wrong = -1 - this.memory.kernels.routeLayer(this.layer.address, x, numTokens, to);
+    const outcome = this.memory.kernels.routeLayer(this.layer.address, x, numTokens, to);
+    if (outcome > 0) throw new InternalError(`a router wants ${outcome} bytes of scratch memory, and has fewer`);
+    const wrong = -1 - outcome;
     if (wrong >= 0) throw notFiniteLogit(wrong % numExperts, Math.floor(wrong / numExperts), routed.logit(wrong));
     return routed.routing(numTokens * numTopk);
   }

@@ -101,6 +101,24 @@ describe('gate of the kernels', () => {
     }
   });
 
+  it('layers with more experts than the one before route as well in what it left', () => {
+    const x = values.rows(randomValues(random, 9 * HIDDEN), HIDDEN, padded(HIDDEN));
+    const gates = [2, 4, 6, 12].map((numExperts) => {
+      const gate = values.matrix(weight.subarray(0, numExperts * HIDDEN), numExperts, HIDDEN);
+      const spec = { ...SPEC, numExperts, numTopk: 2, groups: null };
+      return new KernelGate(memory, spec, { norm, gate, gateBias_E: null, bias_E: null });
+    });
+    const turns = gates.flatMap((_, n) => gates.slice(0, n + 1)); // each but the first is the largest so far once
+    routed.dispose();
+    routed = new KernelRouted(memory);
+    for (const [turn, gate] of turns.entries()) {
+      const numTokens = turn === 0 ? 9 : 1;
+      const routing = gate.route(x, numTokens, routed);
+      const logits = routed.allLogits(numTokens * gate.spec.numExperts);
+      expect(routing, `turn ${turn}`).to.deep.equal(selectExperts(logits, gate.spec, null));
+    }
+  });
+
   it('routing again and again takes no further memory', () => {
     const gate = gateOf();
     const x = values.rows(randomValues(random, 8 * HIDDEN), HIDDEN, padded(HIDDEN));
