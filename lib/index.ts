@@ -102,7 +102,7 @@ export * as routing from './cluster/routing/index.js';
 export { BlockLedger } from './head/scheduling/blocks/block_ledger.js';
 
 // Types that those above are made of.
-export type { LayerCounts, TierStats } from '../experts/tiers/tier_counts.js';
+export type { LayerCounts, TierStats, WarmStats } from '../experts/tiers/tier_counts.js';
 export type { OnScale, ScaleEvent, Scaled, ScalingStats, ScaleCause } from './head/elastic/scale_events.js';
 export type { ArrivalCounts } from './head/handover/arrival_counts.js';
 export type { Loan, LoanTerms, LoanEnd } from './head/kv/loan.js';

@@ -11,6 +11,12 @@ export interface ExpertKind {
   readonly numExperts: number;
 }
 
+/** What copies of experts that aren't resident may take, and their type. */
+export interface WarmWish {
+  readonly dtype: WeightDtype;
+  readonly maxBytes: number;
+}
+
 /** Places for experts of one type. */
 export interface SlotCount {
   readonly dtype: WeightDtype;
@@ -39,6 +45,26 @@ export function planSlots(maxBytes: number, kinds: readonly ExpertKind[], mostHe
     left -= kinds[next]!.eachBytes;
   }
   return kinds.map(({ dtype }, i) => ({ dtype, numSlots: counts[i]! }));
+}
+
+/**
+ * Places for copies that fit, as many as the rank may hold experts at most. `eachBytes`: of a copy.
+ * @throws ExpertError INVALID_ARGUMENT for copies that save nothing, and for fewer bytes than one takes
+ */
+export function planWarm(
+  { dtype, maxBytes }: WarmWish,
+  eachBytes: number,
+  kinds: readonly ExpertKind[],
+  mostHeld: number,
+): number {
+  const largest = kinds.reduce((a, b) => (b.eachBytes > a.eachBytes ? b : a));
+  if (eachBytes >= largest.eachBytes) {
+    const message = `experts.warm.dtype is ${dtype}, of which an expert takes ${eachBytes} bytes, and experts as ${largest.dtype} take ${largest.eachBytes}; choose a type of fewer bits, or leave experts.warm.bytes out`;
+    throw new ExpertError('INVALID_ARGUMENT', message);
+  }
+  if (maxBytes >= eachBytes) return Math.min(mostHeld, Math.floor(maxBytes / eachBytes));
+  const message = `experts.warm.bytes is ${maxBytes}, a copy of an expert as ${dtype} takes ${eachBytes} bytes; give at least as many`;
+  throw new ExpertError('INVALID_ARGUMENT', message);
 }
 
 /** The type of which the smallest share is resident, if there are more and one fits. */

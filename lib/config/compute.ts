@@ -14,6 +14,7 @@ export function checkCompute(config: ExpertwireConfig): void {
   }
   if (compute === 'tensors' || !isWasm) checkNoKernels(config);
   checkActivations(config);
+  checkWarm(config);
   if (compute !== 'tensors' && isWasm) return;
   const asked = [
     { key: 'experts.resident', value: experts.resident, isAsked: isCoded(experts.resident), instead: 'bf16 or f32' },
@@ -47,6 +48,15 @@ function checkNoKernels({ backend, compute, kernels }: ExpertwireConfig): void {
   const key = `kernels.${first.name}`;
   const why = compute === 'tensors' ? '"compute" is tensors' : `"backend" is ${backend}`;
   const message = `"${key}" is ${kernels[first.name]}, which is about the kernels, but ${why}; set it to ${first.instead}`;
+  throw new ConfigError('INVALID_VALUE', message, { key });
+}
+
+/** @throws ConfigError INVALID_VALUE for copies of experts that are all in memory */
+function checkWarm({ experts }: ExpertwireConfig): void {
+  const { warm, max_resident_bytes: maxBytes } = experts;
+  if (warm.bytes === null || maxBytes !== null) return;
+  const key = 'experts.warm.bytes';
+  const message = `"${key}" is ${warm.bytes}, which is for copies of experts that aren't in memory, but all are; set "experts.max_resident_bytes" too, or it to null`;
   throw new ConfigError('INVALID_VALUE', message, { key });
 }
 

@@ -29,6 +29,8 @@ import { ROUTING_ALLOWED } from './routing_text.js';
 const MAX_COUNT = 2 ** 24;
 /** That experts are divided into. */
 export const MAX_SLICES = 1024;
+/** Of copies of experts. */
+const WARM_DTYPES = ['bf16', 'fp8', 'int8', 'int4', 'uint4'] as const;
 const MAX_STEPS = 2 ** 31 - 1;
 
 const strings = key(z.array(z.string().min(1)).readonly(), 'a list of non-empty strings', 'list');
@@ -100,6 +102,7 @@ export const configSchema = z.strictObject({
       slices: autoOrInteger(1, MAX_SLICES),
       max_resident_bytes: sizeOrNull,
       tier_policy: named('experts.tier_policy'),
+      warm: z.strictObject({ bytes: sizeOrNull, dtype: choice(...WARM_DTYPES) }).readonly(),
     })
     .readonly(),
   dense: z.strictObject({ resident: choice('auto', ...CHOICE_DTYPES) }).readonly(),
@@ -291,6 +294,7 @@ export const DEFAULTS: Omit<ExpertwireConfig, 'model'> = {
     slices: 'auto', // whole experts; on more ranks than experts as few as give each rank one
     max_resident_bytes: null, // all of them
     tier_policy: 'frequency', // which goes where not all fit
+    warm: { bytes: null, dtype: 'int8' }, // no copies of those that aren't in memory
   },
   dense: { resident: 'auto' }, // all weights but the routed experts'
   resident_overrides: {}, // by names of tensors

@@ -12,6 +12,7 @@ import { KernelMemories, type ReservedBytes } from '../../compute/wasm/memory/ke
 import type { KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { allSettled, WeightLoader } from '../../compute/wasm/memory/weight_loader.js';
 import type { Crew } from '../../compute/wasm/threads/crew.js';
+import type { WarmWish } from '../../experts/tiers/tier_plan.js';
 import type { TierPolicy } from '../../experts/tiers/tier_policy.js';
 import { TieredExperts } from '../../experts/tiers/tiered_experts.js';
 import { createExpertShard, type ExpertShard } from '../../experts/layer/shard.js';
@@ -62,6 +63,8 @@ export interface LoadOptions extends DecoderOptions {
 export interface TierChoice {
   /** That they may take. */
   readonly maxBytes: number;
+  /** Copies of those that aren't resident. Default: there are none. */
+  readonly warm?: WarmWish | null;
   /** Which goes where not all fit. */
   readonly policy: TierPolicy;
 }
@@ -180,10 +183,10 @@ async function loadParts(options: LoadOptions, loader: WeightLoader): Promise<Mo
 function tieredExperts(
   { spec, residence, placement, weights }: LoadOptions,
   memories: KernelMemories,
-  { maxBytes, policy }: TierChoice,
+  { maxBytes, policy, warm: wish = null }: TierChoice,
 ): TieredExperts {
   const source = heldExperts(weights, spec, { as: expertDtypeIn(spec, residence.experts) });
-  const { slots } = planTiers({ spec, residence, placement, maxResidentBytes: maxBytes });
+  const { slots, warm } = planTiers({ spec, residence, placement, maxResidentBytes: maxBytes, warm: wish });
   const layers = moeLayersOf(spec).map((layer, moeLayer) => ({
     layer,
     numExperts: placement.log2phy[moeLayer]!.length,
@@ -191,7 +194,7 @@ function tieredExperts(
   const { activation } = spec.moe;
   const sizes = expertSizesOf(spec);
   return new TieredExperts(memories, {
-    ...{ sizes, numTopk: heldTopkOf(spec), activation, layers, maxBytes, slots, policy, source },
+    ...{ sizes, numTopk: heldTopkOf(spec), activation, layers, maxBytes, slots, warm, policy, source },
   });
 }
 

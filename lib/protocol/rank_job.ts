@@ -10,6 +10,7 @@ import type { BackendChoice } from '../../compute/tfjs/tf.js';
 import type { LossPolicy, SettledConfig } from '../config/loss_policy.js';
 import type { ExpertwireConfig } from '../config/schema.js';
 import type { KernelWish } from '../kernels/kernel_choice.js';
+import type { WarmWish } from '../../experts/tiers/tier_plan.js';
 import type { ResidenceChoice } from '../model/weights/residence.js';
 import { heldTopkOf, numHeldOf } from '../model/spec/slices.js';
 import { expertSizesOf, type MlaForm, type ModelSpec } from '../model/spec/spec.js';
@@ -95,11 +96,19 @@ export interface TierWish {
   readonly maxBytes: number;
   /** By name: which goes where not all fit. */
   readonly policy: string;
+  /** Copies of those that aren't in memory; null: there are none. */
+  readonly warm: WarmWish | null;
 }
 
 /** What a configuration wants; null: all experts are resident. */
 export const tierWishOf = ({ experts }: Pick<ExpertwireConfig, 'experts'>): TierWish | null =>
-  experts.max_resident_bytes === null ? null : { maxBytes: experts.max_resident_bytes, policy: experts.tier_policy };
+  experts.max_resident_bytes === null
+    ? null
+    : { maxBytes: experts.max_resident_bytes, policy: experts.tier_policy, warm: warmWishOf(experts) };
+
+/** The same of copies. */
+export const warmWishOf = ({ warm }: Pick<ExpertwireConfig['experts'], 'warm'>): WarmWish | null =>
+  warm.bytes === null ? null : { dtype: warm.dtype, maxBytes: warm.bytes };
 
 /** What moving experts may take of a rank. */
 export interface MoveLimits {

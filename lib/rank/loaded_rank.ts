@@ -122,6 +122,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
       residence,
       numThreads,
       maxResidentBytes,
+      warm: tiers?.warm ?? null,
       ...room,
     };
     const footprint = footprintOf(shape);
@@ -157,7 +158,7 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
         loadModel({
           ...{ ...shape, ...meters, mla, microBatches, crew, gate, signal: ending },
           ...(kernels !== null && { kernels }),
-          tiers: tiers && { maxBytes: tiers.maxBytes, policy: tierPolicyNamed(tiers.policy, plugins) },
+          tiers: tiers && { ...tiers, policy: tierPolicyNamed(tiers.policy, plugins) },
           spread: footprint.spread,
           reserved: { eachBytes: footprint.receivedEach, weightBytes: footprint.dense + footprint.experts },
         }),

@@ -75,13 +75,14 @@ function tierLine(engine: Engine): string {
   const all = engine.stats().ranks.flatMap(({ tiers }) => tiers ?? []);
   if (all.length === 0) return '';
   const sum = (of: (tiers: TierStats) => number): number => all.reduce((total, tiers) => total + of(tiers), 0);
-  const uses = (kind: 'hits' | 'ahead' | 'waits'): number =>
+  const uses = (kind: 'hits' | 'ahead' | 'warm' | 'waits'): number =>
     sum(({ layers }) => layers[kind].reduce((a, b) => a + b, 0));
-  const numUses = uses('hits') + uses('ahead') + uses('waits');
+  const numUses = uses('hits') + uses('ahead') + uses('warm') + uses('waits');
+  const warm = all.find((tiers) => tiers.warm)?.warm;
   const share = (count: number): string => `${((100 * count) / Math.max(1, numUses)).toFixed(1)} %`;
   return [
     `${sum(({ numResident }) => numResident)} of ${sum(({ numHeld }) => numHeld)} experts in ${bytes(sum(({ residentBytes }) => residentBytes))} of memory, the others on disk`,
-    `wanted ones: ${share(uses('hits'))} there, ${share(uses('ahead'))} read ahead, ${share(uses('waits'))} waited for`,
+    `wanted ones: ${share(uses('hits'))} there, ${share(uses('ahead'))} read ahead, ${warm === undefined ? '' : `${share(uses('warm'))} as copies of ${warm.dtype} (not exact), `}${share(uses('waits'))} waited for`,
     `${sum(({ numReads }) => numReads)} reads of ${bytes(sum(({ readBytes }) => readBytes))}, steps waited ${ms(sum(({ waitMs }) => waitMs))}`,
   ].join(' · ');
 }

@@ -14,6 +14,7 @@ import type { ModelSpec } from '../../model/spec/spec.js';
 import type { KnownWeights } from '../../model/stored/model_weights.js';
 import { familiesOf } from '../../plugins/families.js';
 import { openGate } from '../../plugins/gates.js';
+import { warmWishOf } from '../../protocol/rank_job.js';
 import { limitsOf, type EngineLimits } from '../../protocol/limits.js';
 import { readModelFiles, type JsonObject, type ModelFiles } from '../../weights/model_files.js';
 import { rankBytes, type RankBytesRow } from './rank_bytes.js';
@@ -124,6 +125,7 @@ function modelFacts(
     numRedundantExperts: config.experts.num_redundant_experts,
     slices: config.experts.slices,
     maxResidentBytes: config.experts.max_resident_bytes,
+    warm: warmWishOf(config.experts),
     numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,
   };
   return {

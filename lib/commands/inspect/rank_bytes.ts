@@ -4,6 +4,7 @@ import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import { asRank } from '../../../base/ids.js';
 import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
+import type { WarmWish } from '../../../experts/tiers/tier_plan.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import { slicedSpec } from '../../head/slice_choice.js';
 import { heldCountsOf, numHeldOf } from '../../model/spec/slices.js';
@@ -28,6 +29,8 @@ export interface RankBytesOptions {
   readonly numMovingLayers: number;
   /** Of a rank's experts, that are in memory; null: all. */
   readonly maxResidentBytes: number | null;
+  /** Copies of the others; null: there are none. */
+  readonly warm: WarmWish | null;
   /** As the configuration says. */
   readonly slices: ExpertwireConfig['experts']['slices'];
   /** Of this machine, which `fits` is about. */
@@ -103,6 +106,7 @@ function footprintOptions(
     numRedundantExperts,
     numMovingLayers,
     maxResidentBytes,
+    warm,
     numCores,
   }: RankBytesOptions,
   residence: Residence,
@@ -118,7 +122,7 @@ function footprintOptions(
   const { blockSize, numKvBlocks, maxNumBatchedTokens } = limits;
   return {
     ...{ spec, weights, placement, rank: asRank(0), residence, blockSize, numKvBlocks, maxNumBatchedTokens },
-    ...{ numStates: numStatesOf(limits), tierBytes, numMovingLayers, maxResidentBytes },
+    ...{ numStates: numStatesOf(limits), tierBytes, numMovingLayers, maxResidentBytes, warm },
     numThreads: residence.compute === 'kernels' ? Math.max(1, Math.floor(numCores / numRanks)) : 1,
   };
 }

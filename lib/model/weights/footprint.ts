@@ -4,6 +4,7 @@ import type { Rank } from '../../../base/ids.js';
 import { workspaceBytes } from '../../../compute/wasm/experts/kernel_workspace.js';
 import { MEMORY_ROOM_BYTES } from '../../../compute/wasm/memory/kernel_memories.js';
 import { residentBytes } from '../../../compute/wasm/memory/resident_dtype.js';
+import type { WarmWish } from '../../../experts/tiers/tier_plan.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import { dtypesIn, expertDtype } from '../../../compute/base/expert_dtypes.js';
@@ -85,6 +86,8 @@ export interface FootprintOptions {
   readonly numThreads: number;
   /** That experts may take, the others being on disk. Default null: all are resident. */
   readonly maxResidentBytes?: number | null;
+  /** Copies of those that aren't resident. Default null: there are none. */
+  readonly warm?: WarmWish | null;
   /** MoE layers whose experts may be held twice, while some move, and whose empty slots may fill; 0: experts stay. */
   readonly numMovingLayers: number;
   /** Of a kernel memory. Default {@link MEMORY_ROOM_BYTES}. */
@@ -139,14 +142,14 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
   };
 }
 
-/** Where experts have a limit, they and those that move take what their places do, and never more. */
+/** Where experts have a limit, they, those that move and copies take what their places do, and never more. */
 function inTiers(
-  { spec, residence, maxResidentBytes = null }: FootprintOptions,
+  { spec, residence, maxResidentBytes = null, warm = null }: FootprintOptions,
   placement: Pick<Placement, 'log2phy' | 'slotsPerRank'>,
   whole: Omit<Footprint, 'received' | 'receivedEach'>,
 ): Omit<Footprint, 'received' | 'receivedEach'> {
   if (maxResidentBytes === null || residence.compute === 'tensors') return whole;
-  const { numBytes } = planTiers({ spec, residence, placement, maxResidentBytes });
+  const { numBytes } = planTiers({ spec, residence, placement, maxResidentBytes, warm });
   return { ...whole, experts: numBytes, moving: 0 };
 }
 

@@ -2,7 +2,15 @@
 import { dtypesIn, expertDtype } from '../../../compute/base/expert_dtypes.js';
 import { expertBytes } from '../../../compute/wasm/experts/kernel_expert.js';
 import type { Placement } from '../../../experts/placement/placement.js';
-import { planSlots, slotBytes, type ExpertKind, type SlotCount } from '../../../experts/tiers/tier_plan.js';
+import {
+  planSlots,
+  planWarm,
+  slotBytes,
+  type ExpertKind,
+  type SlotCount,
+  type WarmWish,
+} from '../../../experts/tiers/tier_plan.js';
+import type { WarmTier } from '../../../experts/tiers/tiered_experts.js';
 import { expertOf } from '../spec/slices.js';
 import { expertSizesOf, type ModelSpec } from '../spec/spec.js';
 import type { Residence } from './residence.js';
@@ -14,20 +22,31 @@ export interface TierOptions {
   readonly placement: Pick<Placement, 'log2phy' | 'slotsPerRank'>;
   /** That experts of one rank may take. */
   readonly maxResidentBytes: number;
+  /** Copies of experts that aren't resident. Default: there are none. */
+  readonly warm?: WarmWish | null;
 }
 
 /** The same on every rank: experts of any type may come to it. */
 export interface TierPlan {
   readonly slots: readonly SlotCount[];
-  /** What they take. */
+  /** Null: there are no copies, or none is needed. */
+  readonly warm: WarmTier | null;
+  /** What all of them take. */
   readonly numBytes: number;
 }
 
-/** @throws ExpertError INVALID_ARGUMENT where not one of each type fits */
-export function planTiers({ spec, residence, placement, maxResidentBytes }: TierOptions): TierPlan {
+/** @throws ExpertError INVALID_ARGUMENT where not one of each type fits, and as planWarm */
+export function planTiers({ spec, residence, placement, maxResidentBytes, warm = null }: TierOptions): TierPlan {
   const kinds = kindsOf(spec, residence, placement);
-  const slots = planSlots(maxResidentBytes, kinds, placement.slotsPerRank * placement.log2phy.length);
-  return { slots, numBytes: slotBytes(slots, kinds) };
+  const mostHeld = placement.slotsPerRank * placement.log2phy.length;
+  const slots = planSlots(maxResidentBytes, kinds, mostHeld);
+  const numBytes = slotBytes(slots, kinds);
+  if (warm === null) return { slots, warm, numBytes };
+  const eachBytes = expertBytes(expertSizesOf(spec), warm.dtype, spec.moe.activation);
+  const numSlots = planWarm(warm, eachBytes, kinds, mostHeld);
+  const isAllResident = slots.reduce((sum, each) => sum + each.numSlots, 0) >= mostHeld;
+  if (isAllResident) return { slots, warm: null, numBytes };
+  return { slots, warm: { ...warm, numSlots }, numBytes: numBytes + numSlots * eachBytes };
 }
 
 function kindsOf(

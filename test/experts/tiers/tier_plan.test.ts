@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { ExpertError } from '../../../compute/base/errors.js';
-import { planSlots, slotBytes } from '../../../experts/tiers/tier_plan.js';
+import { planSlots, planWarm, slotBytes } from '../../../experts/tiers/tier_plan.js';
 import { errorOf } from '../../kit/rejects.js';
 
 const kind = (dtype: 'bf16' | 'int8', eachBytes: number, numExperts: number) => ({ dtype, eachBytes, numExperts });
@@ -38,6 +38,28 @@ describe('places for experts', () => {
           if (total < mostHeld && slots[i]!.numSlots < numExperts) expect(left).to.be.below(eachBytes);
         }
       }),
+    );
+  });
+
+  it('for copies are as many as fit, and no more than the rank may hold', () => {
+    const kinds = [kind('bf16', 100, 40), kind('int8', 60, 20)];
+    expect(planWarm({ dtype: 'int4', maxBytes: 399 }, 40, kinds, 60)).to.equal(9);
+    expect(planWarm({ dtype: 'int4', maxBytes: 99_999 }, 40, kinds, 60)).to.equal(60);
+    expect(planWarm({ dtype: 'int8', maxBytes: 60 }, 60, kinds, 60), 'of the larger ones').to.equal(1);
+  });
+
+  it('for copies that save nothing, or of which none fits, are refused with both numbers', async () => {
+    const same = await errorOf(ExpertError, () =>
+      planWarm({ dtype: 'int8', maxBytes: 999 }, 60, [kind('int8', 60, 4)], 4),
+    );
+    expect(same.message).to.equal(
+      'INVALID_ARGUMENT: experts.warm.dtype is int8, of which an expert takes 60 bytes, and experts as int8 take 60; choose a type of fewer bits, or leave experts.warm.bytes out',
+    );
+    const few = await errorOf(ExpertError, () =>
+      planWarm({ dtype: 'int8', maxBytes: 59 }, 60, [kind('bf16', 100, 4)], 4),
+    );
+    expect(few.message).to.include(
+      'experts.warm.bytes is 59, a copy of an expert as int8 takes 60 bytes; give at least',
     );
   });
 

@@ -120,7 +120,7 @@ export async function startLocalEngine(modelDir: string, options: LocalEngineOpt
     replicaChoice: config.experts.replica_choice,
     wire: wireNamed(config.comm.wire, plugins),
     gate: model.gate,
-    tiers: wish && { maxBytes: wish.maxBytes, policy: tierPolicyNamed(wish.policy, plugins) },
+    tiers: wish && { ...wish, policy: tierPolicyNamed(wish.policy, plugins) },
     residence: {
       compute: config.compute,
       experts: config.experts.resident,

@@ -76,6 +76,14 @@ describe('compute, backend and kinds of weights', () => {
     expect(await refusal('kernels.int8_activations=true')).to.contain('write "kernels.activations: int8" instead');
   });
 
+  it('are refused where there would be copies of experts that are all in memory', async () => {
+    expect(await refusal('experts.warm.bytes=2MiB')).to.equal(
+      'INVALID_VALUE: "experts.warm.bytes" is 2097152, which is for copies of experts that aren\'t in memory, but all are; set "experts.max_resident_bytes" too, or it to null',
+    );
+    await checked('experts.warm.bytes=2MiB', 'experts.warm.dtype=int4', 'experts.max_resident_bytes=1MiB');
+    await checked('experts.warm.dtype=int4');
+  });
+
   it('are refused where int8 has no kernels', async () => {
     const why = 'is int8, which the kernels alone compute with, but';
     expect(await refusal('compute=tensors', 'experts.resident=int8')).to.equal(

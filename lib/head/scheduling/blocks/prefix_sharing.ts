@@ -36,7 +36,8 @@ export function prefixSharingOf(
   const isLoose = gate?.dependsOn === 'batch' && engine.prefix_cache === 'auto';
   if (isLoose || choice === 'off') return null;
   const hasForms = spec.attention.kind === 'mla' && engine.mla === 'auto';
-  const resident = { experts: experts.resident, dense: dense.resident, overrides };
+  const copies = experts.warm.bytes === null ? {} : { warm: experts.warm.dtype };
+  const resident = { experts: experts.resident, dense: dense.resident, overrides, ...copies };
   const { activations } = kernels;
   const bits = { computes, fma, activations, reduce, wire, mla: engine.mla, kv: engine.kv_dtype, ...resident };
   const others = { plugins, gate: experts.gate };
@@ -44,5 +45,5 @@ export function prefixSharingOf(
 }
 
 /** The same tokens have the same bits, whatever is computed beside them, and wherever. */
-export const isBitwise = ({ comm: { reduce, wire } }: Pick<ExpertwireConfig, 'comm'>): boolean =>
-  reduce === 'source' && wire.dispatch === 'f32' && wire.combine === 'f32';
+export const isBitwise = ({ comm: { reduce, wire }, experts }: Pick<ExpertwireConfig, 'comm' | 'experts'>): boolean =>
+  experts.warm.bytes === null && reduce === 'source' && wire.dispatch === 'f32' && wire.combine === 'f32';

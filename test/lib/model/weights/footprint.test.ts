@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asRank } from '../../../../base/ids.js';
-import { expertsScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
+import { expertBytes, expertsScratchBytes } from '../../../../compute/wasm/experts/kernel_expert.js';
 import { createPlacement } from '../../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../../experts/placement/redundancy.js';
 import { withSeats } from '../../../../experts/placement/seats.js';
@@ -17,7 +17,7 @@ import {
 } from '../../../../lib/model/weights/footprint.js';
 import { modelSpecOf } from '../../../../lib/model/families/registry.js';
 import { withSlices } from '../../../../lib/model/spec/slices.js';
-import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
+import { expertSizesOf, moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { declaredWeights } from '../../../../lib/model/stored/declared_weights.js';
 import { randomConfig } from '../../../../lib/model/random_config.js';
 import { openWeights } from '../../../../lib/model/stored/model_weights.js';
@@ -126,6 +126,25 @@ describe('the bytes of a rank', () => {
     expect(dense + 2 * experts).to.equal(4 * all);
     await weights.close();
   });
+
+  it('hold no more experts than both caps say, however many there are, and places for copies besides', () =>
+    withCheckpoint(tinyModel('tiny-deepseek-v3'), (options, { numLayers, numExperts }) => {
+      const kernels = { ...options, residence: KERNELS, numMovingLayers: 2 };
+      const [each, copy] = (['bf16', 'int4'] as const).map((dtype) =>
+        expertBytes(expertSizesOf(options.spec), dtype, { kind: 'swiglu' }),
+      ) as [number, number];
+      const tiers = { ...kernels, maxResidentBytes: 5 * each + 1 };
+      const of = (more: Partial<FootprintOptions>): [number, number] => {
+        const { experts, moving } = footprintOf({ ...tiers, ...more });
+        return [experts, moving];
+      };
+      const numHeld = (numLayers * numExperts) / 2;
+      expect(of({})).to.deep.equal([5 * each, 0]);
+      expect(of({ warm: { dtype: 'int4', maxBytes: 4 * copy - 1 } })).to.deep.equal([5 * each + 3 * copy, 0]);
+      expect(of({ warm: { dtype: 'int4', maxBytes: 2 ** 40 } })).to.deep.equal([5 * each + numHeld * copy, 0]);
+      const all = { maxResidentBytes: 2 ** 40, warm: { dtype: 'int4', maxBytes: 2 ** 40 } } as const;
+      expect(of(all)).to.deep.equal([numHeld * each, 0]);
+    }));
 
   it('leave out what no model of this configuration has, also scalars', async () => {
     await withTempFolder(async (dir) => {

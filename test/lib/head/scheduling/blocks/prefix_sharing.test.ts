@@ -28,6 +28,7 @@ describe('what sequences may share', () => {
     expect(await tells('mla', BITWISE, 'comm.wire.combine=int8')).to.equal(false);
     for (const form of ['naive', 'absorbed']) expect(await tells('mla', BITWISE, `engine.mla=${form}`)).to.equal(false);
     expect(await tells('gqa', BITWISE)).to.equal(false);
+    expect(await tells('mla', BITWISE, 'experts.warm.bytes=1MiB')).to.equal(false);
   });
 
   it('is what engine.prefix_cache says, in either tier', async () => {
@@ -50,6 +51,7 @@ describe('what sequences may share', () => {
         'kernels.fma=on',
         'engine.kv_dtype=bf16',
         'engine.kv_dtype=int8',
+        'experts.warm.bytes=1MiB',
       ].map((key) => seedOf('mla', key)),
       ...['experts.resident=int8', 'dense.resident=bf16'].map((key) => seedOf('mla', key)),
     ]);
