@@ -3,7 +3,7 @@
  * of x and its row of W alone. Why: docs/decisions/kernels.md#activations-in-whole-numbers
  */
 import { INT4, INT8, Matrix, PANEL, PANEL_ROW, ROW_ALIGN, UINT4, here, panelBytes, wordsOf } from '../memory/memory.as';
-import { X_GROUP, X_HEAD, int8Tile1x16, int8Tile1x32, int8Tile2x16, int8Tile4x16 } from './int8_tiles.as';
+import { X_GROUP, X_HEAD, int8Tile1, int8Tile2x16, int8Tile4x16 } from './int8_tiles.as';
 import { nibbleTile1, nibbleTile2 } from './nibble_tiles.as';
 
 /** Rows that are rounded at once. */
@@ -82,17 +82,21 @@ function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: u
 
 /** One row, several panels at once. Returns the first panel that is left. */
 function onePanels(numBytes: usize, w: Matrix, data: usize, panel: i32, end: i32, isFirst: bool, y: usize): i32 {
-  const atOnce = w.dtype == INT8 ? 2 : AT_ONCE;
   const apart = panelBytes(w);
   const x = here(codesAt);
-  for (; panel + atOnce <= end; panel += atOnce) {
+  for (; panel + AT_ONCE <= end; panel += AT_ONCE) {
     const at = y + <usize>panel * PANEL_ROW;
     const from = data + <usize>panel * apart;
     const sums = isFirst ? zerosAt : at;
-    if (w.dtype == INT8) int8Tile1x32(x, x + numBytes, from, apart, sums, at);
-    else nibbles1(x, x + numBytes, w.dtype, from, apart, atOnce, sums, at);
+    if (w.dtype == INT8) int8s1(x, x + numBytes, from, apart, AT_ONCE, sums, at);
+    else nibbles1(x, x + numBytes, w.dtype, from, apart, AT_ONCE, sums, at);
   }
   return panel;
+}
+
+function int8s1(x: usize, end: usize, w: usize, apart: usize, count: i32, sums: usize, y: usize): void {
+  if (load<i32>(activationsAt) == INT16) int8Tile1<i16>(x, end, w, apart, count, sums, y);
+  else int8Tile1<i8>(x, end, w, apart, count, sums, y);
 }
 
 function nibbles1(x: usize, end: usize, dtype: i32, w: usize, apart: usize, count: i32, sums: usize, y: usize): void {
@@ -122,19 +126,22 @@ function int8Product(
   y: usize,
   yBytes: usize,
 ): void {
+  const isWide = load<i32>(activationsAt) == INT16;
   for (; numRows >= 4; numRows -= 4) {
-    int8Tile4x16(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
+    if (isWide) int8Tile4x16<i16>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
+    else int8Tile4x16<i8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
     x += 4 * xBytes;
     sums += 4 * sumsBytes;
     y += 4 * yBytes;
   }
   for (; numRows >= 2; numRows -= 2) {
-    int8Tile2x16(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
+    if (isWide) int8Tile2x16<i16>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
+    else int8Tile2x16<i8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
     x += 2 * xBytes;
     sums += 2 * sumsBytes;
     y += 2 * yBytes;
   }
-  if (numRows == 1) int8Tile1x16(x, x + xBytes, w, sums, y);
+  if (numRows == 1) int8s1(x, x + xBytes, w, 0, 1, sums, y);
 }
 
 function nibbleProduct(
@@ -171,7 +178,7 @@ function roundRows(x: usize, numRows: i32, xBytes: usize, count: i32, dtype: i32
 }
 
 /**
- * A group's scale, the sum of its codes, and its codes. Scale = largest magnitude / 127, of int16 / 32767; code = value / scale to nearest, ties to even. NaN and infinity are in
+ * A group's scale, the sum of its codes (beside int8 weights of every second one), and its codes. Scale = largest magnitude / 127, of int16 / 32767; code = value / scale to nearest, ties to even. NaN and infinity are in
  * the scale, and so in every output of the row.
  */
 function roundGroup(from: usize, to: usize, dtype: i32): void {
@@ -182,18 +189,20 @@ function roundGroup(from: usize, to: usize, dtype: i32): void {
     max(i32x4.extract_lane(tops, 0), i32x4.extract_lane(tops, 1)),
     max(i32x4.extract_lane(tops, 2), i32x4.extract_lane(tops, 3)),
   );
-  const most: f32 = load<i32>(activationsAt) == INT16 ? 32767 : 127;
+  const isWide = load<i32>(activationsAt) == INT16;
+  const most: f32 = isWide ? 32767 : 127;
   const scale = reinterpret<f32>(top) / most;
   store<f32>(to, scale);
   const divisor = f32x4.splat(scale == 0 ? Infinity : scale);
   const bound = i16x8.splat(<i16>most);
   const narrow = isNarrow(dtype);
+  const counted = dtype == INT8 ? i32x4.splat(1) : i16x8.splat(1);
   let sums = i32x4.splat(0);
   let at = to + X_HEAD;
   for (const end = from + 128; from < end; from += 64) {
     const a = eightCodes(from, divisor, bound);
     const b = eightCodes(from + 32, divisor, bound);
-    sums = i32x4.add(sums, i32x4.add(i32x4.dot_i16x8_s(a, i16x8.splat(1)), i32x4.dot_i16x8_s(b, i16x8.splat(1))));
+    sums = i32x4.add(sums, i32x4.add(i32x4.dot_i16x8_s(a, counted), i32x4.dot_i16x8_s(b, counted)));
     if (narrow) {
       const all = i8x16.narrow_i16x8_s(a, b);
       v128.store(at, v128.shuffle<i8>(all, all, 0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15));
@@ -201,8 +210,10 @@ function roundGroup(from: usize, to: usize, dtype: i32): void {
       continue;
     }
     if (dtype == INT8) {
-      v128.store(at, v128.shuffle<i16>(a, a, 0, 2, 1, 3, 4, 6, 5, 7));
-      v128.store(at, v128.shuffle<i16>(b, b, 0, 2, 1, 3, 4, 6, 5, 7), 16);
+      const c = isWide ? a : lessEven(a);
+      const d = isWide ? b : lessEven(b);
+      v128.store(at, v128.shuffle<i16>(c, c, 0, 2, 1, 3, 4, 6, 5, 7));
+      v128.store(at, v128.shuffle<i16>(d, d, 0, 2, 1, 3, 4, 6, 5, 7), 16);
     } else {
       v128.store(at, v128.shuffle<i16>(a, a, 0, 4, 1, 5, 2, 6, 3, 7));
       v128.store(at, v128.shuffle<i16>(b, b, 0, 4, 1, 5, 2, 6, 3, 7), 16);
@@ -216,6 +227,11 @@ function roundGroup(from: usize, to: usize, dtype: i32): void {
       (i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3)),
     4,
   );
+}
+
+/** Every second code less 256 times the one before it: see int8_tiles.as.ts. */
+function lessEven(codes: v128): v128 {
+  return i16x8.sub(codes, i32x4.shl(codes, 24));
 }
 
 /** Eight quotients, rounded and bounded, as i16. */
