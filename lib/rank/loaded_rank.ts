@@ -17,6 +17,7 @@ import { expertCountsOf, moeLayersOf } from '../model/spec/spec.js';
 import { openWeights, type ModelWeights } from '../model/stored/model_weights.js';
 import { expertRoom } from '../model/weights/expert_room.js';
 import { footprintAt, footprintOf, largestExpertBytes } from '../model/weights/footprint.js';
+import { footprintAs } from '../model/weights/footprint_changes.js';
 import { checkMemory, type GpuMemory, type MemoryLimits } from '../model/weights/memory_check.js';
 import { denseTensors, unusedTensors } from '../model/weights/rank_tensors.js';
 import { backendOf, residenceOf } from '../model/weights/residence.js';
@@ -127,7 +128,10 @@ export async function loadRank(joined: JoinedRank, choices: LoadChoices, signal:
     };
     const footprint = footprintOf(shape);
     const memory = memoryOf(joined, backend, place);
-    checkMemory(footprint, residence, memory, footprintAt(shape));
+    checkMemory(footprint, residence, memory, {
+      at: footprintAt(shape),
+      as: footprintAs(shape, job.residence, backend.name),
+    });
     const agreed = await agreedKernels(joined, residence, place.kernels, signal);
     const started = agreed && (await startRankCrew(wish, place, agreed));
     crew = started?.crew ?? null;

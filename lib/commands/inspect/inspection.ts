@@ -4,7 +4,7 @@ import type { KvDtype } from '../../../compute/base/kv_dtype.js';
 import { kvTierSizes } from '../../config/kv_tiers_schema.js';
 import { checkNames } from '../../config/name_check.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
-import { pluginsOf } from '../../head/opened_model.js';
+import { checkOverrides, pluginsOf } from '../../head/opened_model.js';
 import { FAMILIES, modelSpecOf } from '../../model/families/registry.js';
 import { ModelError } from '../../model/spec/errors.js';
 import { mechanismsOf } from '../../model/spec/mechanisms.js';
@@ -14,6 +14,7 @@ import type { ModelSpec } from '../../model/spec/spec.js';
 import type { KnownWeights } from '../../model/stored/model_weights.js';
 import { familiesOf } from '../../plugins/families.js';
 import { openGate } from '../../plugins/gates.js';
+import { overridesOf } from '../../model/weights/resident_overrides.js';
 import { warmWishOf } from '../../protocol/rank_job.js';
 import { limitsOf, type EngineLimits } from '../../protocol/limits.js';
 import { readModelFiles, type JsonObject, type ModelFiles } from '../../weights/model_files.js';
@@ -61,7 +62,7 @@ export interface Inspection {
   readonly machineBytes: number;
 }
 
-/** @param numbers of ranks. @throws WeightError for a folder without a config.json; ConfigError for limits that the model doesn't have; PluginError */
+/** @param numbers of ranks. @throws WeightError for a folder without a config.json; ConfigError for limits, or names of tensors, that the model doesn't have; PluginError */
 export async function inspectFolder(config: ExpertwireConfig, numbers: readonly number[]): Promise<Inspection> {
   const files = await readModelFiles(config.model);
   const whole = withQuantConfig(files.config, files.quantConfig);
@@ -76,6 +77,7 @@ export async function inspectFolder(config: ExpertwireConfig, numbers: readonly 
     (given) => openGate(config, registry, modelSpecOf(given, config.model_overrides, families)).spec,
     (error) => note('model', error),
   );
+  if (spec !== null) checkOverrides(config, spec);
   const text = await inspectText(files, spec, (error) => note('tokenizer', error));
   const machineBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity);
   return withStored(config.model, spec, whole, ({ stored, known, isWhole, unused, problems: ofWeights }) => {
@@ -124,6 +126,12 @@ function modelFacts(
     ...{ machineBytes, numCores: availableParallelism() },
     numRedundantExperts: config.experts.num_redundant_experts,
     slices: config.experts.slices,
+    wish: {
+      compute: config.compute,
+      experts: config.experts.resident,
+      dense: config.dense.resident,
+      overrides: overridesOf(config.resident_overrides),
+    },
     maxResidentBytes: config.experts.max_resident_bytes,
     warm: warmWishOf(config.experts),
     numMovingLayers: config.load_balance.enabled ? config.load_balance.layer_updates_per_step : 0,

@@ -5,6 +5,7 @@ import { dtypesIn } from '../../../compute/base/expert_dtypes.js';
 import { printable } from '../../../base/foreign_text.js';
 import { bytes, table } from '../../metrics/charts.js';
 import type { Inspection, ModelFacts } from './inspection.js';
+import type { BytesOfTypes } from '../../model/weights/type_bytes.js';
 import { kvBytesPerToken, modelLines, stateBytes, type Line } from './model_lines.js';
 import { totalBytes, type RankBytesRow } from './rank_bytes.js';
 import type { TextFacts } from './text_facts.js';
@@ -102,13 +103,25 @@ function bytesText({ rows, limits, tierBytes }: ModelFacts, { machineBytes }: In
   const tokens = limits.numKvBlocks * limits.blockSize;
   const tier = tierBytes === 0 ? '' : ` and a ram tier of ${bytes(tierBytes)}`;
   const head = `bytes of each rank, with a KV cache of ${tokens} tokens${tier}; ✓ so many fit this machine of ${bytes(machineBytes)}`;
-  return [head, table([['', ...numbers.map((text) => `${text}  `)], ...cells])].join('\n');
+  return [head, table([['', ...numbers.map((text) => `${text}  `)], ...cells]), typesText(rows[0]!)].join('\n');
+}
+
+/** What of the weights is kept as what. */
+function typesText({ name, types: { experts, dense } }: RankBytesRow): string {
+  const text = (of: BytesOfTypes): string =>
+    Object.entries(of)
+      .toSorted(([, a], [, b]) => b - a)
+      .map(([dtype, size]) => `${dtype} ${bytes(size)}`)
+      .join(', ');
+  return `${name}, all weights once: experts ${text(experts)}; others ${text(dense)}`;
 }
 
 /** What weights are kept as. */
 function residenceText(name: string, { compute, experts, dense }: RankBytesRow['residence']): string {
   if (compute === 'tensors') return 'TensorFlow.js (f32)';
-  return dense === 'auto' ? `${name} (experts ${dtypesIn(experts).join(' and ')})` : `all ${name}`;
+  return dense === 'auto' || name === 'as configured'
+    ? `${name} (experts ${dtypesIn(experts).join(' and ')})`
+    : `all ${name}`;
 }
 
 /** What differs from the rows before it. */
@@ -152,8 +165,9 @@ function modelJson({ spec, parameters, limits, kvDtype, dtypes, rows }: ModelFac
     ...{ kv_bytes_per_token: kvBytesPerToken({ spec, kvDtype, limits }), state_bytes: stateBytes(spec) },
     kv_tokens: limits.numKvBlocks * limits.blockSize,
     dtypes,
-    rank_bytes: rows.map(({ name, residence, ranks }) => ({
+    rank_bytes: rows.map(({ name, residence, types, ranks }) => ({
       ...{ name, compute: residence.compute, experts: residence.experts, dense: residence.dense },
+      bytes_by_type: types,
       ranks: ranks.map(({ numRanks, footprint, fitsHere }) => ({
         ...{ ranks: numRanks, fits_here: fitsHere },
         ...(footprint === null ? { total: null } : { total: totalBytes(footprint), ...footprintJson(footprint) }),

@@ -35,8 +35,6 @@ export interface UndividedPart {
   readonly weights: number;
   readonly cache: number;
   readonly activations: number;
-  /** Whether its weights may be kept as int8. */
-  readonly mayBeInt8: boolean;
 }
 
 /** What {@link DenseSizes} depend on. All limits are of one rank. */
@@ -83,14 +81,14 @@ export function denseSizesOf({ spec, weights, residence, ...limits }: DenseSizes
 /** Every part, with a step: all of a memory where it lies alone. */
 export function undividedParts({ layers, embedding, head, step, logits }: DenseSizes): UndividedPart[] {
   const withLogits = { cache: 0, activations: step + logits };
-  const first = { name: 'the embedding', weights: embedding, mayBeInt8: false };
+  const first = { name: 'the embedding', weights: embedding };
   return [
-    ...layers.map((layer, i) => ({ name: `layer ${i}`, ...layer, activations: step, mayBeInt8: true })),
+    ...layers.map((layer, i) => ({ name: `layer ${i}`, ...layer, activations: step })),
     ...(head === null
       ? [{ ...first, ...withLogits }]
       : [
           { ...first, cache: 0, activations: step },
-          { name: 'the head', weights: head, ...withLogits, mayBeInt8: true },
+          { name: 'the head', weights: head, ...withLogits },
         ]),
   ];
 }

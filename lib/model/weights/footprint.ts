@@ -8,7 +8,7 @@ import type { WarmWish } from '../../../experts/tiers/tier_plan.js';
 import { createPlacement, slotsOf, type Placement } from '../../../experts/placement/placement.js';
 import { withRedundancy } from '../../../experts/placement/redundancy.js';
 import { dtypesIn, expertDtype } from '../../../compute/base/expert_dtypes.js';
-import { isCoded, type WeightDtype } from '../../../compute/base/weight_matrix.js';
+import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
 import type { KnownWeights, WeightInfo } from '../stored/model_weights.js';
 import { cacheBlockBytes, stateFloatsOf } from '../spec/cache_layout.js';
 import {
@@ -20,7 +20,7 @@ import {
   type DenseSizes,
   type UndividedPart,
 } from './dense_sizes.js';
-import { denseTensors, isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
+import { isExpertTensor, isHeadTied, tensorsOfRank } from './rank_tensors.js';
 import { keptDtype, type Residence } from './residence.js';
 import { planSpread, type Spread } from './spread.js';
 import { activationBytes } from './step_sizes.js';
@@ -58,8 +58,6 @@ export interface Footprint {
   readonly largestPart: UndividedPart | null;
   /** Over the kernels' memories; null where tensors compute, and where a part fits none. */
   readonly spread: Spread | null;
-  /** Whether some dense weights are codes, of which nothing smaller can be made. Default false. */
-  readonly hasCodes?: boolean;
 }
 
 /** What a rank would hold if the job had so many ranks, experts spread evenly: the one that holds most. Null where a job can't have so many. */
@@ -163,7 +161,7 @@ function spreadOver(numRanks: number, numExperts: number, numSlots: number): Pla
 /** What doesn't depend on who holds which expert. */
 function sameOnAll(
   options: FootprintOptions,
-): Pick<Footprint, 'cache' | 'tiers' | 'activations' | 'largestTensor' | 'largestPart' | 'spread' | 'hasCodes'> {
+): Pick<Footprint, 'cache' | 'tiers' | 'activations' | 'largestTensor' | 'largestPart' | 'spread'> {
   const {
     spec,
     residence,
@@ -185,7 +183,6 @@ function sameOnAll(
     largestTensor: residence.compute === 'tensors' ? largestTensor(options) : 0,
     largestPart: sizes && largestPart(sizes),
     spread,
-    hasCodes: hasCodes(options),
   };
 }
 
@@ -214,7 +211,7 @@ function headBytes(options: FootprintOptions): number {
 type ExpertForms = Pick<FootprintOptions, 'spec' | 'residence'>;
 
 /** Of one expert. */
-const expertBytes = (options: ExpertForms, { moeLayer, logical }: HeldExpert): number =>
+export const expertBytes = (options: ExpertForms, { moeLayer, logical }: HeldExpert): number =>
   bytesAs(options, expertDtype(options.residence.experts, moeLayer, expertOf(options.spec, logical)));
 
 /** Of any expert, at most. */
@@ -235,13 +232,14 @@ function mostExpertBytes(options: ExpertForms, spread: Placement, counts: readon
   return Math.max(...Array.from({ length: spread.numRanks }, ofRank));
 }
 
-interface HeldExpert {
+/** A routed expert of a rank; slices count as experts. */
+export interface HeldExpert {
   readonly moeLayer: number;
   readonly logical: number;
 }
 
 /** One per slot that holds any. */
-const heldExperts = (placement: Placement, rank: number): HeldExpert[] =>
+export const heldExperts = (placement: Placement, rank: number): HeldExpert[] =>
   [...placement.phy2log.keys()].flatMap((moeLayer) =>
     Array.from(slotsOf(placement, moeLayer, rank)).flatMap((logical) => (logical < 0 ? [] : [{ moeLayer, logical }])),
   );
@@ -321,13 +319,11 @@ function receivedBytes(
   return Math.min(MAX_RARE_BYTES, rows) + scratch;
 }
 
-function hasCodes({ spec, weights, residence }: FootprintOptions): boolean {
-  if (residence.compute === 'tensors') return false;
-  return denseTensors(spec, weights).some((name) => isCoded(keptDtype(weights, name, residence)));
-}
-
 /** Of a tensor outside the routed experts. */
-function bytesOf(info: WeightInfo, { spec: { attention }, weights, residence }: FootprintOptions): number {
+export function bytesOf(
+  info: WeightInfo,
+  { spec: { attention }, weights, residence }: Pick<FootprintOptions, 'spec' | 'weights' | 'residence'>,
+): number {
   const [rows, columns, ...further] = info.shape;
   if (further.length > 0) return 4 * info.shape.reduce((a, b) => a * b, 1);
   if (columns === undefined) return 4 * rows;

@@ -1,9 +1,9 @@
 /** Whether what a rank will hold fits where it will lie, and if not, what would: before a weight is read. Pure. */
 import { ExpertError } from '../../../compute/base/errors.js';
 import { WASM_MAX_WEIGHT_BYTES, type BackendName } from '../../../compute/tfjs/tf.js';
-import type { WeightDtype } from '../../../compute/base/weight_matrix.js';
 import { bytesOfPart } from './dense_sizes.js';
 import type { Footprint, FootprintAt } from './footprint.js';
+import type { FootprintAs, FormChange } from './footprint_changes.js';
 import type { Residence } from './residence.js';
 
 /** A GPU that holds a rank's tensors. */
@@ -35,6 +35,14 @@ export interface MemoryLimits {
   readonly maxTensorBytes?: number;
 }
 
+/** What a rank would hold otherwise, which advice is made of. */
+export interface Alternatives {
+  /** If there were others of them. */
+  readonly at: FootprintAt;
+  /** If its weights were kept as something else. */
+  readonly as: FootprintAs;
+}
+
 /** A rank and where it is to lie. */
 interface Case {
   readonly footprint: Footprint;
@@ -54,14 +62,18 @@ const WASM_HEAP_BYTES = 2 ** 32;
 /**
  * Refuses what doesn't fit before it is loaded.
  *
- * @param at what ranks would hold if there were others of them, for advice
  * @throws ExpertError OUT_OF_MEMORY with the numbers, and with changes of which each alone makes it fit
  */
-export function checkMemory(footprint: Footprint, residence: Residence, limits: MemoryLimits, at: FootprintAt): void {
+export function checkMemory(
+  footprint: Footprint,
+  residence: Residence,
+  limits: MemoryLimits,
+  { at, as }: Alternatives,
+): void {
   const own = { footprint, residence, limits };
   const problem = problemOf(own);
   if (problem === null) return;
-  const advice = [...smallerParts(own, problem), ...otherRanks(own, problem, at)];
+  const advice = [...smallerParts(own, problem, as), ...otherRanks(own, problem, at)];
   const last = advice.length > 0 ? advice : lastResort(problem);
   const message = `this rank would hold ${problem.what}; ${last.join(', or ')}`;
   throw new ExpertError('OUT_OF_MEMORY', message);
@@ -144,8 +156,9 @@ const partsOf = ({ dense, experts, moving }: Footprint): string =>
   `dense ${gib(dense)}, experts ${gib(experts + moving)}`;
 
 /** What the same ranks could do with less memory. */
-function smallerParts(own: Case, { where }: Problem): string[] {
+function smallerParts(own: Case, problem: Problem, as: FootprintAs): string[] {
   const { footprint, residence } = own;
+  const { where } = problem;
   const fits = (changed: Partial<Footprint>): boolean =>
     problemOf({ ...own, footprint: { ...footprint, ...changed } }) === null;
   const tiers = (footprint.tiers ?? 0) > 0 && fits({ tiers: 0 }) ? ['lower ram in engine.kv_tiers'] : [];
@@ -154,44 +167,45 @@ function smallerParts(own: Case, { where }: Problem): string[] {
     const blocks = where === 'wasm' && fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : [];
     return [...tiers, ...kernels, ...blocks];
   }
-  if (where === 'kernel_memory') return dividing(own);
-  const smaller = (from: number, of: (share: number) => Partial<Footprint>): WeightDtype | undefined =>
-    SMALLER_DTYPES.find((dtype) => {
-      const share = VALUE_BYTES[dtype] / from;
-      return share < 1 && fits(of(share));
-    });
-  const { dense, experts, moving } = footprint;
-  const fitting = smaller(expertValueBytes(residence), (share) => ({
-    experts: experts * share,
-    moving: moving * share,
-  }));
-  const denseFitting =
-    footprint.hasCodes === true
-      ? undefined
-      : smaller(VALUE_BYTES[keptAs(residence)], (share) => ({ dense: dense * share }));
-  return [
-    ...tiers,
-    ...(fitting === undefined ? [] : [`set experts.resident to ${fitting}, which fits`]),
-    ...(denseFitting === undefined ? [] : [`set dense.resident to ${denseFitting}, which fits`]),
-    ...(fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : []),
-  ];
+  if (where === 'kernel_memory') return dividing(own, as);
+  const blocks = fits({ cache: 0 }) ? ['lower engine.num_kv_blocks'] : [];
+  return [...tiers, ...smallerTypes(own, ['experts', 'dense'], as), ...blocks, ...onDisk(own, as)];
+}
+
+/** Of experts or of all other weights, the largest that fits; overrides, where they alone are what doesn't fit. */
+function smallerTypes(own: Case, keys: readonly ('experts' | 'dense')[], as: FootprintAs): string[] {
+  const types = keys.flatMap((key) => {
+    const fitting = SMALLER_DTYPES.find((dtype) => isFitting(own, as, { [key]: dtype }));
+    return fitting === undefined ? [] : [`set ${key}.resident to ${fitting}, which fits`];
+  });
+  const { overrides = [] } = own.residence;
+  const mayGo = overrides.length > 0 && isFitting(own, as, { overrides: [] });
+  return mayGo ? [...types, 'remove resident_overrides, without which it fits'] : types;
+}
+
+function isFitting(own: Case, as: FootprintAs, changed: FormChange): boolean {
+  const footprint = as(changed);
+  return footprint !== null && problemOf({ ...own, footprint }) === null;
+}
+
+/** What the rest leaves of a machine to experts, of which the others would be read when they are wanted. Warm copies of those are beside them. */
+function onDisk(own: Case, as: FootprintAs): string[] {
+  const { availableBytes, totalBytes, ranksHere } = own.limits;
+  const { experts, moving } = own.footprint;
+  const room = Math.min(availableBytes, totalBytes / ranksHere) - (machineBytes(own) - experts - moving);
+  const warm = Math.max(0, (as({ maxResidentBytes: room })?.experts ?? room) - room);
+  const mib = Math.floor((room - warm) / 2 ** 20);
+  if (mib < 1 || !isFitting(own, as, { maxResidentBytes: mib * 2 ** 20 })) return [];
+  return [`keep some experts on disk with experts.max_resident_bytes: ${mib}MiB`];
 }
 
 /** What makes the largest part fit one memory. */
-function dividing({ footprint: { largestPart, hasCodes }, residence, limits: { memoryBytes } }: Case): string[] {
-  const { weights, cache, activations, mayBeInt8 } = largestPart!;
+function dividing(own: Case, as: FootprintAs): string[] {
+  const { memoryBytes } = own.limits;
+  const { weights, cache, activations } = own.footprint.largestPart!;
   const [limit, rest] =
     cache < activations ? ['max_num_batched_tokens', weights + cache] : ['num_kv_blocks', weights + activations];
-  const advice = rest < memoryBytes ? [`lower engine.${limit}`] : [];
-  const size = VALUE_BYTES[keptAs(residence)];
-  const smaller = hasCodes === true ? [] : SMALLER_DTYPES;
-  const fitting = smaller
-    .filter((dtype) => mayBeInt8 || dtype !== 'int8')
-    .find(
-      (dtype) =>
-        VALUE_BYTES[dtype] < size && (weights * VALUE_BYTES[dtype]) / size + cache + activations <= memoryBytes,
-    );
-  if (fitting !== undefined) advice.push(`set dense.resident to ${fitting}`);
+  const advice = [...(rest < memoryBytes ? [`lower engine.${limit}`] : []), ...smallerTypes(own, ['dense'], as)];
   return advice.length > 0 ? advice : ['use compute: tensors with backend: tensorflow'];
 }
 
@@ -249,26 +263,6 @@ function lastResort({ where }: Problem): string[] {
 }
 
 /** Largest first. */
-const SMALLER_DTYPES = ['bf16', 'int8'] as const;
-
-/** Most dense weights. */
-const keptAs = ({ dense }: Residence): WeightDtype => (dense === 'auto' ? 'bf16' : dense);
-
-/** Of an expert's value, about, where experts of several types are the model's evenly. */
-function expertValueBytes({ experts }: Residence): number {
-  const layers = typeof experts === 'string' ? [experts] : experts;
-  const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-  return mean(
-    layers.map((each) =>
-      typeof each === 'string' ? VALUE_BYTES[each] : mean(each.map((dtype) => VALUE_BYTES[dtype])),
-    ),
-  );
-}
-
-/** Of a resident value, about. */
-const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = {
-  ...{ f32: 4, bf16: 2, int8: 1.125 },
-  ...{ fp8: 1.125, int4: 0.625, fp4: 0.625, uint4: 0.75 },
-};
+const SMALLER_DTYPES = ['bf16', 'int8', 'int4'] as const;
 
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;

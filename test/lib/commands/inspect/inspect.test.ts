@@ -44,6 +44,7 @@ interface Printed {
     readonly rank_bytes: readonly {
       readonly name: string;
       readonly experts: string;
+      readonly bytes_by_type: { readonly experts: object; readonly dense: object };
       readonly ranks: readonly RankJson[];
     }[];
   } | null;
@@ -170,6 +171,20 @@ describe('expertwire inspect', () => {
     expect(await inspect(moe7m(), '--set', 'engine.kv_tiers=[{ram: 1MiB}]')).to.contain(' and a ram tier of 1');
   });
 
+  it('tells what the configuration keeps tensors as, in bytes of each type, and refuses names that none has', async () => {
+    const globs = (text: string): string => `resident_overrides=${text}`;
+    const some = globs('{"layers.*.experts.*":"int8","layers.1.mlp.experts.3.*":"f32"}');
+    const [own, stored] = (await inspected(moe7m(), '--set', some)).model!.rank_bytes;
+    expect([own!.name, stored!.name]).to.deep.equal(['as configured', 'as stored']);
+    expect(own!.bytes_by_type.experts).to.deep.equal({ int8: 95 * 3 * 96 * 192 * 1.125, f32: 3 * 96 * 192 * 4 });
+    expect(own!.ranks[0]!.total).to.be.below(stored!.ranks[0]!.total!);
+    const text = await inspect(moe7m(), '--set', some);
+    expect(text).to.match(/^as configured \(experts int8 and f32\)/m);
+    expect(text).to.match(/^as configured, all weights once: experts int8 5.6 MiB, f32 216.0 KiB; others bf16/m);
+    const wrong = await errorOf(ConfigError, () => inspect(moe7m(), '--set', globs('{"layer.*":"int8"}')));
+    expect(wrong.message).to.contain('did you mean "layers.*"?');
+  });
+
   it('a model that is not supported: why, what it has that nothing here does, and what its files are', async () => {
     await withTempFolder(async (dir) => {
       await cp(tinyModel('tiny-mixtral'), dir, { recursive: true });
@@ -207,7 +222,7 @@ describe('expertwire inspect', () => {
       const wrong = await inspected(dir);
       expect(wrong).to.include({ supported: true, weights_whole: false });
       expect(wrong.problems.map(({ part, code }) => [part, code])).to.deep.equal([['weights', 'SHAPE_MISMATCH']]);
-      expect(wrong.model!.rank_bytes).to.have.length(5);
+      expect(wrong.model!.rank_bytes).to.have.length(6);
 
       await rm(join(dir, 'model.safetensors'), { force: true });
       const index = { weight_map: { 'model.norm.weight': 'model-00001-of-00001.safetensors' } };

@@ -312,9 +312,9 @@ describe('the bytes of a rank', () => {
         expect(of({ memoryBytes: bytesOfPart(largestPart!) - 1 }).spread).to.equal(null);
         expect(of({ memoryBytes: bytesOfPart(largestPart!) }).spread).not.to.equal(null);
         const many = of({ spec: { ...options.spec, vocabSize: 10_000 }, numKvBlocks: 1 }).largestPart;
-        expect(many, 'logits are beside the head').to.include({ name: 'the head', weights: head, mayBeInt8: true });
+        expect(many, 'logits are beside the head').to.include({ name: 'the head', weights: head });
         expect(undividedParts({ step, logits, layers, embedding, head: null }).at(-1)).to.include({
-          ...{ name: 'the embedding', weights: embedding, activations: step + logits, mayBeInt8: false },
+          ...{ name: 'the embedding', weights: embedding, activations: step + logits },
         });
         expect(of({ residence: TENSORS })).to.include({ spread: null, largestPart: null });
       });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import type { UndividedPart } from '../../../../lib/model/weights/dense_sizes.js';
 import type { Footprint, FootprintAt } from '../../../../lib/model/weights/footprint.js';
+import type { FootprintAs } from '../../../../lib/model/weights/footprint_changes.js';
 import { checkMemory, type MemoryLimits } from '../../../../lib/model/weights/memory_check.js';
 import type { Residence } from '../../../../lib/model/weights/residence.js';
 
@@ -44,6 +45,26 @@ const divided =
 
 const SMALL_AT = divided(SMALL, LIMITS.numRanks);
 
+/** Of a value, about. */
+const VALUE_BYTES = { f32: 4, bf16: 2, int8: 1.125, int4: 0.625 } as const;
+const bytesOf = (choice: string): number => VALUE_BYTES[(choice === 'auto' ? 'bf16' : choice) as 'bf16'];
+
+/** Weights of one type, that shrink with it. */
+const kept =
+  (footprint: Footprint, { experts, dense }: Residence): FootprintAs =>
+  (changed) => {
+    const ofExperts = bytesOf(changed.experts ?? String(experts)) / bytesOf(String(experts));
+    const ofDense = bytesOf(changed.dense ?? dense) / bytesOf(dense);
+    const part = footprint.largestPart;
+    return {
+      ...footprint,
+      dense: footprint.dense * ofDense,
+      experts: Math.min(footprint.experts * ofExperts, changed.maxResidentBytes ?? Infinity),
+      moving: footprint.moving * ofExperts,
+      largestPart: part && { ...part, weights: part.weights * (part.name === 'the embedding' ? 1 : ofDense) },
+    };
+  };
+
 /** The message, or null where it fits. */
 function refusal(
   changed: Partial<Footprint>,
@@ -54,7 +75,8 @@ function refusal(
   const footprint = { ...SMALL, ...changed };
   const all = { ...LIMITS, ...limits };
   try {
-    checkMemory(footprint, residence, all, at ?? divided(footprint, all.numRanks));
+    const others = { at: at ?? divided(footprint, all.numRanks), as: kept(footprint, residence) };
+    checkMemory(footprint, residence, all, others);
     return null;
   } catch (error) {
     expect(error).to.be.instanceOf(ExpertError).and.to.have.property('code', 'OUT_OF_MEMORY');
@@ -68,14 +90,9 @@ const gpu = (freeGib: number | null, numRanks = 1): Partial<MemoryLimits> => ({
 });
 
 describe('the memory of a rank', () => {
-  it('of dense weights that are codes is no reason to round them', () => {
-    const large = { dense: 18 * GIB, experts: GIB };
-    expect(refusal(large, KERNELS)).to.contain('set dense.resident to int8');
-    expect(refusal({ ...large, hasCodes: true }, KERNELS)).to.not.contain('dense.resident');
-  });
-
   it('that is enough is accepted', () => {
-    for (const residence of [KERNELS, TENSORS]) checkMemory(SMALL, residence, LIMITS, SMALL_AT);
+    for (const residence of [KERNELS, TENSORS])
+      checkMemory(SMALL, residence, LIMITS, { at: SMALL_AT, as: kept(SMALL, residence) });
     expect(refusal({ experts: 12 * GIB }, KERNELS)).to.equal(null);
     expect(refusal({ experts: 12 * GIB }, TENSORS, NATIVE)).to.equal(null);
   });
@@ -99,7 +116,7 @@ describe('the memory of a rank', () => {
   });
 
   it('of a layer, the embedding or the head must be one kernel memory: both numbers, and what makes it smaller', () => {
-    const part = { name: 'layer 7', weights: GIB, cache: GIB, activations: GIB / 4, mayBeInt8: true };
+    const part = { name: 'layer 7', weights: GIB, cache: GIB, activations: GIB / 4 };
     const of = (changed: Partial<UndividedPart>, residence = KERNELS): string | null =>
       refusal({ largestPart: { ...part, ...changed } }, residence);
     expect(of({})).to.equal(null);
@@ -108,10 +125,12 @@ describe('the memory of a rank', () => {
     expect(message).to.contain("would hold 5.25 GiB of layer 7 that can't be divided (weights 1.00 GiB, KV cache 4.00");
     expect(message).to.match(/, and a kernel memory holds 4\.00 GiB; lower engine\.num_kv_blocks$/);
     expect(of({ activations: 4 * GIB })).to.match(/; lower engine\.max_num_batched_tokens$/);
-    expect(of({ weights: 3.5 * GIB })).to.match(/; lower engine\.num_kv_blocks, or set dense\.resident to int8$/);
+    expect(of({ weights: 3.5 * GIB })).to.match(
+      /; lower engine\.num_kv_blocks, or set dense\.resident to int8, which fits$/,
+    );
     const f32 = { ...KERNELS, dense: 'f32' } as const;
-    expect(of({ weights: 5 * GIB }, f32)).to.match(/; set dense\.resident to bf16$/);
-    expect(of({ weights: 5 * GIB, cache: 0, mayBeInt8: false })).to.match(/use compute: tensors with backend/);
+    expect(of({ weights: 5 * GIB }, f32)).to.match(/; set dense\.resident to bf16, which fits$/);
+    expect(of({ name: 'the embedding', weights: 5 * GIB, cache: 0 })).to.match(/use compute: tensors with backend/);
     expect(of({ weights: 9 * GIB })).to.match(/; use compute: tensors with backend: tensorflow$/);
   });
 
@@ -126,7 +145,7 @@ describe('the memory of a rank', () => {
     const message = refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 4 });
     expect(message).to.contain('would hold 8.39 GiB').and.contain('4 such ranks share a machine with 24.00 GiB');
     expect(message).to.match(
-      /; set experts\.resident to int8, which fits, or spread the experts over 6 ranks with 4 on each machine, as now$/,
+      /; set experts\.resident to int8, which fits, or keep .*: 5744MiB, or spread the experts over 6 ranks with 4 on each machine, as now$/,
     );
     expect(refusal({ experts: 8 * GIB }, KERNELS, { ranksHere: 2 })).to.equal(null);
   });
@@ -153,7 +172,9 @@ describe('the memory of a rank', () => {
   it('beyond what the machine has is refused with what would fit', () => {
     const message = refusal({ experts: 20 * GIB }, KERNELS);
     expect(message).to.contain('would hold 20.39 GiB').and.contain('this machine has 16.00 GiB left');
-    expect(message).to.contain('set experts.resident to int8, which fits, or spread the experts over 6 ranks');
+    expect(message).to.contain('set experts.resident to int8, which fits, or keep some experts on disk with');
+    expect(message).to.contain('experts.max_resident_bytes: 15984MiB, or spread the experts over 6 ranks');
+    expect(refusal({ experts: 40 * GIB }, KERNELS)).to.contain('set experts.resident to int4, which fits');
     const f32 = refusal({ experts: 20 * GIB }, { ...KERNELS, experts: 'f32' });
     expect(f32).to.contain('set experts.resident to bf16, which fits');
     expect(refusal({ experts: 20 * GIB }, TENSORS, NATIVE)).not.to.contain('resident');
