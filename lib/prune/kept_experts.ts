@@ -24,7 +24,7 @@ export function keptExperts(
 export function numKeptOf(keep: number, gate: GateSpec): number | string {
   const { numExperts, numTopk, groups } = gate;
   const numGroups = groups?.numGroups ?? 1;
-  const wanted = keep < 1 ? Math.floor((keep * numExperts) / numGroups + 1e-9) * numGroups : keep;
+  const wanted = keep > 0 && keep < 1 ? Math.floor((keep * numExperts) / numGroups + 1e-9) * numGroups : keep;
   const most = groups === null ? wanted : (wanted / numGroups) * groups.topkGroups;
   if (!Number.isInteger(wanted) || wanted < 1 || wanted > numExperts) {
     return `${wanted} of ${numExperts} experts can't be kept; give a share below 1, or a whole number from 1 to ${numExperts}`;

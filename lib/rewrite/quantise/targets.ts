@@ -43,9 +43,10 @@ export interface Targets {
   readonly unfit: readonly string[];
 }
 
-/** @throws RewriteError NOTHING_TO_DO, UNSUITABLE where an expert's matrices would be of several types; WeightError MISSING_TENSOR, SHAPE_MISMATCH */
+/** @throws RewriteError NOTHING_TO_DO, also for a pattern that no module has, UNSUITABLE where an expert's matrices would be of several types; WeightError MISSING_TENSOR, SHAPE_MISMATCH */
 export function targetsOf({ spec, weights }: Pick<RewriteSource, 'spec' | 'weights'>, options: TargetOptions): Targets {
   const { coding, only } = options;
+  checkPatterns(options.ignore, { spec, weights });
   const isIgnored = moduleMatcher(options.ignore);
   const targets = new Map<string, Target>();
   const replaced = new Set<string>();
@@ -109,6 +110,17 @@ export function storedScales({ spec, weights }: Pick<RewriteSource, 'spec' | 'we
       return ['F32', 'F16'].includes(weights.parts(tensor.name)[0]!.tensor.dtype) ? 'F32' : 'BF16';
   }
   return 'BF16';
+}
+
+/** Each is of a module, which need not be one that would be quantised. */
+function checkPatterns(patterns: readonly string[], { spec, weights }: Pick<RewriteSource, 'spec' | 'weights'>): void {
+  if (patterns.length === 0) return;
+  const ours = Array.from(tensorShapesOf(spec), ({ name }) => storedName(spec.stored, name));
+  const modules = [...ours, ...weights.checkpoint.names()].map(moduleOf);
+  const unknown = patterns.find((pattern) => !modules.some(moduleMatcher([pattern])));
+  if (unknown === undefined) return;
+  const text = `--ignore ${unknown} is no module of the checkpoint; give names such as ${modules.at(-1)!}, with *, or re: and a simple expression`;
+  throw new RewriteError('NOTHING_TO_DO', text);
 }
 
 function noGroups({ module, columns }: Target, { columnStep, label }: TargetOptions['coding']): RewriteError {

@@ -36,5 +36,6 @@ describe('the experts that are kept', () => {
     const byTwo: GateSpec = { ...GROUPED, numTopk: 1, groups: { numGroups: 4, topkGroups: 2, score: 'top2_sum' } };
     expect(refused(4, byTwo)).to.match(/^4 experts are one in each of 4 groups, .* keep at least 8$/);
     for (const keep of [0, -1, 9, 2.5, 0.01, NaN]) expect(refused(keep, GATE)).to.match(/can't be kept; give a share/);
+    expect(refused(-1, GATE)).to.match(/^-1 of 8 experts/);
   });
 });

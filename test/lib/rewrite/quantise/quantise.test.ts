@@ -176,6 +176,10 @@ describe('quantising a checkpoint', () => {
         errorOf(RewriteError, () => quantised(from, out, options));
       const none = await refused({ ignore: ['*'] });
       expect([none.code, none.message.includes('--ignore * leaves none')]).to.deep.equal(['NOTHING_TO_DO', true]);
+      for (const pattern of ['model.layer.0', 're:(a+)+']) {
+        const { message } = await refused({ ignore: ['lm_head', pattern] });
+        expect(message).to.contain(`--ignore ${pattern} is no module of the checkpoint; give names such as `);
+      }
       const coding = intCoding({ type: 'int4', group: 64, scaleDtype: 'F32' });
       const wide = await refused({ coding });
       expect([wide.code, wide.message.includes('96 columns') && wide.message.includes('--group 32')]).to.deep.equal([
