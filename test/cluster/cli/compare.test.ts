@@ -1,9 +1,10 @@
 /** The command line as a user meets it: how far two models are apart. */
 import { expect } from 'chai';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdirSync, readlinkSync, statSync } from 'node:fs';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { moe7m, tinyModel } from '../../kit/paths.js';
-import { Processes } from '../../kit/processes/processes.js';
+import { Processes, until } from '../../kit/processes/processes.js';
 import { commandLine, expectFailure, expectSuccess, json } from '../../kit/processes/command_line.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 
@@ -11,6 +12,24 @@ const processes = new Processes();
 const expertwire = commandLine(processes);
 const QWEN = tinyModel('tiny-qwen3-moe');
 const IDS = ['--ids', '5,9,1,20,17,33,8,26,4,12'];
+
+/** Of files that have no name any more. */
+function scratchBytesOf(pid: number): number {
+  const folder = `/proc/${pid}/fd`;
+  const isScratch = (fd: string): boolean => linkOf(join(folder, fd)).endsWith('.scratch (deleted)');
+  return readdirSync(folder)
+    .filter(isScratch)
+    .reduce((sum, fd) => sum + statSync(join(folder, fd)).size, 0);
+}
+
+/** Empty for what was closed meanwhile. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
 
 describe('expertwire compare', function () {
   this.timeout(60_000);
@@ -41,6 +60,25 @@ describe('expertwire compare', function () {
       const lines = (await readFile(csv, 'utf8')).trimEnd().split('\n');
       expect(lines.map((line) => line.split(',')[0])).to.deep.equal(['layer', 'all', '0', '1', '2']);
       expect((await readdir(dir)).sort()).to.deep.equal(['b.yaml', 'c.csv']);
+    });
+  });
+
+  it('leaves nothing when Ctrl-C ends it while a model reads: no numbers that wait, no output, no rank', async () => {
+    await withTempFolder(async (dir) => {
+      const [text, scratch] = [join(dir, 'text'), join(dir, 'scratch')];
+      await writeFile(text, 'Call me Ishmael. Some years ago, never mind how long precisely. '.repeat(4000));
+      await mkdir(scratch);
+      const args = ['compare', moe7m(), moe7m(), '--text', text, '--output', join(dir, 'c.svg')];
+      const run = processes.cli(args, { env: { TMPDIR: scratch } });
+      await until(
+        () => scratchBytesOf(run.pid) > 0,
+        () => `nothing was written beside ${scratch}; stderr: ${run.stderr}`,
+      );
+      run.signalGroup('SIGINT');
+      expect(await run.ended).to.include({ code: 130, stdout: '' });
+      await processes.allGone();
+      expect((await readdir(dir)).sort()).to.deep.equal(['scratch', 'text']);
+      expect(await readdir(scratch)).to.deep.equal([]);
     });
   });
 
