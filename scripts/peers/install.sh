@@ -15,10 +15,17 @@ done
 mkdir -p "$dir"
 [ -x "$dir/venv/bin/python" ] || python3 -m venv "$dir/venv"
 pip() { "$dir/venv/bin/pip" --disable-pip-version-check install --constraint "$here/constraints.txt" "$@"; }
+# ggml's code for AMX dies of SIGILL on some machines whose processor has it (github.com/ggml-org/llama.cpp/pull/26954): compilers that know AMX are told to leave it out.
+no_amx='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
+${CXX:-c++} $no_amx -x c++ -fsyntax-only /dev/null 2>/dev/null || no_amx=
+llama_cpp() {
+  CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF' CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-2} \
+    CFLAGS="${CFLAGS:-} $no_amx" CXXFLAGS="${CXXFLAGS:-} $no_amx" pip --no-cache-dir --no-binary llama-cpp-python llama-cpp-python
+}
 pip gguf
 for peer in "$@"; do
   case $peer in
-  llama.cpp) CMAKE_ARGS='-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DLLAMA_OPENSSL=OFF' CMAKE_BUILD_PARALLEL_LEVEL=${JOBS:-2} pip --no-binary llama-cpp-python llama-cpp-python ;;
+  llama.cpp) llama_cpp ;;
   transformers) pip transformers torch ;;
   torch) pip torch ;;
   esac
