@@ -8,7 +8,10 @@ export interface ExpertUse {
   readonly expert: number;
   /** Calls in which the rank computed with it. */
   readonly numUses: number;
-  /** The same, where a use counts half of one 256 steps later, in a unit that changes: comparable with other experts of the same moment. */
+  /**
+   * The same of steps that are over, where a use counts half of one {@link HALF_LIFE_STEPS} steps later, in a unit that changes: comparable with other experts of the same
+   * moment.
+   */
   readonly frequency: number;
   /** Number of the last call that used it; 0: none did. */
   readonly lastUse: number;
@@ -32,8 +35,8 @@ export const HALF_LIFE_STEPS = 256;
 export const createTierPolicy = (name: TierPolicyName): TierPolicy => POLICIES[name];
 
 const POLICIES: Readonly<Record<TierPolicyName, TierPolicy>> = {
-  /** What was used least often of late; of equals, what wasn't used for longest. */
-  frequency: (resident) => least(resident, (a, b) => a.frequency - b.frequency || a.lastUse - b.lastUse),
+  /** What was used least often of late; of equals, what was used last, since its layer comes up last. */
+  frequency: (resident) => least(resident, (a, b) => a.frequency - b.frequency || b.lastUse - a.lastUse),
   /** What wasn't used for longest. */
   lru: (resident) => least(resident, (a, b) => a.lastUse - b.lastUse),
 };

@@ -44,7 +44,7 @@ export class TierStore {
   private wanted: ReadonlySet<TieredExpert> = new Set();
   /** How many calls of {@link rows} wait for each: who came to be sent isn't sent away before it was, or two such would read each other out of their place for ever. */
   private readonly sending = new Map<TieredExpert, number>();
-  private numReading = 0;
+  private reads = 0;
   private numRaising = 0;
   private isUnchecked = false;
   private isDisposed = false;
@@ -94,6 +94,11 @@ export class TierStore {
       slot.isAhead = false;
       this.ahead.delete(slot);
     }
+  }
+
+  /** Experts that are being read. */
+  get numReading(): number {
+    return this.reads;
   }
 
   /** Begins to read it into a place, unless it is being read. Resolves when it is ready, or its warm copy is. Null: no place can be had now. @throws ExpertError EXPERT_UNREADABLE; MISSING_EXPERT where it isn't held any more */
@@ -176,7 +181,7 @@ export class TierStore {
   dispose(): void {
     this.isDisposed = true;
     this.parts.slots.changed();
-    if (this.numReading === 0) this.close();
+    if (this.reads === 0) this.close();
   }
 
   private sent(expert: TieredExpert): void {
@@ -234,13 +239,13 @@ export class TierStore {
 
   private read(expert: TieredExpert, slot: ExpertSlot<TieredExpert>): Promise<void> {
     take(slot, expert);
-    this.numReading++;
+    this.reads++;
     const reading = this.fill(expert, slot).finally(() => {
       expert.reading = null;
-      this.numReading--;
+      this.reads--;
       if (!slot.isReady || this.isDisposed || !this.held.has(expert)) this.empty(slot);
       this.parts.slots.changed();
-      if (this.isDisposed && this.numReading === 0) this.close();
+      if (this.isDisposed && this.reads === 0) this.close();
     });
     expert.reading = reading;
     reading.catch(() => undefined); // who wants it is told, if anybody does

@@ -33,6 +33,8 @@ export class TierUse {
   private next: readonly Predicted[] = [];
   private numCalls = 0;
   private turn = 0;
+  /** Uses of the step at hand, which count when it is over: else those whose layers come later in it would be the ones that go. */
+  private used: TieredExpert[] = [];
   private unit = 1;
 
   constructor(
@@ -58,7 +60,7 @@ export class TierUse {
       this.now!.experts.add(expert.expert);
       this.countUse(expert, place);
       expert.numUses++;
-      expert.frequency += this.unit;
+      this.used.push(expert);
       expert.lastUse = this.numCalls;
     }
     return isNew;
@@ -94,6 +96,8 @@ export class TierUse {
     this.before = left;
     this.now = { place, experts: new Set() };
     if (left === null || place > left.place) return;
+    for (const expert of this.used) expert.frequency += this.unit;
+    this.used = [];
     this.unit *= 2 ** (1 / HALF_LIFE_STEPS);
     if (this.unit < MOST_UNIT) return;
     for (const expert of this.held) expert.frequency /= this.unit;

@@ -163,16 +163,18 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     }
   }
 
-  /** Begins to read what has no place, as far as there are places. `isAll`: there are. */
+  /** Begins to read what has no place, as far as there are places and reads aren't many. `isAll`: everything is there or on its way. */
   private bringAll(experts: Iterable<TieredExpert>): { readonly reading: Promise<void>[]; readonly isAll: boolean } {
     const reading: Promise<void>[] = [];
+    let isAll = true;
     for (const expert of experts) {
       if (expert.present !== null) continue;
-      const one = this.store.bring(expert);
-      if (one === null) return { reading, isAll: false };
-      reading.push(one);
+      const mayBegin = expert.reading !== null || (isAll && this.store.numReading < MOST_READING);
+      const one = mayBegin ? this.store.bring(expert) : null;
+      if (one === null) isAll = false;
+      else reading.push(one);
     }
-    return { reading, isAll: true };
+    return { reading, isAll };
   }
 
   /** Until something can be computed, or read. */
@@ -203,6 +205,9 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
 
 const isWhole = (present: readonly (KernelExpert | null)[]): present is readonly KernelExpert[] =>
   present.every((each) => each !== null);
+
+/** As many as keep a disk and who lays them out busy: a call that wants more than that leaves the other places to those that other layers will want. */
+const MOST_READING = 4;
 
 const NONE: ReadonlySet<TieredExpert> = new Set();
 

@@ -49,6 +49,7 @@ describe('the use of experts', () => {
       call(0, 0);
       for (let step = 0; step < HALF_LIFE_STEPS; step++) for (const turn of [0, 1]) call(0, 1, turn);
       call(0, 2);
+      call(0, 1); // what a step used counts when it is over
       const [once, often, now] = all[0]! as [TieredExpert, TieredExpert, TieredExpert, TieredExpert];
       expect(now.frequency / once.frequency).to.be.closeTo(2, 0.02);
       expect(often.frequency).to.be.above(100 * now.frequency);

