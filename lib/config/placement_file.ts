@@ -9,7 +9,7 @@ import {
   type PlacementStrategy,
 } from '../../experts/placement/placement.js';
 import { mostOf } from '../../experts/placement/expert_counts.js';
-import { placementFromJson } from '../../experts/placement/placement_json.js';
+import { placementFromJson, type PlacementJson } from '../../experts/placement/placement_json.js';
 import { withRedundancy } from '../../experts/placement/redundancy.js';
 import { ExpertError } from '../../compute/base/errors.js';
 import { ConfigError } from './errors.js';
@@ -56,6 +56,20 @@ export async function readPlacementFile(
     return placementFromJson(JSON.parse(textOf(await readFile(file))), shape);
   } catch (cause) {
     return fail(`${file} can't be used: ${reasonOf(cause)}`, cause);
+  }
+}
+
+/** Into how many slices each expert is divided that a file places, of layers with so many experts; null: no file, or none that fits them, which reading it tells. */
+export async function slicesInFile(placement: string, numExperts: readonly number[]): Promise<number | null> {
+  if (isStrategy(placement)) return null;
+  try {
+    const { phy2log } = JSON.parse(textOf(await readFile(placement))) as PlacementJson;
+    const numHeld = phy2log.map((table) => 1 + Math.max(...table));
+    const slices = numHeld[0]! / numExperts[0]!;
+    const isWhole = Number.isSafeInteger(slices) && slices > 0 && numHeld.length === numExperts.length;
+    return isWhole && numHeld.every((count, layer) => count === slices * numExperts[layer]!) ? slices : null;
+  } catch {
+    return null;
   }
 }
 

@@ -15,7 +15,7 @@ import { withComputeFor } from './compute_choice.js';
 import { checkElastic } from './elastic/elastic_check.js';
 import type { OpenedModel } from './opened_model.js';
 import { checkPlanner } from './rebalancing/planner_check.js';
-import { slicedSpec } from './slice_choice.js';
+import { jobSpec } from './slice_choice.js';
 
 /** What configuration and model come to together. */
 export interface SettledStart {
@@ -41,7 +41,7 @@ export async function settledStart(
   const numSeats = numSeatsOf(asked, numRanks);
   const config = withLossPolicy(withComputeFor(asked, spec), numSeats);
   checkElastic(config, numSeats);
-  const sliced = slicedSpec(config.experts, spec, numRanks);
+  const sliced = await jobSpec(config.experts, spec, numRanks);
   const { numTopk } = spec.moe.gate;
   const numExperts = expertCountsOf(spec);
   const numLayers = moeLayersOf(spec).length;

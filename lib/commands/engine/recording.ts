@@ -7,7 +7,7 @@ import { readPlacement } from '../../config/placement_file.js';
 import type { ExpertwireConfig } from '../../config/schema.js';
 import type { OpenedModel } from '../../head/opened_model.js';
 import { recordingHeader } from '../../head/recording_header.js';
-import { slicedSpec } from '../../head/slice_choice.js';
+import { jobSpec } from '../../head/slice_choice.js';
 import { numSeatsOf } from '../../job/start/seats.js';
 import { heldCountsOf, numSlicesOf } from '../../model/spec/slices.js';
 import { moeLayersOf } from '../../model/spec/spec.js';
@@ -65,7 +65,7 @@ export async function withRecorder(
   const mode = recordMode ?? 'stat';
   const { window_size: windowSize } = config.load_balance;
   const numRanks = config.parallel.ranks + (wholeNumber('--wait-ranks', waitRanks, 0, MAX_RANKS) ?? 0);
-  const sliced = slicedSpec(config.experts, spec, numRanks);
+  const sliced = await jobSpec(config.experts, spec, numRanks);
   const shape = { numLayers: moeLayersOf(spec).length, numExperts: heldCountsOf(sliced), numRanks };
   const placement = wholePlacement(await readPlacement(config.experts, shape), numSlicesOf(sliced));
   const share = mode === 'per_token' ? routerLogitsShare(args) : undefined;

@@ -60,16 +60,42 @@ describe('layers with different numbers of experts', function () {
       }
       const others: LocalEngineOptions[] = [
         { numRanks: 3 },
-        { numRanks: 3, set: ['experts.defer=1'] },
         { numRanks: 2, microBatches: 2, numMemories: 2 },
         { numRanks: 5, set: ['experts.slices=1'] }, // two ranks have no expert of the first layers
       ];
       for (const options of others) {
         const other = await outcomeOf(dir, options);
-        if (options.set?.includes('experts.defer=1') === true) continue;
         expect(isSameBits(other.logits, one.logits)).to.equal(true);
         expect(other.tokenIds).to.deep.equal(one.tokenIds);
         expect(other.expertLoad).to.deep.equal(one.expertLoad);
+      }
+    });
+  });
+
+  it('defer choices with the same bits on any ranks', async () => {
+    const set = ['experts.defer=1'];
+    await withModel(async (dir) => {
+      const one = await outcomeOf(dir, { numRanks: 1, set });
+      expect(isSameBits(one.logits, (await outcomeOf(dir, { numRanks: 1 })).logits)).to.equal(false);
+      for (const options of [{ numRanks: 3 }, { numRanks: 2, microBatches: 2, numMemories: 2 }]) {
+        const other = await outcomeOf(dir, { ...options, set });
+        expect(isSameBits(other.logits, one.logits)).to.equal(true);
+        expect(other.tokenIds).to.deep.equal(one.tokenIds);
+      }
+    });
+  });
+
+  it('are computed again with the same bits, in steps of one token and of many', async () => {
+    await withModel(async (dir) => {
+      const local = await startLocalEngine(dir, { reduce: 'source', numRanks: 1, set: ['engine.prefix_cache=off'] });
+      try {
+        const { logits } = await scoreIds(local.engine, IDS);
+        for (let i = 0; i < 3; i++) {
+          await generateIds(local.engine, { promptTokenIds: IDS, maxNewTokens: 3 });
+          expect(isSameBits((await scoreIds(local.engine, IDS)).logits, logits)).to.equal(true);
+        }
+      } finally {
+        await local.close();
       }
     });
   });

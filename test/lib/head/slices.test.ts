@@ -1,11 +1,13 @@
 /** Jobs whose experts are sliced: what people see is of whole experts, and what happens to ranks changes nothing. Everything but sockets and processes is real. */
 import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LoadRecorder } from '../../../experts/load/load_recorder.js';
 import { RECORD_MODES } from '../../../experts/load/recording.js';
 import { recordedLoad } from '../../../experts/routing/recorded_routing.js';
 import { createPlacement } from '../../../experts/placement/placement.js';
-import { slicedSpec } from '../../../lib/head/slice_choice.js';
+import { ConfigError } from '../../../lib/config/errors.js';
+import { jobSpec, slicedSpec } from '../../../lib/head/slice_choice.js';
 import { heldExperts } from '../../../lib/model/weights/sliced_experts.js';
 import { expertSizesOf, moeLayersOf } from '../../../lib/model/spec/spec.js';
 import { numHeldOf, withSlices } from '../../../lib/model/spec/slices.js';
@@ -16,6 +18,7 @@ import { batch, frame, generate, lostOf, PROMPT, withLocalEngine, type Story } f
 import { replicated } from '../../kit/engine/placements.js';
 import { shuffling } from '../../kit/engine/plannings.js';
 import { tinyModel } from '../../kit/paths.js';
+import { errorOf } from '../../kit/rejects.js';
 import { withTempFolder } from '../../kit/temp_folder.js';
 import { isSameBits } from '../../refs/random.js';
 
@@ -180,6 +183,32 @@ describe('the number of slices', () => {
       ...[undefined, undefined, 2, 2, 4, 4, 4],
     ]);
     expect(slicesOf('auto', 1000, 96)).to.equal(48);
+  });
+
+  it('is what a placement file divides experts into, and no other one goes with the file', async () => {
+    const of = (slices: 'auto' | number, placement: string): Promise<number | undefined> =>
+      jobSpec({ slices, placement }, spec as unknown as Spec, 8).then(({ moe }) => moe.slices);
+    await withTempFolder(async (dir) => {
+      const planned = async (numHeld: number): Promise<string> => {
+        const file = join(dir, `${numHeld}.json`);
+        await writeFile(file, JSON.stringify({ phy2log: [Array.from({ length: 16 }, (_, slot) => slot % numHeld)] }));
+        return file;
+      };
+      const [whole, halves, others] = [await planned(4), await planned(8), await planned(9)];
+      expect(await of('auto', 'linear')).to.equal(2);
+      expect(await of('auto', whole)).to.equal(undefined);
+      expect(await of('auto', halves)).to.equal(2);
+      expect(await of(2, halves)).to.equal(2);
+      expect(await of('auto', others), 'which fits no number: reading it says so').to.equal(2);
+      const wrong = [
+        [2, whole, 'places whole experts; set it to 1 or to auto, or plan with --expert-slices 2'],
+        [1, halves, 'places 2 slices of each expert; set it to 2 or to auto, or plan with --expert-slices 1'],
+      ] as const;
+      for (const [slices, file, text] of wrong) {
+        const { message } = await errorOf(ConfigError, () => of(slices, file));
+        expect(message).to.equal(`INVALID_VALUE: "experts.slices" is ${slices}, and ${file} ${text}`);
+      }
+    });
   });
 
   it('is refused where slices would be empty, with one that is possible', () => {
