@@ -85,21 +85,6 @@ describe('layers with different numbers of experts', function () {
     });
   });
 
-  it('are computed again with the same bits, in steps of one token and of many', async () => {
-    await withModel(async (dir) => {
-      const local = await startLocalEngine(dir, { reduce: 'source', numRanks: 1, set: ['engine.prefix_cache=off'] });
-      try {
-        const { logits } = await scoreIds(local.engine, IDS);
-        for (let i = 0; i < 3; i++) {
-          await generateIds(local.engine, { promptTokenIds: IDS, maxNewTokens: 3 });
-          expect(isSameBits((await scoreIds(local.engine, IDS)).logits, logits)).to.equal(true);
-        }
-      } finally {
-        await local.close();
-      }
-    });
-  });
-
   it('are counted each, and move to where a planner wants them without changing a bit', async () => {
     const set = ['load_balance.enabled=true', 'load_balance.window_size=8', 'experts.num_redundant_experts=1'];
     await withModel(async (dir) => {
