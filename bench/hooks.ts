@@ -11,7 +11,7 @@ import { median, thisMachine } from './base/machine.js';
 import { accepted, benchParser } from './base/options.js';
 
 const POINTS: readonly HookPoint[] = [
-  ...(['hiddenBefore', 'hiddenAfter', 'lensLogits', 'routerLogits', 'routerScores', 'routing'] as const),
+  ...(['hiddenBefore', 'hiddenAfter', 'lensLogits', 'moeInput', 'routerLogits', 'routerScores', 'routing'] as const),
   'expertOutputs',
 ];
 

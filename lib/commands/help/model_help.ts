@@ -32,6 +32,10 @@ export const MODEL_HELP: Readonly<Record<string, CommandHelp>> = {
         says: "All projections as int8, but those of the first layer's attention",
         line: "expertwire quantise models/moe-7m moe-7m-int8 --format int8 --only all --ignore 'model.layers.0.self_attn'",
       },
+      {
+        says: 'With channels scaled by what a text sends through them, the text read by two ranks',
+        line: 'expertwire quantise models/moe-7m moe-7m-int4 --format int4 --calibration mine.txt --ranks 2',
+      },
     ],
     see: ['docs/quantising.md'],
   },

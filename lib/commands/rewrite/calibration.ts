@@ -2,16 +2,21 @@
 import { readFile } from 'node:fs/promises';
 import type { Argv } from 'yargs';
 import { causeText, textOf } from '../../../base/foreign_text.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
 import type { Engine } from '../../head/engine.js';
-import type { OpenedModel } from '../../head/opened_model.js';
+import { openModel, type OpenedModel } from '../../head/opened_model.js';
+import type { Environment } from '../../hub/cache/hub_cache.js';
 import type { Hook } from '../../protocol/hook.js';
 import { mostTokensOf } from '../../protocol/limits.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
 import { ProgressBar } from '../base/progress_bar.js';
+import { configOf, type EngineArgs } from '../engine/engine_options.js';
+import { withRanks } from '../engine/engine_start.js';
+import { withEngine } from '../engine/with_engine.js';
 
 /** The options of {@link calibrationOptions} as yargs parses them. */
-export interface CalibrationArgs {
+export interface CalibrationArgs extends Pick<EngineArgs, 'config' | 'ranks' | 'plugin' | 'set'> {
   readonly calibration?: string | undefined;
   readonly calibrationTokens?: number | undefined;
   readonly calibrationPiece?: number | undefined;
@@ -23,20 +28,58 @@ const DEFAULTS = { tokens: 16_384, piece: 512 } as const;
 /** Pieces that are read beside each other: each may keep tables of its own until its turn comes. */
 const AT_ONCE = 8;
 
-/** Adds the options of a command that has a model read a text. */
+/** Adds the options of a command that has a model read a text, and those of who reads it. */
 export function calibrationOptions<T>(yargs: Argv<T>): Argv<T & CalibrationArgs> {
+  const group = 'Calibration:';
   return yargs
-    .option('calibration', { type: 'string', describe: 'a file with text that the model reads', group: 'Calibration:' })
+    .option('calibration', { type: 'string', describe: 'a file with text that the model reads', group })
     .option('calibration-tokens', {
       type: 'number',
       describe: `how many of its first tokens (${DEFAULTS.tokens})`,
-      group: 'Calibration:',
+      group,
     })
     .option('calibration-piece', {
       type: 'number',
       describe: `tokens that see each other (${DEFAULTS.piece})`,
-      group: 'Calibration:',
+      group,
+    })
+    .option('config', { type: 'string', describe: 'YAML configuration of who reads the text', group })
+    .option('ranks', { type: 'number', describe: 'rank processes that read it (1)', group })
+    .option('plugin', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'module that brings a gate, …; given once for each',
+      group,
+    })
+    .option('set', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: 'any configuration key: --set comm.transport=threads',
+      group,
     });
+}
+
+/** Sums are the same to the last bit, whatever the ranks, unless somebody wants otherwise. @throws ConfigError */
+export const calibrationConfig = (
+  args: CalibrationArgs & { readonly dir: string },
+  env: Environment,
+): Promise<ExpertwireConfig> => configOf({ ...args, model: args.dir }, env, {}, { comm: { reduce: 'source' } });
+
+/** Opens the model in an engine, with the pieces of the text. @throws as `withEngine`, {@link calibrationPieces} */
+export async function withReader(
+  args: CalibrationArgs,
+  config: ExpertwireConfig,
+  context: CommandContext,
+  use: (engine: Engine, pieces: readonly (readonly number[])[], model: OpenedModel) => Promise<void>,
+): Promise<void> {
+  await withRanks(config, async (start) => {
+    const model = await openModel(config);
+    const pieces = await calibrationPieces(args, model, config.model);
+    const inputs = { '--calibration': args.calibration };
+    await withEngine({}, start, model, context, (engine) => use(engine, pieces, model), { inputs });
+  });
 }
 
 /** Pieces of token ids, each of at least two. @throws UsageError where there is no file, tokenizer or text; TokenizerError */

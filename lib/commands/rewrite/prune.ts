@@ -1,6 +1,6 @@
 /** `expertwire prune`: a checkpoint with fewer experts, those that a text needs least taken out. */
 import type { ExpertwireConfig } from '../../config/schema.js';
-import { openModel, type OpenedModel } from '../../head/opened_model.js';
+import type { OpenedModel } from '../../head/opened_model.js';
 import { bytes, table } from '../../metrics/charts.js';
 import { countsText } from '../../../experts/placement/expert_counts.js';
 import { expertCountsOf, moeLayersOf, type ModelSpec } from '../../model/spec/spec.js';
@@ -17,16 +17,14 @@ import { closing } from '../base/closing.js';
 import { UsageError, type CommandContext } from '../base/context.js';
 import { seedNumber, wholeNumber } from '../base/numbers.js';
 import { ProgressBar } from '../base/progress_bar.js';
-import { withRanks } from '../engine/engine_start.js';
-import { withEngine } from '../engine/with_engine.js';
-import { calibrate, calibrationPieces } from './calibration.js';
-import { pruneConfig, type PruneArgs } from './prune_options.js';
+import { calibrate, calibrationConfig, withReader } from './calibration.js';
+import type { PruneArgs } from './prune_options.js';
 
 /** Reads the text, chooses, writes, and prints what stayed. @throws UsageError; ConfigError; WeightError and ModelError as the folder; EngineError */
 export async function prune(args: PruneArgs, context: CommandContext): Promise<void> {
   seedNumber('--seed', args.seed);
   const maxShardMib = wholeNumber('--max-shard-mib', args.maxShardMib, 1);
-  const config = await pruneConfig(args, context.env);
+  const config = await calibrationConfig(args, context.env);
   const source = await openSource(config.model);
   await closing(
     () => source.close(),
@@ -74,20 +72,8 @@ async function tallyOf(
   context: CommandContext,
 ): Promise<ExpertTally> {
   let found: ExpertTally | null = null;
-  await withRanks(config, async (start) => {
-    const model = await openModel(config);
-    const pieces = await calibrationPieces(args, model, config.model);
-    const inputs = { '--calibration': args.calibration };
-    await withEngine(
-      {},
-      start,
-      model,
-      context,
-      async (engine) => {
-        found = await readTally(engine, pieces, model, watched, context);
-      },
-      { inputs },
-    );
+  await withReader(args, config, context, async (engine, pieces, model) => {
+    found = await readTally(engine, pieces, model, watched, context);
   });
   return found!;
 }

@@ -1,13 +1,10 @@
-/** Options of `expertwire prune`, and the configuration that its text is read with. */
+/** Options of `expertwire prune`. */
 import type { Argv } from 'yargs';
-import type { ExpertwireConfig } from '../../config/schema.js';
-import type { Environment } from '../../hub/cache/hub_cache.js';
 import { CRITERIA, type Criterion } from '../../prune/criteria.js';
-import { configOf, type EngineArgs } from '../engine/engine_options.js';
 import { calibrationOptions, type CalibrationArgs } from './calibration.js';
 
 /** The options of `prune` as yargs parses them, with their defaults. */
-export interface PruneArgs extends CalibrationArgs, Pick<EngineArgs, 'config' | 'ranks' | 'plugin' | 'set'> {
+export interface PruneArgs extends CalibrationArgs {
   readonly dir: string;
   readonly out: string;
   readonly criterion: Criterion;
@@ -37,25 +34,5 @@ export function pruneOptions<T>(yargs: Argv<T>): Argv<T & PruneArgs> {
       })
       .option('max-shard-mib', { type: 'number', describe: 'MiB of tensors per file (4096)' })
       .option('json', { type: 'boolean', describe: 'one JSON object' }),
-  )
-    .option('config', { type: 'string', describe: 'YAML configuration of who reads the text', group: 'Calibration:' })
-    .option('ranks', { type: 'number', describe: 'rank processes that read it (1)', group: 'Calibration:' })
-    .option('plugin', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      describe: 'module that brings a gate, …; given once for each',
-      group: 'Calibration:',
-    })
-    .option('set', {
-      type: 'string',
-      array: true,
-      nargs: 1,
-      describe: 'any configuration key: --set comm.transport=threads',
-      group: 'Calibration:',
-    });
+  );
 }
-
-/** Sums are the same to the last bit, whatever the ranks, unless somebody wants otherwise. @throws ConfigError */
-export const pruneConfig = (args: PruneArgs, env: Environment): Promise<ExpertwireConfig> =>
-  configOf({ ...args, model: args.dir }, env, {}, { comm: { reduce: 'source' } });

@@ -6,12 +6,13 @@ import { QUANTISED_PARTS, type QuantisedParts } from '../../rewrite/quantise/tar
 import type { WeightCoding } from '../../rewrite/quantise/weight_coding.js';
 import { UsageError } from '../base/context.js';
 import { wholeNumber } from '../base/numbers.js';
+import { calibrationOptions, type CalibrationArgs } from './calibration.js';
 
 /** Formats that checkpoints are written in. */
 export const QUANTISE_FORMATS = ['int4', 'int8', 'fp8'] as const;
 
 /** The options of `quantise` as yargs parses them, with their defaults. */
-export interface QuantiseArgs {
+export interface QuantiseArgs extends CalibrationArgs {
   readonly dir: string;
   readonly out: string;
   readonly format: (typeof QUANTISE_FORMATS)[number];
@@ -27,7 +28,7 @@ export interface QuantiseArgs {
 /** Adds the folders and the options of `quantise` to a command line. */
 export function quantiseOptions<T>(yargs: Argv<T>): Argv<T & QuantiseArgs> {
   const [format, parts] = ['Format:', 'Modules:'];
-  return yargs
+  return calibrationOptions(yargs)
     .positional('dir', { type: 'string', demandOption: true, describe: 'model folder, or ORG/NAME that was pulled' })
     .positional('out', { type: 'string', demandOption: true, describe: 'folder to write: new or empty' })
     .option('format', {
@@ -76,3 +77,15 @@ export function codingOf(
 
 /** What kernels keep codes in: other groups are whole numbers of these, or become floats in memory. */
 const DEFAULT_GROUP = 32;
+
+/** @throws UsageError for options of a text where none is read */
+export function checkUnread(args: QuantiseArgs): void {
+  if (args.calibration !== undefined) return;
+  const { calibrationTokens, calibrationPiece, config, ranks, plugin, set } = args;
+  const given = Object.entries({
+    ...{ 'calibration-tokens': calibrationTokens, 'calibration-piece': calibrationPiece },
+    ...{ config, ranks, plugin, set },
+  }).find(([, value]) => value !== undefined);
+  if (given !== undefined)
+    throw new UsageError(`--${given[0]} is of who reads a text; give --calibration FILE, or leave it out`);
+}

@@ -9,6 +9,7 @@ import type { TensorInfo } from '../../weights/safetensors_header.js';
 import { RewriteError } from '../errors.js';
 import { copiedTensor, madeTensor, madeTogether } from '../new_tensors.js';
 import type { RewriteSource } from '../source.js';
+import { notFinite } from './not_finite.js';
 import { scale, type Factors } from './scaling.js';
 import { moduleOf, valuesOf, type Target, type Targets } from './targets.js';
 import type { WeightCoding } from './weight_coding.js';
@@ -39,7 +40,7 @@ export function newWeights(source: RewriteSource, found: Targets, options: NewWe
   const { weights } = source;
   const { checkpoint } = weights;
   const { packed, stranded } = namesToDecode(source, found);
-  if (packed.length > 0 && !options.mayDecode) throw alreadyQuantised(source, packed[0]!);
+  if (!options.mayDecode) checkNumbers(source, found);
   const isTarget = isTargetIn(source, found);
   const decoded = [...new Set([...packed, ...stranded])].filter((name) => !isTarget(name));
   const gone = new Set([
@@ -67,6 +68,12 @@ export function newWeights(source: RewriteSource, found: Targets, options: NewWe
     left: left.map(({ name }) => moduleOf(name)),
     dropped: used === null ? [] : names.filter((name) => !used.has(name)),
   };
+}
+
+/** @throws RewriteError ALREADY_QUANTISED; WeightError as the view of weights */
+export function checkNumbers(source: RewriteSource, found: Targets): void {
+  const [coded] = namesToDecode(source, found).packed;
+  if (coded !== undefined) throw alreadyQuantised(source, coded);
 }
 
 /** Tensors of the spec, by our names: those stored as anything but numbers, and those that lie in one with a target. */
@@ -168,9 +175,4 @@ function alreadyQuantised({ dir, spec, weights }: RewriteSource, name: string): 
   const what = spec.quantization?.method ?? (isCoded(dtype) ? dtype : weights.parts(name)[0]!.tensor.dtype);
   const text = `the weights of ${dir} are quantised already (${what}); give the checkpoint that they were made of, or --decode to round what they decode to`;
   return new RewriteError('ALREADY_QUANTISED', text);
-}
-
-function notFinite(module: string, { label }: WeightCoding): RewriteError {
-  const text = `${module} holds NaN, infinity or a number too large for ${label}; check the checkpoint, or leave it out: --ignore ${module}`;
-  return new RewriteError('NOT_FINITE', text);
 }

@@ -11,6 +11,7 @@ import type { QuantisedParts } from '../../../lib/rewrite/quantise/targets.js';
 import type { WeightCoding } from '../../../lib/rewrite/quantise/weight_coding.js';
 import { openSource } from '../../../lib/rewrite/source.js';
 import { repoRoot } from '../paths.js';
+import { drawnScaling } from './drawn_scaling.js';
 
 /** One of them. */
 export interface QuantisedModel {
@@ -18,6 +19,8 @@ export interface QuantisedModel {
   readonly family: RandomFamily;
   readonly coding: WeightCoding;
   readonly only: QuantisedParts;
+  /** Whether channels are scaled before they are rounded. Default false. */
+  readonly isScaled?: boolean;
   /** Whether transformers computes with it. */
   readonly isInTransformers: boolean;
 }
@@ -35,6 +38,14 @@ export const QUANTISED_MODELS: readonly QuantisedModel[] = [
   { name: 'deepseek_v3-int8', family: 'deepseek_v3', coding: INT8, only: 'experts', isInTransformers: true },
   { name: 'deepseek_v3-int8-all', family: 'deepseek_v3', coding: INT8, only: 'all', isInTransformers: true },
   { name: 'qwen3_moe-fp8', family: 'qwen3_moe', coding: FP8_CODING, only: 'experts', isInTransformers: true },
+  {
+    name: 'deepseek_v3-int4-scaled',
+    family: 'deepseek_v3',
+    coding: INT4,
+    only: 'all',
+    isScaled: true,
+    isInTransformers: true,
+  },
   { name: 'qwen3_moe-uint4', family: 'qwen3_moe', coding: UINT4, only: 'experts', isInTransformers: false },
 ];
 
@@ -50,13 +61,17 @@ export const readQuantisedGolden = (): QuantisedGolden =>
   JSON.parse(readFileSync(join(repoRoot(), 'test', 'data', 'quantised', 'logits.json'), 'utf8')) as QuantisedGolden;
 
 /** Writes one into a new folder. */
-export async function writeQuantisedModel({ family, coding, only }: QuantisedModel, dir: string): Promise<void> {
+export async function writeQuantisedModel(
+  { family, coding, only, isScaled = false }: QuantisedModel,
+  dir: string,
+): Promise<void> {
   const from = `${dir}-before`;
   const config = randomConfig(family, { ...SIZES, dtype: 'F32' });
   await makeRandomCheckpoint(from, { config, dtype: 'F32', seed: 7 });
   const source = await openSource(from);
   try {
-    await quantiseCheckpoint(source, dir, { coding, only, ignore: [], mayDecode: false });
+    const scaling = isScaled ? drawnScaling(source.spec) : [];
+    await quantiseCheckpoint(source, dir, { coding, only, ignore: [], mayDecode: false, scaling });
   } finally {
     await source.close();
     await rm(from, { recursive: true });

@@ -2,55 +2,21 @@
 import { expect } from 'chai';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { uniform } from '../../../../base/philox.js';
 import { makeRandomCheckpoint } from '../../../../lib/model/random_checkpoint.js';
 import { RANDOM_FAMILIES, randomConfig } from '../../../../lib/model/random_config.js';
-import { moeLayersOf, type ModelSpec } from '../../../../lib/model/spec/spec.js';
+import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { expertPrefix, mlpNormName } from '../../../../lib/model/spec/tensor_names.js';
 import { quantiseCheckpoint } from '../../../../lib/rewrite/quantise/quantise.js';
-import {
-  canScaleInner,
-  canScaleInputs,
-  expertsOf,
-  type LayerScaling,
-} from '../../../../lib/rewrite/quantise/scaling.js';
-import type { WeightCoding } from '../../../../lib/rewrite/quantise/weight_coding.js';
+import { canScaleInputs } from '../../../../lib/rewrite/quantise/scaling.js';
 import { openSource } from '../../../../lib/rewrite/source.js';
 import { scoreIds } from '../../../kit/engine/engines.js';
 import { startLocalEngine } from '../../../kit/engine/local_engine.js';
+import { drawnScaling, NUMBERS } from '../../../kit/model/drawn_scaling.js';
 import { readStoredModels, writeStoredModel } from '../../../kit/model/stored_models.js';
 import { withTempFolder } from '../../../kit/temp_folder.js';
 
 const SIZES = { layers: 3, hidden: 64, experts: 4, topk: 2, intermediate: 32, heads: 2, vocab: 300 };
 const TOKENS = [1, 7, 24, 26, 13, 9, 7, 5];
-
-/** Nothing is rounded. */
-const NUMBERS: WeightCoding = {
-  label: 'numbers',
-  columnStep: 1,
-  takesExpressions: true,
-  config: () => null,
-  heads: (module, rows, columns) => [{ name: `${module}.weight`, dtype: 'F32', shape: [rows, columns] }],
-  round: ({ values }) => values,
-  encode: ({ values }) => ({
-    bytes: [new Uint8Array(values.buffer, values.byteOffset, values.byteLength)],
-    decoded: values,
-  }),
-};
-
-function drawnScaling(spec: ModelSpec): LayerScaling[] {
-  const draw = (length: number, seed: number): Float32Array =>
-    Float32Array.from({ length }, (_, i) => 2 ** Math.floor(9 * uniform(seed, 0, i) - 4));
-  return moeLayersOf(spec).map((layer) => ({
-    layer,
-    inputs: canScaleInputs(spec) ? draw(spec.hiddenSize, layer) : null,
-    inner: new Map(
-      canScaleInner(spec)
-        ? expertsOf(spec, layer).map((expert) => [expert, draw(spec.moe.intermediateSize, 100 * layer + expert)])
-        : [],
-    ),
-  }));
-}
 
 async function logitsOf(dir: string): Promise<Float32Array> {
   const local = await startLocalEngine(dir, { numRanks: 2, reduce: 'source' });

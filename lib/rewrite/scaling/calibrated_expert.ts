@@ -1,0 +1,106 @@
+/** One expert, its rows of a text, and what rounding makes of its outputs. Shape suffixes: N rows, H hidden, I intermediate. */
+import { biasOf, expertPrefix } from '../../model/spec/tensor_names.js';
+import type { ModelSpec } from '../../model/spec/spec.js';
+import { notFinite } from '../quantise/not_finite.js';
+import { scale, type Factors } from '../quantise/scaling.js';
+import type { WeightCoding } from '../quantise/weight_coding.js';
+import type { RewriteSource } from '../source.js';
+import type { ExpertRow } from './expert_rows.js';
+import { activated, products, weightedSquares } from './expert_outputs.js';
+
+/** What a search needs of a checkpoint and of what is made of it. */
+export interface Roundings {
+  readonly source: Pick<RewriteSource, 'spec' | 'weights'>;
+  readonly coding: WeightCoding;
+  /** By our names: what is rounded. */
+  readonly isTarget: (name: string) => boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One of an expert's three. */
+type Projection = 'gate_proj' | 'up_proj' | 'down_proj';
+
+/** With its weights as they are stored; memory holds one at a time. */
+export class CalibratedExpert {
+  private constructor(
+    private readonly roundings: Roundings,
+    private readonly prefix: string,
+    private readonly values: Readonly<Record<Projection, Float32Array>>,
+    private readonly biases: Readonly<Record<Projection, Float32Array | null>>,
+    private readonly x_NH: Float32Array,
+    private readonly weights_N: Float64Array,
+  ) {}
+
+  /** @throws WeightError as the reads; the signal's reason */
+  static async read(
+    roundings: Roundings,
+    layer: number,
+    expert: number,
+    rows: readonly ExpertRow[],
+  ): Promise<CalibratedExpert> {
+    const { spec, weights } = roundings.source;
+    const prefix = expertPrefix(layer, expert);
+    const read = async (part: Projection): Promise<[Projection, Float32Array, Float32Array | null]> => {
+      const name = `${prefix}.${part}.weight`;
+      const { signal } = roundings;
+      const [numRows, columns] = shapeOf(spec, part);
+      const bias = spec.moe.hasExpertBias ? await weights.floats(biasOf(name), [numRows], { signal }) : null;
+      return [part, await weights.floats(name, [numRows, columns], { signal }), bias];
+    };
+    const parts = [await read('gate_proj'), await read('up_proj'), await read('down_proj')];
+    const x_NH = new Float32Array(rows.length * spec.hiddenSize);
+    rows.forEach(({ values }, n) => x_NH.set(values, n * spec.hiddenSize));
+    return new CalibratedExpert(
+      roundings,
+      prefix,
+      Object.fromEntries(parts.map(([part, values]) => [part, values])) as Record<Projection, Float32Array>,
+      Object.fromEntries(parts.map(([part, , bias]) => [part, bias])) as Record<Projection, Float32Array | null>,
+      x_NH,
+      Float64Array.from(rows, ({ weight }) => weight),
+    );
+  }
+
+  /** Whether one of its matrices is rounded. */
+  rounds(part: Projection): boolean {
+    return this.roundings.isTarget(`${this.prefix}.${part}.weight`);
+  }
+
+  /** [N·I] what goes into down_proj. Without `inputs`: of unrounded weights. */
+  inner(inputs?: Float32Array): Float32Array {
+    const { hiddenSize, moe } = this.roundings.source.spec;
+    const of = (part: Projection): Float32Array => {
+      const matrix = inputs === undefined ? this.values[part] : this.rounded(part, { columns: inputs });
+      return products(this.x_NH, matrix, hiddenSize, this.biases[part]);
+    };
+    return activated(of('gate_proj'), of('up_proj'), moe.activation);
+  }
+
+  /** [N·H] of what goes into down_proj. Without `factors`: of unrounded weights. */
+  outputs(inner_NI: Float32Array, factors?: Float32Array): Float32Array {
+    const matrix = factors === undefined ? this.values.down_proj : this.rounded('down_proj', { columns: factors });
+    const { intermediateSize } = this.roundings.source.spec.moe;
+    return products(inner_NI, matrix, intermediateSize, this.biases.down_proj);
+  }
+
+  /** Σ weight² · ‖y − other‖² over its rows. */
+  squares(y_NH: Float32Array, other: Float32Array | null = null): number {
+    return weightedSquares(y_NH, this.weights_N, other);
+  }
+
+  /** What a reader computes with, factors taken back: which is exact. @throws RewriteError NOT_FINITE */
+  private rounded(part: Projection, factors: Factors): Float32Array {
+    if (!this.rounds(part)) return this.values[part];
+    const { coding, source } = this.roundings;
+    const [rows, columns] = shapeOf(source.spec, part);
+    const values = this.values[part].slice();
+    scale(values, columns, factors);
+    const rounded = coding.round({ values, rows, columns });
+    if (rounded === null) throw notFinite(`${this.prefix}.${part}`, coding);
+    scale(rounded, columns, { columns: factors.columns?.map((factor) => 1 / factor) });
+    return rounded;
+  }
+}
+
+function shapeOf({ hiddenSize, moe }: ModelSpec, part: Projection): readonly [number, number] {
+  return part === 'down_proj' ? [hiddenSize, moe.intermediateSize] : [moe.intermediateSize, hiddenSize];
+}
