@@ -46,16 +46,39 @@ function scaled(whole: v128, weights: v128, x: v128, sums: v128): v128 {
   return madd(f32x4.convert_i32x4_s(whole), f32x4.mul(weights, x), sums);
 }
 
-/** A row of x times `numPanels` panels, `apart` bytes from each other: added to what is at `sums`, to `y`. end: of the row of x. The accumulators lie in `y`. */
-export function int8Tile1<X>(
+/**
+ * Rows of x, xBytes apart, times `numPanels` panels, `apart` bytes from each other: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart.
+ * Panels go through group by group: each is one stream, and their accumulators lie in `y`.
+ */
+export function int8Panels<X>(
+  numRows: i32,
   x: usize,
-  end: usize,
+  xBytes: usize,
   w: usize,
   apart: usize,
   numPanels: i32,
   sums: usize,
+  sumsBytes: usize,
   y: usize,
+  yBytes: usize,
 ): void {
+  for (; numRows >= 4; numRows -= 4) {
+    tile<X>(4, x, xBytes, w, apart, numPanels, sums, sumsBytes, y, yBytes);
+    x += 4 * xBytes;
+    sums += 4 * sumsBytes;
+    y += 4 * yBytes;
+  }
+  for (; numRows >= 2; numRows -= 2) {
+    tile<X>(2, x, xBytes, w, apart, numPanels, sums, sumsBytes, y, yBytes);
+    x += 2 * xBytes;
+    sums += 2 * sumsBytes;
+    y += 2 * yBytes;
+  }
+  if (numRows == 1) row<X>(x, x + xBytes, w, apart, numPanels, sums, y);
+}
+
+/** The same of one row, up to `end`. */
+function row<X>(x: usize, end: usize, w: usize, apart: usize, numPanels: i32, sums: usize, y: usize): void {
   const width = <usize>numPanels * PANEL_ROW;
   while (x < end) {
     let panel = w;
@@ -63,6 +86,31 @@ export function int8Tile1<X>(
     sums = y;
     x += X_GROUP;
     w += PANEL_GROUP;
+  }
+}
+
+/** The same of 2 or 4 rows. */
+function tile<X>(
+  numRows: i32,
+  x: usize,
+  xBytes: usize,
+  w: usize,
+  apart: usize,
+  numPanels: i32,
+  sums: usize,
+  sumsBytes: usize,
+  y: usize,
+  yBytes: usize,
+): void {
+  const width = <usize>numPanels * PANEL_ROW;
+  for (const end = x + xBytes; x < end; x += X_GROUP, w += PANEL_GROUP) {
+    let panel = w;
+    for (let at: usize = 0; at < width; at += PANEL_ROW, panel += apart) {
+      if (numRows == 4) group4<X>(x, xBytes, panel, sums + at, sumsBytes, y + at, yBytes);
+      else group2<X>(x, x + xBytes, panel, sums + at, sumsBytes, y + at, yBytes);
+    }
+    sums = y;
+    sumsBytes = yBytes;
   }
 }
 
@@ -93,222 +141,76 @@ function group1<X>(x: usize, w: usize, sums: usize, y: usize): void {
   v128.store(y, scaled(d, v128.load(w, 48), scale, v128.load(sums, 48)), 48);
 }
 
-/** Two rows of x, xBytes apart, times a panel: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. end: of the first row of x. */
-export function int8Tile2x16<X>(
-  x: usize,
-  xBytes: usize,
-  end: usize,
-  w: usize,
-  sums: usize,
-  sumsBytes: usize,
-  y: usize,
-  yBytes: usize,
-): void {
-  let x1 = x + xBytes;
-  let a0 = v128.load(sums);
-  let a1 = v128.load(sums, 16);
-  let a2 = v128.load(sums, 32);
-  let a3 = v128.load(sums, 48);
-  sums += sumsBytes;
-  let b0 = v128.load(sums);
-  let b1 = v128.load(sums, 16);
-  let b2 = v128.load(sums, 32);
-  let b3 = v128.load(sums, 48);
-  while (x < end) {
-    const s0 = v128.load(w);
-    const s1 = v128.load(w, 16);
-    const s2 = v128.load(w, 32);
-    const s3 = v128.load(w, 48);
-    w += 64;
-    const p = v128.load32_splat(x);
-    const start0 = startOf<X>(x);
-    const q = v128.load32_splat(x1);
-    const start1 = startOf<X>(x1);
-    x += X_HEAD;
-    x1 += X_HEAD;
-    let e0 = start0;
-    let e1 = start0;
-    let e2 = start0;
-    let e3 = start0;
-    let f0 = start1;
-    let f1 = start1;
-    let f2 = start1;
-    let f3 = start1;
-    for (const last = x + 2 * ROW_ALIGN; x < last; x += 8) {
-      const m0 = v128.load(w);
-      const m1 = v128.load(w, 16);
-      const m2 = v128.load(w, 32);
-      const m3 = v128.load(w, 48);
-      let k = v128.load32_splat(x);
-      let l = v128.load32_splat(x, 4);
-      e0 = dot(dot(e0, even<X>(m0), k), odd(m0), l);
-      e1 = dot(dot(e1, even<X>(m1), k), odd(m1), l);
-      e2 = dot(dot(e2, even<X>(m2), k), odd(m2), l);
-      e3 = dot(dot(e3, even<X>(m3), k), odd(m3), l);
-      k = v128.load32_splat(x1);
-      l = v128.load32_splat(x1, 4);
-      f0 = dot(dot(f0, even<X>(m0), k), odd(m0), l);
-      f1 = dot(dot(f1, even<X>(m1), k), odd(m1), l);
-      f2 = dot(dot(f2, even<X>(m2), k), odd(m2), l);
-      f3 = dot(dot(f3, even<X>(m3), k), odd(m3), l);
-      x1 += 8;
-      w += 64;
-    }
-    a0 = scaled(e0, s0, p, a0);
-    a1 = scaled(e1, s1, p, a1);
-    a2 = scaled(e2, s2, p, a2);
-    a3 = scaled(e3, s3, p, a3);
-    b0 = scaled(f0, s0, q, b0);
-    b1 = scaled(f1, s1, q, b1);
-    b2 = scaled(f2, s2, q, b2);
-    b3 = scaled(f3, s3, q, b3);
-  }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y, a2, 32);
-  v128.store(y, a3, 48);
-  y += yBytes;
-  v128.store(y, b0);
-  v128.store(y, b1, 16);
-  v128.store(y, b2, 32);
-  v128.store(y, b3, 48);
+/** Groups of two rows. */
+function group2<X>(x: usize, x1: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
+  for (let at: usize = 0; at < PANEL_ROW; at += 32) half2<X>(x, x1, w + at, sums + at, sumsBytes, y + at, yBytes);
 }
 
-/** Four rows of x, xBytes apart, times a panel: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. end: of the first row of x. */
-export function int8Tile4x16<X>(
-  x: usize,
-  xBytes: usize,
-  end: usize,
-  w: usize,
-  sums: usize,
-  sumsBytes: usize,
-  y: usize,
-  yBytes: usize,
-): void {
-  let x1 = x + xBytes;
-  let x2 = x1 + xBytes;
-  let x3 = x2 + xBytes;
-  let a0 = v128.load(sums);
-  let a1 = v128.load(sums, 16);
-  let a2 = v128.load(sums, 32);
-  let a3 = v128.load(sums, 48);
-  sums += sumsBytes;
-  let b0 = v128.load(sums);
-  let b1 = v128.load(sums, 16);
-  let b2 = v128.load(sums, 32);
-  let b3 = v128.load(sums, 48);
-  sums += sumsBytes;
-  let c0 = v128.load(sums);
-  let c1 = v128.load(sums, 16);
-  let c2 = v128.load(sums, 32);
-  let c3 = v128.load(sums, 48);
-  sums += sumsBytes;
-  let d0 = v128.load(sums);
-  let d1 = v128.load(sums, 16);
-  let d2 = v128.load(sums, 32);
-  let d3 = v128.load(sums, 48);
-  while (x < end) {
-    const s0 = v128.load(w);
-    const s1 = v128.load(w, 16);
-    const s2 = v128.load(w, 32);
-    const s3 = v128.load(w, 48);
-    w += 64;
-    const p = v128.load32_splat(x);
-    const start0 = startOf<X>(x);
-    const q = v128.load32_splat(x1);
-    const start1 = startOf<X>(x1);
-    const r = v128.load32_splat(x2);
-    const start2 = startOf<X>(x2);
-    const z = v128.load32_splat(x3);
-    const start3 = startOf<X>(x3);
-    x += X_HEAD;
-    x1 += X_HEAD;
-    x2 += X_HEAD;
-    x3 += X_HEAD;
-    let e0 = start0;
-    let e1 = start0;
-    let e2 = start0;
-    let e3 = start0;
-    let f0 = start1;
-    let f1 = start1;
-    let f2 = start1;
-    let f3 = start1;
-    let g0 = start2;
-    let g1 = start2;
-    let g2 = start2;
-    let g3 = start2;
-    let h0 = start3;
-    let h1 = start3;
-    let h2 = start3;
-    let h3 = start3;
-    for (const last = x + 2 * ROW_ALIGN; x < last; x += 8) {
-      const m0 = v128.load(w);
-      const m1 = v128.load(w, 16);
-      const m2 = v128.load(w, 32);
-      const m3 = v128.load(w, 48);
-      let k = v128.load32_splat(x);
-      let l = v128.load32_splat(x, 4);
-      e0 = dot(dot(e0, even<X>(m0), k), odd(m0), l);
-      e1 = dot(dot(e1, even<X>(m1), k), odd(m1), l);
-      e2 = dot(dot(e2, even<X>(m2), k), odd(m2), l);
-      e3 = dot(dot(e3, even<X>(m3), k), odd(m3), l);
-      k = v128.load32_splat(x1);
-      l = v128.load32_splat(x1, 4);
-      f0 = dot(dot(f0, even<X>(m0), k), odd(m0), l);
-      f1 = dot(dot(f1, even<X>(m1), k), odd(m1), l);
-      f2 = dot(dot(f2, even<X>(m2), k), odd(m2), l);
-      f3 = dot(dot(f3, even<X>(m3), k), odd(m3), l);
-      x1 += 8;
-      k = v128.load32_splat(x2);
-      l = v128.load32_splat(x2, 4);
-      g0 = dot(dot(g0, even<X>(m0), k), odd(m0), l);
-      g1 = dot(dot(g1, even<X>(m1), k), odd(m1), l);
-      g2 = dot(dot(g2, even<X>(m2), k), odd(m2), l);
-      g3 = dot(dot(g3, even<X>(m3), k), odd(m3), l);
-      x2 += 8;
-      k = v128.load32_splat(x3);
-      l = v128.load32_splat(x3, 4);
-      h0 = dot(dot(h0, even<X>(m0), k), odd(m0), l);
-      h1 = dot(dot(h1, even<X>(m1), k), odd(m1), l);
-      h2 = dot(dot(h2, even<X>(m2), k), odd(m2), l);
-      h3 = dot(dot(h3, even<X>(m3), k), odd(m3), l);
-      x3 += 8;
-      w += 64;
-    }
-    a0 = scaled(e0, s0, p, a0);
-    a1 = scaled(e1, s1, p, a1);
-    a2 = scaled(e2, s2, p, a2);
-    a3 = scaled(e3, s3, p, a3);
-    b0 = scaled(f0, s0, q, b0);
-    b1 = scaled(f1, s1, q, b1);
-    b2 = scaled(f2, s2, q, b2);
-    b3 = scaled(f3, s3, q, b3);
-    c0 = scaled(g0, s0, r, c0);
-    c1 = scaled(g1, s1, r, c1);
-    c2 = scaled(g2, s2, r, c2);
-    c3 = scaled(g3, s3, r, c3);
-    d0 = scaled(h0, s0, z, d0);
-    d1 = scaled(h1, s1, z, d1);
-    d2 = scaled(h2, s2, z, d2);
-    d3 = scaled(h3, s3, z, d3);
+/** Two rows and eight outputs of a panel. */
+function half2<X>(x: usize, x1: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
+  let a = startOf<X>(x);
+  let b = a;
+  let c = startOf<X>(x1);
+  let d = c;
+  let at = X_HEAD;
+  let codes = w + PANEL_ROW;
+  for (const end = w + PANEL_GROUP; codes < end; codes += PANEL_ROW, at += 8) {
+    const m = v128.load(codes);
+    const n = v128.load(codes, 16);
+    const k = v128.load32_splat(x + at);
+    const l = v128.load32_splat(x + at, 4);
+    a = dot(dot(a, even<X>(m), k), odd(m), l);
+    b = dot(dot(b, even<X>(n), k), odd(n), l);
+    const k1 = v128.load32_splat(x1 + at);
+    const l1 = v128.load32_splat(x1 + at, 4);
+    c = dot(dot(c, even<X>(m), k1), odd(m), l1);
+    d = dot(dot(d, even<X>(n), k1), odd(n), l1);
   }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y, a2, 32);
-  v128.store(y, a3, 48);
+  const scale = v128.load32_splat(x);
+  const scale1 = v128.load32_splat(x1);
+  v128.store(y, scaled(a, v128.load(w), scale, v128.load(sums)));
+  v128.store(y, scaled(b, v128.load(w, 16), scale, v128.load(sums, 16)), 16);
+  sums += sumsBytes;
   y += yBytes;
-  v128.store(y, b0);
-  v128.store(y, b1, 16);
-  v128.store(y, b2, 32);
-  v128.store(y, b3, 48);
+  v128.store(y, scaled(c, v128.load(w), scale1, v128.load(sums)));
+  v128.store(y, scaled(d, v128.load(w, 16), scale1, v128.load(sums, 16)), 16);
+}
+
+/** Groups of four rows. */
+function group4<X>(x: usize, xBytes: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
+  for (let at: usize = 0; at < PANEL_ROW; at += 16)
+    quarter4<X>(x, xBytes, w + at, sums + at, sumsBytes, y + at, yBytes);
+}
+
+/** Four rows and four outputs of a panel. */
+function quarter4<X>(x: usize, xBytes: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
+  const x1 = x + xBytes;
+  const x2 = x1 + xBytes;
+  const x3 = x2 + xBytes;
+  let a = startOf<X>(x);
+  let b = startOf<X>(x1);
+  let c = startOf<X>(x2);
+  let d = startOf<X>(x3);
+  let at = X_HEAD;
+  let codes = w + PANEL_ROW;
+  for (const end = w + PANEL_GROUP; codes < end; codes += PANEL_ROW, at += 8) {
+    const m = v128.load(codes);
+    const e = even<X>(m);
+    const o = odd(m);
+    a = dot(dot(a, e, v128.load32_splat(x + at)), o, v128.load32_splat(x + at, 4));
+    b = dot(dot(b, e, v128.load32_splat(x1 + at)), o, v128.load32_splat(x1 + at, 4));
+    c = dot(dot(c, e, v128.load32_splat(x2 + at)), o, v128.load32_splat(x2 + at, 4));
+    d = dot(dot(d, e, v128.load32_splat(x3 + at)), o, v128.load32_splat(x3 + at, 4));
+  }
+  const weights = v128.load(w);
+  v128.store(y, scaled(a, weights, v128.load32_splat(x), v128.load(sums)));
+  sums += sumsBytes;
   y += yBytes;
-  v128.store(y, c0);
-  v128.store(y, c1, 16);
-  v128.store(y, c2, 32);
-  v128.store(y, c3, 48);
+  v128.store(y, scaled(b, weights, v128.load32_splat(x1), v128.load(sums)));
+  sums += sumsBytes;
   y += yBytes;
-  v128.store(y, d0);
-  v128.store(y, d1, 16);
-  v128.store(y, d2, 32);
-  v128.store(y, d3, 48);
+  v128.store(y, scaled(c, weights, v128.load32_splat(x2), v128.load(sums)));
+  sums += sumsBytes;
+  y += yBytes;
+  v128.store(y, scaled(d, weights, v128.load32_splat(x3), v128.load(sums)));
 }

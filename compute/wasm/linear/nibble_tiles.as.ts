@@ -25,16 +25,39 @@ function groupBytesOf<W>(): usize {
   return headBytesOf<W>() + <usize>(ROW_ALIGN / 8) * PANEL_ROW;
 }
 
-/** A row of x times `numPanels` panels, `apart` bytes from each other: added to what is at `sums`, to `y`. end: of the row of x. */
-export function nibbleTile1<X, W>(
+/**
+ * Rows of x, xBytes apart, times `numPanels` panels, `apart` bytes from each other: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart.
+ * Panels go through group by group: each is one stream, and their accumulators lie in `y`.
+ */
+export function nibblePanels<X, W>(
+  numRows: i32,
   x: usize,
-  end: usize,
+  xBytes: usize,
   w: usize,
   apart: usize,
   numPanels: i32,
   sums: usize,
+  sumsBytes: usize,
   y: usize,
+  yBytes: usize,
 ): void {
+  for (; numRows >= 4; numRows -= 4) {
+    tile<X, W>(4, x, xBytes, w, apart, numPanels, sums, sumsBytes, y, yBytes);
+    x += 4 * xBytes;
+    sums += 4 * sumsBytes;
+    y += 4 * yBytes;
+  }
+  for (; numRows >= 2; numRows -= 2) {
+    tile<X, W>(2, x, xBytes, w, apart, numPanels, sums, sumsBytes, y, yBytes);
+    x += 2 * xBytes;
+    sums += 2 * sumsBytes;
+    y += 2 * yBytes;
+  }
+  if (numRows == 1) row<X, W>(x, x + xBytes, w, apart, numPanels, sums, y);
+}
+
+/** The same of one row, up to `end`. */
+function row<X, W>(x: usize, end: usize, w: usize, apart: usize, numPanels: i32, sums: usize, y: usize): void {
   const width = <usize>numPanels * PANEL_ROW;
   while (x < end) {
     let panel = w;
@@ -45,24 +68,28 @@ export function nibbleTile1<X, W>(
   }
 }
 
-/** Two rows of x, xBytes apart, times a panel: added to what is at `sums`, to `y`. Rows of sums and of y are sumsBytes and yBytes apart. end: of the first row of x. */
-export function nibbleTile2<X, W>(
+/** The same of 2 or 4 rows. */
+function tile<X, W>(
+  numRows: i32,
   x: usize,
   xBytes: usize,
-  end: usize,
   w: usize,
+  apart: usize,
+  numPanels: i32,
   sums: usize,
   sumsBytes: usize,
   y: usize,
   yBytes: usize,
 ): void {
-  while (x < end) {
-    for (let at: usize = 0; at < PANEL_ROW; at += 16)
-      quarter2<X, W>(x, x + xBytes, w + at, sums + at, sumsBytes, y + at, yBytes);
+  const width = <usize>numPanels * PANEL_ROW;
+  for (const end = x + xBytes; x < end; x += X_HEAD + xBytesOf<X>(), w += groupBytesOf<W>()) {
+    let panel = w;
+    for (let at: usize = 0; at < width; at += PANEL_ROW, panel += apart) {
+      if (numRows == 4) group4<X, W>(x, xBytes, panel, sums + at, sumsBytes, y + at, yBytes);
+      else group2<X, W>(x, x + xBytes, panel, sums + at, sumsBytes, y + at, yBytes);
+    }
     sums = y;
     sumsBytes = yBytes;
-    x += X_HEAD + xBytesOf<X>();
-    w += groupBytesOf<W>();
   }
 }
 
@@ -101,7 +128,12 @@ function group1<X, W>(x: usize, w: usize, sums: usize, y: usize): void {
   v128.store(y, scaled(wholeOf<X, W>(d, w + 48, sum), v128.load(w, 48), scale, v128.load(sums, 48)), 48);
 }
 
-/** Groups of two rows times four outputs of a panel. */
+/** Groups of two rows. */
+function group2<X, W>(x: usize, x1: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
+  for (let at: usize = 0; at < PANEL_ROW; at += 16) quarter2<X, W>(x, x1, w + at, sums + at, sumsBytes, y + at, yBytes);
+}
+
+/** Two rows and four outputs of a panel. */
 function quarter2<X, W>(x: usize, x1: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
   let a = i32x4.splat(0);
   let b = i32x4.splat(0);
@@ -117,6 +149,50 @@ function quarter2<X, W>(x: usize, x1: usize, w: usize, sums: usize, sumsBytes: u
     y + yBytes,
     scaled(wholeOf<X, W>(b, w, load<i32>(x1, 4)), weights, v128.load32_splat(x1), v128.load(sums + sumsBytes)),
   );
+}
+
+/** Groups of four rows. */
+function group4<X, W>(x: usize, xBytes: usize, w: usize, sums: usize, sumsBytes: usize, y: usize, yBytes: usize): void {
+  for (let at: usize = 0; at < PANEL_ROW; at += 16)
+    quarter4<X, W>(x, xBytes, w + at, sums + at, sumsBytes, y + at, yBytes);
+}
+
+/** Four rows and four outputs of a panel. */
+function quarter4<X, W>(
+  x: usize,
+  xBytes: usize,
+  w: usize,
+  sums: usize,
+  sumsBytes: usize,
+  y: usize,
+  yBytes: usize,
+): void {
+  const x1 = x + xBytes;
+  const x2 = x1 + xBytes;
+  const x3 = x2 + xBytes;
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  let c = i32x4.splat(0);
+  let d = i32x4.splat(0);
+  const weights = v128.load(w);
+  let codes = w + headBytesOf<W>();
+  let at = X_HEAD;
+  for (const end = w + groupBytesOf<W>(); codes < end; codes += PANEL_ROW, at += 8 * sizeof<X>()) {
+    a = dots<X, W>(a, codes, x + at);
+    b = dots<X, W>(b, codes, x1 + at);
+    c = dots<X, W>(c, codes, x2 + at);
+    d = dots<X, W>(d, codes, x3 + at);
+  }
+  v128.store(y, scaled(wholeOf<X, W>(a, w, load<i32>(x, 4)), weights, v128.load32_splat(x), v128.load(sums)));
+  sums += sumsBytes;
+  y += yBytes;
+  v128.store(y, scaled(wholeOf<X, W>(b, w, load<i32>(x1, 4)), weights, v128.load32_splat(x1), v128.load(sums)));
+  sums += sumsBytes;
+  y += yBytes;
+  v128.store(y, scaled(wholeOf<X, W>(c, w, load<i32>(x2, 4)), weights, v128.load32_splat(x2), v128.load(sums)));
+  sums += sumsBytes;
+  y += yBytes;
+  v128.store(y, scaled(wholeOf<X, W>(d, w, load<i32>(x3, 4)), weights, v128.load32_splat(x3), v128.load(sums)));
 }
 
 /** A group's whole numbers of four outputs from their sums: without what the codes of the weights are too large, times the sum of the codes of x. */

@@ -3,14 +3,14 @@
  * of x and its row of W alone. Why: docs/decisions/kernels.md#activations-in-whole-numbers
  */
 import { INT4, INT8, Matrix, PANEL, PANEL_ROW, ROW_ALIGN, UINT4, here, panelBytes, wordsOf } from '../memory/memory.as';
-import { X_GROUP, X_HEAD, int8Tile1, int8Tile2x16, int8Tile4x16 } from './int8_tiles.as';
-import { nibbleTile1, nibbleTile2 } from './nibble_tiles.as';
+import { X_GROUP, X_HEAD, int8Panels } from './int8_tiles.as';
+import { nibblePanels } from './nibble_tiles.as';
 
 /** Rows that are rounded at once. */
 const ROWS: i32 = 32;
 /** Bytes for them: a row of 29,000 inputs, or blocks of about nine hundred inputs of 32 rows. */
 const CODES_BYTES: i32 = 65536;
-/** Panels that a row is multiplied with at once. Why: docs/decisions/kernels.md#panels-that-are-read-at-once */
+/** Panels that rows are multiplied with at once. Why: docs/decisions/kernels.md#panels-that-are-read-at-once */
 const AT_ONCE: i32 = 4;
 const ABS_MASK: i32 = 0x7fffffff;
 const INT16: i32 = 1;
@@ -59,20 +59,13 @@ function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: u
     const numBytes = <usize>(count / ROW_ALIGN) * groupBytes;
     roundRows(x + ((<usize>input) << 2), numRows, (<usize>w.stride) << 2, count, w.dtype, groupBytes);
     const data = w.data + <usize>wordsOf(w.dtype, input) * PANEL_ROW;
-    let panel = first;
-    if (numRows == 1) panel = onePanels(numBytes, w, data, first, numFull, input == 0, y);
-    for (; panel < numFull; panel++)
-      product(
-        numRows,
-        numBytes,
-        w,
-        data + <usize>panel * panelBytes(w),
-        input == 0,
-        y + <usize>panel * PANEL_ROW,
-        yBytes,
-      );
+    for (let panel = first; panel < numFull; panel += AT_ONCE) {
+      const at = y + <usize>panel * PANEL_ROW;
+      const from = data + <usize>panel * panelBytes(w);
+      product(numRows, numBytes, w, from, min(AT_ONCE, numFull - panel), input == 0, at, yBytes);
+    }
     if (numFull < end)
-      product(numRows, numBytes, w, data + <usize>numFull * panelBytes(w), input == 0, ragged, PANEL_ROW);
+      product(numRows, numBytes, w, data + <usize>numFull * panelBytes(w), 1, input == 0, ragged, PANEL_ROW);
   }
   if (numFull == end) return;
   const bytes: usize = (<usize>(w.rows % PANEL)) << 2;
@@ -80,92 +73,31 @@ function rowsBlock(x: usize, numRows: i32, w: Matrix, first: i32, end: i32, y: u
   for (let row = 0; row < numRows; row++, y += yBytes) memory.copy(y, ragged + <usize>row * PANEL_ROW, bytes);
 }
 
-/** One row, several panels at once. Returns the first panel that is left. */
-function onePanels(numBytes: usize, w: Matrix, data: usize, panel: i32, end: i32, isFirst: bool, y: usize): i32 {
+/** The rounded rows, `xBytes` each, times some panels. */
+function product(
+  numRows: i32,
+  xBytes: usize,
+  w: Matrix,
+  data: usize,
+  numPanels: i32,
+  isFirst: bool,
+  y: usize,
+  yBytes: usize,
+): void {
+  const x = here(codesAt);
   const apart = panelBytes(w);
-  const x = here(codesAt);
-  for (; panel + AT_ONCE <= end; panel += AT_ONCE) {
-    const at = y + <usize>panel * PANEL_ROW;
-    const from = data + <usize>panel * apart;
-    const sums = isFirst ? zerosAt : at;
-    if (w.dtype == INT8) int8s1(x, x + numBytes, from, apart, AT_ONCE, sums, at);
-    else nibbles1(x, x + numBytes, w.dtype, from, apart, AT_ONCE, sums, at);
-  }
-  return panel;
-}
-
-function int8s1(x: usize, end: usize, w: usize, apart: usize, count: i32, sums: usize, y: usize): void {
-  if (load<i32>(activationsAt) == INT16) int8Tile1<i16>(x, end, w, apart, count, sums, y);
-  else int8Tile1<i8>(x, end, w, apart, count, sums, y);
-}
-
-function nibbles1(x: usize, end: usize, dtype: i32, w: usize, apart: usize, count: i32, sums: usize, y: usize): void {
-  if (isNarrow(dtype)) {
-    if (dtype == INT4) nibbleTile1<i8, i8>(x, end, w, apart, count, sums, y);
-    else nibbleTile1<i8, u8>(x, end, w, apart, count, sums, y);
-  } else if (dtype == INT4) nibbleTile1<i16, i8>(x, end, w, apart, count, sums, y);
-  else nibbleTile1<i16, u8>(x, end, w, apart, count, sums, y);
-}
-
-/** The rounded rows, `xBytes` each, times a panel. */
-function product(numRows: i32, xBytes: usize, w: Matrix, data: usize, isFirst: bool, y: usize, yBytes: usize): void {
-  const x = here(codesAt);
   const sums = isFirst ? zerosAt : y;
-  const sumsBytes: usize = isFirst ? 0 : yBytes;
-  if (w.dtype == INT8) return int8Product(numRows, x, xBytes, data, sums, sumsBytes, y, yBytes);
-  nibbleProduct(numRows, x, xBytes, w.dtype, data, sums, sumsBytes, y, yBytes);
-}
-
-function int8Product(
-  numRows: i32,
-  x: usize,
-  xBytes: usize,
-  w: usize,
-  sums: usize,
-  sumsBytes: usize,
-  y: usize,
-  yBytes: usize,
-): void {
+  const before: usize = isFirst ? 0 : yBytes;
   const isWide = load<i32>(activationsAt) == INT16;
-  for (; numRows >= 4; numRows -= 4) {
-    if (isWide) int8Tile4x16<i16>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    else int8Tile4x16<i8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    x += 4 * xBytes;
-    sums += 4 * sumsBytes;
-    y += 4 * yBytes;
-  }
-  for (; numRows >= 2; numRows -= 2) {
-    if (isWide) int8Tile2x16<i16>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    else int8Tile2x16<i8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    x += 2 * xBytes;
-    sums += 2 * sumsBytes;
-    y += 2 * yBytes;
-  }
-  if (numRows == 1) int8s1(x, x + xBytes, w, 0, 1, sums, y);
-}
-
-function nibbleProduct(
-  numRows: i32,
-  x: usize,
-  xBytes: usize,
-  dtype: i32,
-  w: usize,
-  sums: usize,
-  sumsBytes: usize,
-  y: usize,
-  yBytes: usize,
-): void {
-  for (; numRows >= 2; numRows -= 2) {
-    if (isNarrow(dtype)) {
-      if (dtype == INT4) nibbleTile2<i8, i8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-      else nibbleTile2<i8, u8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    } else if (dtype == INT4) nibbleTile2<i16, i8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    else nibbleTile2<i16, u8>(x, xBytes, x + xBytes, w, sums, sumsBytes, y, yBytes);
-    x += 2 * xBytes;
-    sums += 2 * sumsBytes;
-    y += 2 * yBytes;
-  }
-  if (numRows == 1) nibbles1(x, x + xBytes, dtype, w, 0, 1, sums, y);
+  if (w.dtype == INT8) {
+    if (isWide) int8Panels<i16>(numRows, x, xBytes, data, apart, numPanels, sums, before, y, yBytes);
+    else int8Panels<i8>(numRows, x, xBytes, data, apart, numPanels, sums, before, y, yBytes);
+  } else if (isNarrow(w.dtype)) {
+    if (w.dtype == INT4) nibblePanels<i8, i8>(numRows, x, xBytes, data, apart, numPanels, sums, before, y, yBytes);
+    else nibblePanels<i8, u8>(numRows, x, xBytes, data, apart, numPanels, sums, before, y, yBytes);
+  } else if (w.dtype == INT4)
+    nibblePanels<i16, i8>(numRows, x, xBytes, data, apart, numPanels, sums, before, y, yBytes);
+  else nibblePanels<i16, u8>(numRows, x, xBytes, data, apart, numPanels, sums, before, y, yBytes);
 }
 
 /** `count` inputs of each row, to codesAt, as products with such weights take them. */
