@@ -169,7 +169,7 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     let isAll = true;
     for (const expert of experts) {
       if (expert.present !== null) continue;
-      const mayBegin = expert.reading !== null || (isAll && this.store.numReading < MOST_READING);
+      const mayBegin = (expert.reading ?? expert.warming) !== null || (isAll && this.store.numReading < MOST_READING);
       const one = mayBegin ? this.store.bring(expert) : null;
       if (one === null) isAll = false;
       else reading.push(one);
