@@ -121,18 +121,21 @@ export class TierStore {
     void this.read(expert, slot);
   }
 
-  /** Reads what was used warm, where a resident one is worth less than it; a few at a time. Errors are for who wants it. */
+  /**
+   * Reads what was used warm, where a resident one is worth less than it was before that use already; a few at a time. The place that goes next is left to what is on disk, or the two
+   * would push each other out of it. Errors are for who wants it.
+   */
   raise(expert: TieredExpert): void {
     const { slots, policy, counts } = this.parts;
     if (expert.slot !== null || expert.warm?.isReady !== true) return;
     if (this.numRaising >= Math.max(1, slots.all.length / RAISED_SHARE)) return;
     let slot = slots.free(expert.dtype);
     if (slot === null) {
-      slot = this.leastOf(
-        this.able(expert).filter((each) => !each.isAhead),
-        expert,
-      );
-      if (slot === null || policy([expert, slot.holder!], expert) === 0) return;
+      const able = this.able(expert).filter((each) => !each.isAhead);
+      const next = this.leastOf(able, expert); // for what is on disk
+      const rest = able.filter((each) => each !== next);
+      slot = this.leastOf(rest, expert);
+      if (slot === null || policy([expert.earlier, slot.holder!], expert) === 0) return;
       this.vacate(slot);
     }
     counts.numRaised++;

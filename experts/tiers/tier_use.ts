@@ -2,7 +2,7 @@ import { ExpertPredictor, type LayerUse, type Predicted } from './expert_predict
 import { GuessRecord } from './guess_record.js';
 import type { TierCounts } from './tier_counts.js';
 import type { TieredExpert } from './tiered_expert.js';
-import { HALF_LIFE_STEPS } from './tier_policy.js';
+import { HALF_LIFE_STEPS, type ExpertUse } from './tier_policy.js';
 
 /** A MoE layer, as the model numbers them. */
 export interface TieredLayer {
@@ -59,6 +59,7 @@ export class TierUse {
     for (const expert of experts) {
       this.now!.experts.add(expert.expert);
       this.countUse(expert, place);
+      if (!expert.isReady) expert.earlier = useOf(expert);
       expert.numUses++;
       this.used.push(expert);
       expert.lastUse = this.numCalls;
@@ -115,3 +116,8 @@ export class TierUse {
     slot.isAhead = false;
   }
 }
+
+const useOf = ({ layer, expert, numUses, frequency, lastUse }: ExpertUse): ExpertUse => ({
+  ...{ layer, expert },
+  ...{ numUses, frequency, lastUse },
+});

@@ -22,6 +22,8 @@ export class TieredExpert implements Expert, ExpertUse {
   numUses = 0;
   frequency = 0;
   lastUse = 0;
+  /** As it was before its last use, where that was of a warm copy. */
+  earlier: ExpertUse = this;
   /** Null: it is on disk. */
   slot: ExpertSlot<TieredExpert> | null = null;
   /** Settles when its place is ready, or free again. Null: it isn't being read. */

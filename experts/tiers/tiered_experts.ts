@@ -169,7 +169,8 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
     let isAll = true;
     for (const expert of experts) {
       if (expert.present !== null) continue;
-      const mayBegin = (expert.reading ?? expert.warming) !== null || (isAll && this.store.numReading < MOST_READING);
+      const isComing = expert.reading !== null || expert.warming !== null;
+      const mayBegin = isComing || (isAll && this.store.numReading < MOST_READING);
       const one = mayBegin ? this.store.bring(expert) : null;
       if (one === null) isAll = false;
       else reading.push(one);

@@ -203,15 +203,18 @@ describe('warm copies of experts', () => {
       );
     });
 
-  it('come to be resident where they are used more than what is', async () => {
-    const warm = warmOf({ numSlots: 1, numWarm: 4 });
+  it('come to be resident where they were used more than what is, but for the place that goes next', async () => {
+    const warm = warmOf({ numSlots: 2, numWarm: 4 });
+    for (const e of [0, 1, 2]) await run(warm, 0, [e, -1]);
+    await quiet();
+    const resident = (): number[] => warm.experts[0]!.flatMap(({ isReady }, e) => (isReady ? [e] : []));
+    expect(resident()).to.deep.equal([1, 2]);
     await run(warm, 0, [0, -1]);
-    await run(warm, 0, [1, -1]);
     await quiet();
-    expect(warm.experts[0]!.map(({ isReady }) => isReady)[1]).to.equal(true);
-    for (let i = 0; i < 3; i++) await run(warm, 0, [0, -1]);
+    expect(resident(), 'used once before, as they').to.deep.equal([1, 2]);
+    await run(warm, 0, [0, -1]);
     await quiet();
-    expect(warm.experts[0]![0]!.isReady).to.equal(true);
+    expect(resident()).to.deep.equal([0, 1]);
     expect(warm.tiered.stats().warm!.numRaised).to.equal(1);
     const own = await expected('bf16', 0, [0, -1]);
     expect(isSameBits(await run(warm, 0, [0, -1]), own)).to.equal(true);
@@ -219,12 +222,14 @@ describe('warm copies of experts', () => {
   });
 
   it('stay of what is read again, which then leaves without another one being made', async () => {
-    const warm = warmOf({ numSlots: 1, numWarm: 4, policy: createTierPolicy('lru') });
-    for (let i = 0; i < 6; i++) {
-      await run(warm, 0, [i % 2, -1]);
+    const warm = warmOf({ numSlots: 2, numWarm: 4 });
+    for (let i = 0; i < 8; i++) {
+      for (let times = 0; times < 2 ** i; times++) await run(warm, 0, [i % 3, -1]);
       await quiet();
     }
-    expect(warm.tiered.stats().warm).to.include({ numMade: 2, numResident: 2 });
+    const { numReads, numResident, warm: copies } = warm.tiered.stats();
+    expect(copies!.numMade).to.equal(3);
+    expect(numReads - numResident, 'left').to.be.above(3);
     warm.tiered.dispose();
   });
 
