@@ -91,6 +91,7 @@ export const ENGINE_BENCHES: Readonly<Record<string, BenchHelp>> = {
     when: 'Run it before you set experts.max_resident_bytes: the speed at each limit, and hit rates beside what the frequencies of the experts allow. It measures with a warm page cache: the second run reads nothing from the disk.',
     examples: [
       { says: 'A quarter of the demo', line: 'expertwire bench tiers --caps 25 --repeats 3' },
+      { says: 'Half of that for copies of four bits', line: 'expertwire bench tiers --caps 25 --warm int4' },
       { says: 'A model of your own', line: 'expertwire bench tiers --model big --caps 10,25,50 --policies frequency' },
     ],
   },

@@ -39,6 +39,25 @@ describe('expertwire bench tiers', function () {
     }
   });
 
+  it('gives a part of the limit to copies, and says how far the results are off', async () => {
+    const tiny = ['--model', tinyModel('tiny-mixtral'), '--new-tokens', '16', '--repeats', '1', '--json'];
+    const { rows } = JSON.parse(
+      await output(...tiny, '--caps', '60', '--policies', 'frequency', '--warm', 'int8,int4'),
+    ) as { rows: readonly TiersRow[] };
+    const [whole, plain, ...copies] = rows;
+    expect([whole, plain].map((row) => [row!.warm, row!.warm_dtype, row!.divergence])).to.deep.equal([
+      [0, null, null],
+      [0, null, null],
+    ]);
+    expect(copies.map(({ warm_dtype }) => warm_dtype)).to.deep.equal(['int8', 'int4']);
+    for (const { resident_bytes, warm, hits, divergence } of copies) {
+      expect(resident_bytes).to.be.within(1, 0.65 * whole!.resident_bytes);
+      expect(warm).to.be.above(0);
+      expect(hits + warm).to.be.at.most(1.000001);
+      expect(divergence).to.be.above(0).and.below(1);
+    }
+  });
+
   it('refuses limits that are none', async () => {
     const error = await errorOf(UsageError, () => output('--caps', '25,100'));
     expect(error.message).to.equal('--caps: 100 is all or more; give percents from 1 to 99');
