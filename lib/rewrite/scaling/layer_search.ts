@@ -33,7 +33,7 @@ export async function searchLayer(roundings: Roundings, seen: LayerRows): Promis
       errors[i]! += expert.squares(expert.outputs(expert.inner(factors), plain), reference);
     });
   });
-  const best = errors.indexOf(Math.min(...errors));
+  const best = errors.reduce((least, error, i) => (error < errors[least]! ? i : least), 0); // the first where all are NaN
   const { share, factors } = tried[best]!;
   const inner = new Map<number, Float32Array>();
   let after = 0;
