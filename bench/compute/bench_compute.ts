@@ -20,8 +20,19 @@ export async function benchCompute(args: readonly string[], { stdout, signal }: 
   const computes: readonly Compute[] = hasKernels ? ['kernels', 'tensors'] : ['tensors'];
   const decode = options.decodeTokens === 0 ? [] : await measureDecode(options, computes, signal);
   const figures = { dtypes, tensors, decode };
-  const { seed, repeats, backend, hidden, intermediate, numExperts, numTopk, matmul, model } = options;
-  const settings = { seed, repeats, backend, hidden, intermediate, experts: numExperts, topk: numTopk, matmul, model };
+  const { seed, repeats, backend, isFused: fused, hidden, intermediate, numExperts, numTopk, matmul, model } = options;
+  const settings = {
+    seed,
+    repeats,
+    backend,
+    fused,
+    hidden,
+    intermediate,
+    experts: numExperts,
+    topk: numTopk,
+    matmul,
+    model,
+  };
   const machine = thisMachine();
   stdout.write(options.json ? `${JSON.stringify({ machine, ...settings, ...figures })}\n` : report(options, figures));
 }

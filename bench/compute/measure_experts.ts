@@ -2,6 +2,7 @@
 import { KernelMemories } from '../../compute/wasm/memory/kernel_memories.js';
 import { KernelMatrix } from '../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../compute/wasm/memory/kernel_memory.js';
+import { PLAIN_KERNELS, type Activations, type KernelSettings } from '../../compute/wasm/memory/kernel_settings.js';
 import { ResidentExperts } from '../../compute/wasm/experts/resident_experts.js';
 import { padded } from '../../compute/wasm/memory/resident_dtype.js';
 import { matMul, toTensor } from '../../compute/tfjs/tf.js';
@@ -13,9 +14,11 @@ import { randomMatrix, randomRows } from './random_weights.js';
 import { openStream } from './stream.js';
 import { inTurns } from './turns.js';
 
-/** Figures of one dtype; medians, and the best in brackets' place in the fields named so. */
+/** Figures of one dtype beside one type of activations; medians, and the best in brackets' place in the fields named so. */
 export interface DtypeRow {
   readonly dtype: WeightDtype;
+  /** What rows are rounded to. */
+  readonly activations: Activations;
   /** Bytes read per second by one core, 10⁹. */
   readonly read_gb_per_s: number;
   /** Bytes copied per second, each read and written. */
@@ -30,16 +33,17 @@ export interface DtypeRow {
 /** More than any cache holds. */
 const STREAM_BYTES = 2 ** 29;
 
-/** One row per weight dtype of `options`: its batches, large matmuls and memory streams run in turns. */
+/** One row per weight dtype of `options`, and of whole numbers per type of activations: its batches, large matmuls and memory streams run in turns. */
 export async function measureExperts(options: ComputeOptions, signal: AbortSignal): Promise<DtypeRow[]> {
   const stream = openStream(STREAM_BYTES);
   const rows: DtypeRow[] = [];
-  for (const dtype of options.dtypes) {
+  for (const { dtype, activations } of kindsOf(options)) {
     const { hidden, numTopk, seed } = options;
-    const compute = new ResidentExperts(new KernelMemories(), { hidden, numTopk });
+    const settings = { ...PLAIN_KERNELS, fma: options.isFused, activations };
+    const compute = new ResidentExperts(new KernelMemories({}, settings), { hidden, numTopk });
     const layer = new ExpertLayer(options, compute, dtype, seed);
     const batches = options.tokens.map((tokens) => ({ tokens, ...layer.tokens(tokens) }));
-    const matmul = matmulRuns(options, dtype);
+    const matmul = matmulRuns(options, dtype, settings);
     const runs = new Map<string, () => void | Promise<void>>([
       ['read', stream.read],
       ['copy', stream.copy],
@@ -55,7 +59,7 @@ export async function measureExperts(options: ComputeOptions, signal: AbortSigna
     const { bandwidth, matmul: large } = at('median', 'read');
     const tfjs = giga(flopsOf(options.matmul), times.median.get('tfjs')!);
     rows.push({
-      dtype,
+      ...{ dtype, activations },
       read_gb_per_s: bandwidth,
       copy_gb_per_s: giga(STREAM_BYTES / 2, times.median.get('copy')!),
       ...{ matmul_gflops: large, tfjs_gflops: tfjs, matmul_ratio: large / tfjs },
@@ -68,8 +72,20 @@ export async function measureExperts(options: ComputeOptions, signal: AbortSigna
   return rows;
 }
 
-function matmulRuns({ matmul: [rows, inner, columns], seed }: ComputeOptions, dtype: WeightDtype) {
-  const memory = new KernelMemory();
+/** Beside weights that aren't whole numbers nothing is rounded. */
+function kindsOf({ dtypes, activations }: Pick<ComputeOptions, 'dtypes' | 'activations'>) {
+  return dtypes.flatMap((dtype) => {
+    const isWhole = dtype === 'int8' || dtype === 'int4' || dtype === 'uint4';
+    return (isWhole ? activations : (['f32'] as const)).map((each) => ({ dtype, activations: each }));
+  });
+}
+
+function matmulRuns(
+  { matmul: [rows, inner, columns], seed }: ComputeOptions,
+  dtype: WeightDtype,
+  settings: KernelSettings,
+) {
+  const memory = new KernelMemory(undefined, settings);
   const weights = randomMatrix(seed, columns, inner);
   const resident = KernelMatrix.from(memory, weights, dtype);
   const x = randomRows(seed, rows * inner);

@@ -1,5 +1,6 @@
 import { BACKENDS, type BackendName } from '../../compute/tfjs/tf.js';
 import { CHOICE_DTYPES, type WeightDtype } from '../../compute/base/weight_matrix.js';
+import { ACTIVATIONS, type Activations } from '../../compute/wasm/memory/kernel_settings.js';
 import { UsageError } from '../../lib/commands/base/context.js';
 import { checkBytes, list, seedNumber, wholeNumber, wholeNumbers } from '../../lib/commands/base/numbers.js';
 import { DEMO_MODEL } from '../../lib/config/package_files.js';
@@ -18,6 +19,10 @@ export interface ComputeShape {
 export interface ComputeOptions extends ComputeShape {
   readonly tokens: readonly number[];
   readonly dtypes: readonly WeightDtype[];
+  /** What kernels round rows to beside weights of whole numbers. */
+  readonly activations: readonly Activations[];
+  /** Kernels round once per product and sum, as ranks do where all of them can. */
+  readonly isFused: boolean;
   /** Rows, inner and columns of the large matmul. */
   readonly matmul: readonly [number, number, number];
   readonly model: string;
@@ -45,6 +50,12 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
       default: 'f32,bf16,int8',
       describe: "what the kernels' weights are kept as",
     })
+    .option('activations', {
+      type: 'string',
+      default: 'f32',
+      describe: `what rows are rounded to beside weights of whole numbers: ${ACTIVATIONS.join(', ')}`,
+    })
+    .option('fused', { type: 'boolean', default: false, describe: 'kernels with fused products and sums' })
     .option('matmul', { type: 'string', default: '512,2048,2048', describe: 'rows, inner, columns' })
     .option('model', {
       type: 'string',
@@ -75,7 +86,9 @@ export function parseOptions(args: readonly string[]): ComputeOptions {
   checkSizes({ hidden, intermediate, numExperts, numTopk }, tokens, [rows!, inner!, columns!]);
   return {
     ...{ hidden, intermediate, numExperts, numTopk, tokens, repeats },
-    dtypes: list(parsed.dtypes).map(dtypeNamed),
+    dtypes: list(parsed.dtypes).map((name) => named('dtype', CHOICE_DTYPES, name)),
+    activations: list(parsed.activations).map((name) => named('activations', ACTIVATIONS, name)),
+    isFused: parsed.fused,
     matmul: [rows!, inner!, columns!],
     model: parsed.model,
     decodeTokens: parsed.decodeTokens,
@@ -96,8 +109,8 @@ function checkSizes(shape: ComputeShape, tokens: readonly number[], matmul: read
   checkBytes('the matrices of --matmul', 4 * (rows * inner + inner * columns + rows * columns));
 }
 
-function dtypeNamed(name: string): WeightDtype {
-  const dtype = CHOICE_DTYPES.find((each) => each === name);
-  if (dtype === undefined) throw new UsageError(`no dtype '${name}'; there are: ${CHOICE_DTYPES.join(', ')}`);
-  return dtype;
+function named<T extends string>(what: string, all: readonly T[], name: string): T {
+  const found = all.find((each) => each === name);
+  if (found === undefined) throw new UsageError(`no ${what} '${name}'; there are: ${all.join(', ')}`);
+  return found;
 }

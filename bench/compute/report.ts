@@ -39,7 +39,7 @@ const kernelsReport = (options: ComputeOptions, experts: readonly DtypeRow[]): s
     table([
       ['weights', 'read GB/s', 'copy GB/s', `matmul ${options.matmul.join(' × ')}`, 'tfjs, f32', 'ratio'],
       ...experts.map((row) => [
-        row.dtype,
+        weightsOf(row),
         row.read_gb_per_s.toFixed(1),
         row.copy_gb_per_s.toFixed(1),
         row.matmul_gflops.toFixed(1),
@@ -53,10 +53,15 @@ const kernelsReport = (options: ComputeOptions, experts: readonly DtypeRow[]): s
     '',
     table([
       ['weights × tokens', 'active', 'rows each', 'ms', 'GB/s', 'of read', 'GFLOP/s', 'of matmul'],
-      ...experts.flatMap((row) => row.batches.map((batch) => [`${row.dtype} × ${batch.tokens}`, ...cellsOf(batch)])),
+      ...experts.flatMap((row) =>
+        row.batches.map((batch) => [`${weightsOf(row)} × ${batch.tokens}`, ...cellsOf(batch)]),
+      ),
     ]),
     '',
   ].join('\n');
+
+const weightsOf = ({ dtype, activations }: DtypeRow): string =>
+  activations === 'f32' ? dtype : `${dtype}, ${activations} rows`;
 
 const tensorsReport = (options: ComputeOptions, tensors: TensorsRow): string =>
   [

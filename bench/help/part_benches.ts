@@ -20,6 +20,10 @@ export const PART_BENCHES: Readonly<Record<string, BenchHelp>> = {
     examples: [
       { says: 'The kernels, with weights in each format', line: 'expertwire bench compute --dtypes f32,bf16,int8' },
       {
+        says: 'Rows in whole numbers beside weights of whole numbers, one token and eight',
+        line: 'expertwire bench compute --dtypes bf16,int8,int4 --activations f32,int16,int8 --fused --tokens 1,8',
+      },
+      {
         says: 'Experts alone, of a small model',
         line: 'expertwire bench compute --hidden 256 --intermediate 512 --experts 32 --topk 4 --decode-tokens 0',
       },

@@ -67,6 +67,17 @@ describe('expertwire bench compute', function () {
     for (const row of decode) expect(row.tokens_per_s * row.us_per_layer).to.be.closeTo(1e6 / 3, 1);
   });
 
+  it('weights of whole numbers are measured beside each type of activations, others once', async () => {
+    const kinds = ['--dtypes', 'bf16,uint4', '--activations', 'f32,int8', '--fused'];
+    const args = [...SIZES, '--tokens', '1', '--repeats', '1', '--decode-tokens', '0', ...kinds];
+    const { dtypes, fused } = JSON.parse(await output(...args, '--json')) as Figures & { readonly fused: boolean };
+    expect(fused).to.equal(true);
+    expect(dtypes.map(({ dtype, activations }) => `${dtype} × ${activations}`)).to.deep.equal([
+      ...['bf16 × f32', 'uint4 × f32', 'uint4 × int8'],
+    ]);
+    expect(() => parseOptions(['--activations', 'int4'])).to.throw(UsageError, "no activations 'int4'");
+  });
+
   it('another backend is measured without kernels', async () => {
     const text = await output(...TINY, ...MODEL, '--json', '--backend', 'cpu');
     const { dtypes, tensors, decode } = JSON.parse(text) as Figures;
