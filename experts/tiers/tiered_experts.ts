@@ -193,7 +193,8 @@ export class TieredExperts implements ExpertCompute<TieredExpert> {
 
   /** What the next layer will probably want. */
   private readAhead(): void {
-    let room = Math.floor(this.slots.all.length / MOST_AHEAD);
+    const most = Math.min(this.slots.all.length / MOST_AHEAD, MOST_READING - this.store.numReading);
+    let room = Math.max(0, Math.floor(most)); // what is wanted now comes first
     const { layer, experts } = this.use.predict();
     for (const predicted of experts) {
       const expert = this.store.find({ layer, expert: predicted.expert });

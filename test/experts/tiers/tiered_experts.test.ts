@@ -167,6 +167,22 @@ describe('experts in tiers', () => {
     tiered.dispose();
   });
 
+  it('steps that want all experts find most of as many as there are places under frequency', async () => {
+    const { tiered, experts } = tiersOf(10, 'frequency');
+    const step = async (): Promise<void> => {
+      for (const layer of experts) await run(tiered, layer, received('rank', [0, 1, 2, 3, 4, -1]));
+    };
+    const numHits = (): number => {
+      const { hits, ahead } = tiered.stats().layers;
+      return [...hits, ...ahead].reduce((a, b) => a + b, 0);
+    };
+    for (let i = 0; i < 5; i++) await step();
+    const before = numHits();
+    for (let i = 0; i < 20; i++) await step();
+    expect((numHits() - before) / (20 * LAYERS.length * NUM_EXPERTS)).to.be.within(0.4, 10 / 15);
+    tiered.dispose();
+  });
+
   it('what always follows is read ahead, and found there', async () => {
     const { tiered, experts } = tiersOf(8, 'lru');
     for (let i = 0; i < 24; i++) {
