@@ -133,8 +133,8 @@ export function randomConfig(family: RandomFamily, shape: RandomModelShape): HfC
 /** @throws ModelError UNSUPPORTED_MODEL */
 function checkOwn(family: RandomFamily, { experts, residual = false }: RandomModelShape): void {
   if (family === 'deepspeed_moe' || (typeof experts === 'number' && !residual)) return;
-  const what = residual ? 'a network beside its experts' : 'layers with different numbers of experts';
-  throw new ModelError('UNSUPPORTED_MODEL', `${family} has no ${what}; give --family deepspeed_moe`);
+  const what = residual ? 'no network beside its experts' : 'as many experts in each layer';
+  throw new ModelError('UNSUPPORTED_MODEL', `${family} has ${what}; give --family deepspeed_moe`);
 }
 
 const gqa = (shape: RandomModelShape): HfConfig => ({ num_key_value_heads: shape.heads, head_dim: headDimOf(shape) });

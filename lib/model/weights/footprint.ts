@@ -120,7 +120,7 @@ export function footprintAt(options: FootprintOptions): FootprintAt {
   const denseBytes = dense.reduce((total, name) => total + bytesOf(weights.info(name), options), 0);
   const numLayers = moeLayersOf(spec).length;
   return (numRanks) => {
-    const spread = spreadOver(numRanks, mostOf(placement.numExperts), numSlots);
+    const spread = spreadOver(numRanks, placement.numExperts, numSlots);
     if (spread === null) return null;
     const perLayer = spread.slotsPerRank * largestExpertBytes(options);
     return withReceived(
@@ -151,12 +151,17 @@ function inTiers(
   return { ...whole, experts: numBytes, moving: 0 };
 }
 
-/** One layer; null where some ranks would hold an expert twice. */
-function spreadOver(numRanks: number, numExperts: number, numSlots: number): Placement | null {
-  const numRedundant = numSlots - numExperts;
-  if (numRedundant > numExperts * (numRanks - 1)) return null;
-  return withRedundancy(createPlacement('linear', { numLayers: 1, numExperts, numRanks }), numRedundant);
+/** One layer for each number of experts that layers have, by {@link kindsOf}; null where some ranks would hold an expert twice. */
+function spreadOver(numRanks: number, counts: readonly number[], numSlots: number): Placement | null {
+  const numExperts = kindsOf(counts);
+  const numMost = mostOf(numExperts);
+  const numRedundant = numSlots - numMost;
+  if (numRedundant > numMost * (numRanks - 1)) return null;
+  const shape = { numLayers: numExperts.length, numExperts, numRanks };
+  return withRedundancy(createPlacement('linear', shape), numRedundant);
 }
+
+const kindsOf = (counts: readonly number[]): readonly number[] => [...new Set(counts)];
 
 /** What doesn't depend on who holds which expert. */
 function sameOnAll(
@@ -218,17 +223,17 @@ export const expertBytes = (options: ExpertForms, { moeLayer, logical }: HeldExp
 export const largestExpertBytes = (options: ExpertForms): number =>
   Math.max(...dtypesIn(options.residence.experts).map((dtype) => bytesAs(options, dtype)));
 
-/** Of the rank that holds most of a layer's slots. */
+/** Of the rank that holds most. `spread`: as {@link spreadOver} has it. */
 function mostExpertBytes(options: ExpertForms, spread: Placement, counts: readonly number[]): number {
   const { experts } = options.residence;
-  if (typeof experts === 'string') return counts.length * spread.slotsPerRank * bytesAs(options, experts);
-  // What a layer with fewer experts than others doesn't have, has no type.
-  const all = {
-    ...spread,
-    phy2log: counts.map((count) => spread.phy2log[0]!.map((logical) => (logical < count ? logical : -1))),
-  };
+  const kinds = kindsOf(counts);
+  const numLayers = kinds.map((kind) => counts.filter((count) => count === kind).length);
+  const all = { ...spread, phy2log: counts.map((count) => spread.phy2log[kinds.indexOf(count)]!) };
   const ofRank = (_: unknown, rank: number): number =>
-    heldExperts(all, rank).reduce((total, expert) => total + expertBytes(options, expert), 0);
+    typeof experts === 'string'
+      ? numHeldBy(spread, rank).reduce((sum, held, kind) => sum + held * numLayers[kind]!, 0) *
+        bytesAs(options, experts)
+      : heldExperts(all, rank).reduce((total, expert) => total + expertBytes(options, expert), 0);
   return Math.max(...Array.from({ length: spread.numRanks }, ofRank));
 }
 
@@ -243,6 +248,10 @@ export const heldExperts = (placement: Placement, rank: number): HeldExpert[] =>
   [...placement.phy2log.keys()].flatMap((moeLayer) =>
     Array.from(slotsOf(placement, moeLayer, rank)).flatMap((logical) => (logical < 0 ? [] : [{ moeLayer, logical }])),
   );
+
+/** [L] of each layer. */
+const numHeldBy = (placement: Placement, rank: number): number[] =>
+  placement.phy2log.map((_, moeLayer) => slotsOf(placement, moeLayer, rank).filter((logical) => logical >= 0).length);
 
 function bytesAs({ spec, residence }: ExpertForms, dtype: WeightDtype): number {
   const { hidden, intermediate, hasBias } = expertSizesOf(spec);
@@ -260,10 +269,8 @@ function bytesAs({ spec, residence }: ExpertForms, dtype: WeightDtype): number {
 function numMovingExperts({ numMovingLayers, placement, rank }: FootprintOptions): number {
   if (numMovingLayers === 0) return 0;
   const { phy2log, numRanks } = placement;
-  const heldBy = (seat: number): number[] =>
-    phy2log.map((_, moeLayer) => slotsOf(placement, moeLayer, seat).filter((logical) => logical >= 0).length);
-  const most = Math.max(0, ...Array.from({ length: numRanks }, (_, seat) => heldBy(seat)).flat());
-  const numOwn = heldBy(rank).reduce((sum, count) => sum + count, 0);
+  const most = Math.max(0, ...Array.from({ length: numRanks }, (_, seat) => numHeldBy(placement, seat)).flat());
+  const numOwn = numHeldBy(placement, rank).reduce((sum, count) => sum + count, 0);
   return phy2log.length * most - numOwn + Math.min(numMovingLayers, phy2log.length) * most;
 }
 

@@ -195,23 +195,27 @@ describe('the bytes of a rank', () => {
     }
   });
 
-  it('would be no less where experts have several types and layers several numbers of them', () => {
+  it('would be those too where experts have several types and layers several numbers of them', () => {
     const shape = { layers: 3, denseLayers: 0, hidden: 32, experts: [3, 4, 8], topk: 2, intermediate: 32, heads: 2 };
     const config = randomConfig('deepspeed_moe', { ...shape, vocab: 300, dtype: 'F32' });
     const spec = modelSpecOf(config);
     const weights = declaredWeights(spec, config);
     const choice = { compute: 'kernels', experts: 'bf16', dense: 'auto' } as const;
     const overrides = overridesOf({ 'layers.0.mlp.experts.2.*': 'f32', 'layers.2.*': 'int8' });
-    const residence = residenceOf({ ...choice, overrides }, 'wasm', weights);
     const limits = { blockSize: 16, numKvBlocks: 10, maxNumBatchedTokens: 8, numThreads: 1, numMovingLayers: 0 };
-    const of = (numRanks: number, rank: number): FootprintOptions => {
-      const placement = createPlacement('linear', { numLayers: 3, numExperts: shape.experts, numRanks });
-      return { ...{ spec, weights, placement, rank: asRank(rank), residence }, ...limits };
-    };
-    for (const numRanks of [1, 2, 3, 8]) {
-      const ranks = Array.from({ length: numRanks }, (_, rank) => footprintOf(of(numRanks, rank)).experts);
-      const { experts } = footprintAt(of(2, 0))(numRanks)!;
-      expect(experts, `${numRanks}`).to.be.within(Math.max(...ranks), footprintOf(of(1, 0)).experts);
+    for (const residence of [KERNELS, TENSORS, residenceOf({ ...choice, overrides }, 'wasm', weights)]) {
+      for (const numRedundant of [0, 5]) {
+        const of = (numRanks: number, rank: number): FootprintOptions => {
+          const linear = createPlacement('linear', { numLayers: 3, numExperts: shape.experts, numRanks });
+          const placement = withRedundancy(linear, numRedundant);
+          return { ...{ spec, weights, placement, rank: asRank(rank), residence }, ...limits };
+        };
+        for (const numRanks of numRedundant === 0 ? [1, 2, 3, 8] : [2, 3, 8]) {
+          const ranks = Array.from({ length: numRanks }, (_, rank) => footprintOf(of(numRanks, rank)).experts);
+          const { experts } = footprintAt(of(2, 0))(numRanks)!;
+          expect(experts, `${numRanks} ${numRedundant}`).to.equal(Math.max(...ranks));
+        }
+      }
     }
   });
 
