@@ -5,9 +5,10 @@ import { createPlacement, type Placement } from '../../experts/placement/placeme
 import type { ExpertLoad, Planner } from '../../experts/placement/planners/planner.js';
 import type { PlanTopology } from '../../experts/placement/planners/topology.js';
 import type { ReplicaSplit } from '../../experts/placement/replica_split.js';
+import { slicedLoad } from '../../experts/placement/slices.js';
 import { readPlacement } from '../../lib/config/placement_file.js';
 import type { Metrics } from '../../lib/experiment/base/metric.js';
-import { simulationOf, type SimulationSettings } from '../../lib/experiment/measures/simulation.js';
+import { simulatedSlices, simulationOf, type SimulationSettings } from '../../lib/experiment/measures/simulation.js';
 import { numSlotsOf } from '../../lib/head/rebalancing/planner_check.js';
 import { pluginsOf } from '../../lib/head/opened_model.js';
 import { plannerNamed } from '../../lib/plugins/planners.js';
@@ -21,8 +22,9 @@ export const measureSimulation: Measure = async (run, { signal }) => {
   const { config, seed } = run;
   const { load, settings } = simulationOf(run);
   const numRanks = config.parallel.ranks;
-  const windows = await windowsOf(load, numRanks, seed);
-  const shape = { numLayers: windows[0]!.length, numExperts: windows[0]![0]!.length, numRanks };
+  const numSlices = simulatedSlices(config);
+  const windows = (await windowsOf(load, numRanks, seed)).map((load_LE) => slicedLoad(load_LE, numSlices));
+  const shape = { numLayers: windows[0]!.length, numExperts: windows[0]!.map(({ length }) => length), numRanks };
   const first = await readPlacement(config.experts, shape);
   const { registry } = await pluginsOf(config.plugins);
   const plans = judged({
@@ -32,7 +34,7 @@ export const measureSimulation: Measure = async (run, { signal }) => {
     split: splitOf(config.experts.replica_choice),
   });
   return {
-    metrics: metricsOf(plans, createPlacement('linear', shape), load.expert_bytes),
+    metrics: metricsOf(plans, createPlacement('linear', shape), load.expert_bytes && load.expert_bytes / numSlices),
     details: detailsOf(plans),
     backend: null,
   };

@@ -1,5 +1,5 @@
 /** `measure: simulation`: what it takes and gives. */
-import { mostOf } from '../../../experts/placement/expert_counts.js';
+import { countsOf, mostOf, type ExpertCounts } from '../../../experts/placement/expert_counts.js';
 import * as z from 'zod';
 import { causeText } from '../../../base/foreign_text.js';
 import { ExpertError } from '../../../compute/base/errors.js';
@@ -7,6 +7,7 @@ import { readRecording } from '../../../experts/load/recording_reader.js';
 import { checkPlanSize } from '../../../experts/placement/planners/planner.js';
 import { syntheticLoads, type LoadPattern } from '../../../experts/routing/synthetic_load.js';
 import { ConfigError } from '../../config/errors.js';
+import type { ExpertwireConfig } from '../../config/schema.js';
 import { choice, integer, key } from '../../config/key_types.js';
 import { readPlacement } from '../../config/placement_file.js';
 import { numSlotsOf } from '../../head/rebalancing/planner_check.js';
@@ -105,8 +106,12 @@ const METRICS: Readonly<Record<string, MetricInfo>> = {
   placements_sha256: text('SHA-256 of the tables of all placements that carried a window'),
 };
 
+/** Into which experts are divided: what is placed are slices. A load says nothing of an expert's width, so `auto` divides none. */
+export const simulatedSlices = ({ experts: { slices } }: Pick<ExpertwireConfig, 'experts'>): number =>
+  slices === 'auto' ? 1 : slices;
+
 /** Layers and experts of the load. @throws ExpertError BAD_RECORDING */
-async function shapeOf(load: SimulatedLoad): Promise<{ readonly numLayers: number; readonly numExperts: number }> {
+async function loadShapeOf(load: SimulatedLoad): Promise<Shape> {
   if (load.load === 'moe_7m') return MOE_7M_SHAPE;
   if (load.load !== 'recording') return { numLayers: load.layers, numExperts: load.experts };
   if (load.recording_file === null) {
@@ -114,7 +119,7 @@ async function shapeOf(load: SimulatedLoad): Promise<{ readonly numLayers: numbe
     throw new ConfigError('MISSING_KEY', what, { key: 'workload.recording_file' });
   }
   for await (const line of readRecording(load.recording_file)) {
-    if (line.kind === 'header') return { numLayers: line.header.numLayers, numExperts: mostOf(line.header.numExperts) };
+    if (line.kind === 'header') return line.header;
   }
   throw new ConfigError('INVALID_VALUE', `${load.recording_file} is empty; give a recording`, {
     key: 'workload.recording_file',
@@ -145,7 +150,8 @@ export function patternOf(load: SimulatedLoad, numRanks: number): LoadPattern | 
 async function check(run: PlannedRun): Promise<void> {
   const { load } = simulationOf(run);
   const { config } = run;
-  const shape = await shapeOf(load);
+  const { numLayers, numExperts: whole } = await loadShapeOf(load);
+  const shape = { numLayers, numExperts: countsOf(whole, numLayers).map((count) => count * simulatedSlices(config)) };
   checkCounts(shape, load);
   const { ranks: numRanks } = config.parallel;
   const first = await readPlacement(config.experts, { ...shape, numRanks });
@@ -153,9 +159,9 @@ async function check(run: PlannedRun): Promise<void> {
   const { registry } = await pluginsOf(config.plugins);
   const one = await readPlacement(
     { ...config.experts, placement: 'linear', num_redundant_experts: 0 },
-    { ...shape, numLayers: 1, numRanks },
+    { numExperts: mostOf(shape.numExperts), numLayers: 1, numRanks },
   );
-  const even_LE = [new Float64Array(shape.numExperts).fill(1)];
+  const even_LE = [new Float64Array(mostOf(shape.numExperts)).fill(1)];
   const topology = { numRanks, numSlots: numSlotsOf(first), numNodes: config.comm.num_nodes, numGroups: load.groups };
   const { planner } = config.load_balance;
   refused('load_balance.planner', `${planner} can't plan for this`, () =>
@@ -163,10 +169,13 @@ async function check(run: PlannedRun): Promise<void> {
   );
 }
 
-type Shape = Awaited<ReturnType<typeof shapeOf>>;
+interface Shape {
+  readonly numLayers: number;
+  readonly numExperts: ExpertCounts;
+}
 
 function checkCounts(shape: Shape, load: SimulatedLoad): void {
-  const numCounts = shape.numLayers * shape.numExperts * load.windows;
+  const numCounts = shape.numLayers * mostOf(shape.numExperts) * load.windows;
   if (numCounts > MAX_COUNTS) {
     const what = `layers × experts × windows are ${numCounts}; give at most ${MAX_COUNTS}`;
     throw new ConfigError('INVALID_VALUE', what, { key: 'workload.windows' });
@@ -177,7 +186,9 @@ function checkSizes(shape: Shape, load: SimulatedLoad, numSlots: number, numRank
   refused('workload.layers', 'planning would take too long', () => checkPlanSize(shape.numLayers, numSlots, numRanks));
   const pattern = patternOf(load, numRanks);
   if (pattern !== null)
-    refused('workload.load', load.load, () => syntheticLoads(pattern, { ...shape, numLayers: 1 }).next());
+    refused('workload.load', load.load, () =>
+      syntheticLoads(pattern, { numLayers: 1, numExperts: load.experts }).next(),
+    );
 }
 
 function refused(name: string, what: string, act: () => unknown): void {

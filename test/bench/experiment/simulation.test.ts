@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LoadRecorder } from '../../../experts/load/load_recorder.js';
 import { windowsOf } from '../../../bench/experiment/base/windows.js';
@@ -101,6 +102,45 @@ describe('measure: simulation', () => {
         [2, 5, 0, 0],
         [1, 4, 0, 0],
       ]);
+    }));
+
+  it('places slices of experts where they are divided, which a few hot experts fill ranks more evenly with', async () => {
+    const few: RunOptions = {
+      workload: { load: 'zipf', layers: 2, experts: 3, windows: 3, expert_bytes: 12 },
+      set: ['parallel.ranks=4', 'load_balance.planner=eplb_stable'],
+    };
+    const whole = await metricsOf(few);
+    const parts = await metricsOf(few, { set: ['experts.slices=4'] });
+    expect(parts.metrics).to.include({ slots_per_rank: 3 });
+    expect(parts.metrics.balancedness).to.be.above(whole.metrics.balancedness as number);
+    const { moved_bytes: bytes, moved_slots: further, first_moved_slots: first, plans } = parts.metrics;
+    const numMoved = (first as number) + (further as number) * ((plans as number) - 1);
+    expect(bytes).to.be.closeTo(3 * numMoved, 1e-9);
+    expect(numMoved).to.be.above(0);
+  });
+
+  it('takes a recording of layers with different numbers of experts, under a placement of their own', () =>
+    withTempFolder(async (folder) => {
+      const [file, placement] = [join(folder, 'load.jsonl.gz'), join(folder, 'placement.json')];
+      const shape = { numLayers: 2, numExperts: [2, 4], numTopk: 1 };
+      const header = { mode: 'per_pass', model: 'm', ...shape, createdBy: 'test' } as const;
+      const recorder = await LoadRecorder.create(file, header, { windowSize: 1 });
+      const load_LE = [
+        [1, 3],
+        [1, 1, 1, 1],
+      ];
+      for (let step = 0; step < 4; step++) await recorder.add({ step, numTokens: 4, load_LE, tokens: [] });
+      await recorder.close();
+      const phy2log = [
+        [1, -1, 0, -1],
+        [0, 1, 2, 3],
+      ];
+      await writeFile(placement, JSON.stringify({ num_ranks: 2, phy2log }));
+      const { metrics } = await metricsOf({
+        workload: { load: 'recording', recording_file: file, window_steps: 1 },
+        set: ['parallel.ranks=2', `experts.placement=${placement}`, 'load_balance.planner=eplb_stable'],
+      });
+      expect(metrics.balancedness_first).to.be.closeTo((2 + 2) / (3 + 2), 1e-12);
     }));
 
   it('loads and planners that don’t go together are found before anything is planned', async () => {
