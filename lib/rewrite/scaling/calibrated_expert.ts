@@ -22,6 +22,8 @@ type Projection = 'gate_proj' | 'up_proj' | 'down_proj';
 
 /** With its weights as they are stored; memory holds one at a time. */
 export class CalibratedExpert {
+  private plainDown: Float32Array | null = null;
+
   private constructor(
     private readonly roundings: Roundings,
     private readonly prefix: string,
@@ -75,9 +77,9 @@ export class CalibratedExpert {
     return activated(of('gate_proj'), of('up_proj'), moe.activation);
   }
 
-  /** [N·H] of what goes into down_proj. Without `factors`: of unrounded weights. */
-  outputs(inner_NI: Float32Array, factors?: Float32Array): Float32Array {
-    const matrix = factors === undefined ? this.values.down_proj : this.rounded('down_proj', { columns: factors });
+  /** [N·H] of what goes into down_proj. Without `factors`: of unrounded weights; with null: of weights that are rounded without factors. */
+  outputs(inner_NI: Float32Array, factors?: Float32Array | null): Float32Array {
+    const matrix = factors === undefined ? this.values.down_proj : this.roundedDown(factors);
     const { intermediateSize } = this.roundings.source.spec.moe;
     return products(inner_NI, matrix, intermediateSize, this.biases.down_proj);
   }
@@ -85,6 +87,11 @@ export class CalibratedExpert {
   /** Σ weight² · ‖y − other‖² over its rows. */
   squares(y_NH: Float32Array, other: Float32Array | null = null): number {
     return weightedSquares(y_NH, this.weights_N, other);
+  }
+
+  private roundedDown(factors: Float32Array | null): Float32Array {
+    if (factors !== null) return this.rounded('down_proj', { columns: factors });
+    return (this.plainDown ??= this.rounded('down_proj', {}));
   }
 
   /** What a reader computes with, factors taken back: which is exact. @throws RewriteError NOT_FINITE */

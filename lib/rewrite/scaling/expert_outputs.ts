@@ -10,32 +10,41 @@ export function products(
 ): Float32Array {
   const [numRows, width] = [x_NC.length / columns, matrix_RC.length / columns];
   const out = new Float32Array(numRows * width);
-  for (let n = 0; n < numRows; n += 4) {
-    const last = numRows - 1;
-    const [x0, x1, x2, x3] = [0, 1, 2, 3].map((i) => Math.min(n + i, last) * columns) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    for (let r = 0; r < width; r++) {
-      const from = r * columns;
-      const first = bias_R?.[r] ?? 0;
-      let [a, b, c, d] = [first, first, first, first];
-      for (let i = 0; i < columns; i++) {
-        const weight = matrix_RC[from + i]!;
-        a += weight * x_NC[x0 + i]!;
-        b += weight * x_NC[x1 + i]!;
-        c += weight * x_NC[x2 + i]!;
-        d += weight * x_NC[x3 + i]!;
-      }
-      out[n * width + r] = a;
-      if (n + 1 < numRows) out[(n + 1) * width + r] = b;
-      if (n + 2 < numRows) out[(n + 2) * width + r] = c;
-      if (n + 3 < numRows) out[(n + 3) * width + r] = d;
-    }
+  for (let n = 0; n < numRows; n += 8) {
+    const x = x_NC.subarray(n * columns, Math.min(n + 8, numRows) * columns);
+    addEight(out.subarray(n * width), x, matrix_RC, columns, bias_R);
   }
   return out;
+}
+
+/** Up to eight rows, which one pass over the matrix serves; what is missing is computed as the last one. */
+function addEight(
+  out: Float32Array,
+  x: Float32Array,
+  matrix_RC: Float32Array,
+  columns: number,
+  bias_R: Float32Array | null,
+): void {
+  const [numRows, width] = [x.length / columns, matrix_RC.length / columns];
+  const at = Int32Array.from({ length: 8 }, (_, n) => Math.min(n, numRows - 1) * columns);
+  const [x0, x1, x2, x3, x4, x5, x6, x7] = [at[0]!, at[1]!, at[2]!, at[3]!, at[4]!, at[5]!, at[6]!, at[7]!];
+  for (let r = 0; r < width; r++) {
+    const from = r * columns;
+    let [a, b, c, d, e, f, g, h] = [0, 0, 0, 0, 0, 0, 0, 0];
+    for (let i = 0; i < columns; i++) {
+      const weight = matrix_RC[from + i]!;
+      a += weight * x[x0 + i]!;
+      b += weight * x[x1 + i]!;
+      c += weight * x[x2 + i]!;
+      d += weight * x[x3 + i]!;
+      e += weight * x[x4 + i]!;
+      f += weight * x[x5 + i]!;
+      g += weight * x[x6 + i]!;
+      h += weight * x[x7 + i]!;
+    }
+    const sums = [a, b, c, d, e, f, g, h];
+    for (let n = 0; n < numRows; n++) out[n * width + r] = sums[n]! + (bias_R?.[r] ?? 0);
+  }
 }
 
 /** What lies between the projections: [N·I]. */

@@ -25,7 +25,7 @@ export interface LayerRows {
 }
 
 /** Rows of an expert that are kept: an output's error is a mean over many channels, so a few dozens tell which of two roundings is better. */
-export const MAX_ROWS = 64;
+export const MAX_ROWS = 32;
 
 /** Bytes of rows that are kept at a time, unless one layer has more. */
 export const MOST_ROW_BYTES = 2 ** 29;

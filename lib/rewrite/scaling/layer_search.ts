@@ -29,8 +29,7 @@ export async function searchLayer(roundings: Roundings, seen: LayerRows): Promis
     const reference = expert.outputs(expert.inner());
     whole += expert.squares(reference);
     tried.forEach(({ factors }, i) => {
-      const plain = new Float32Array(spec.moe.intermediateSize).fill(1);
-      errors[i]! += expert.squares(expert.outputs(expert.inner(factors), plain), reference);
+      errors[i]! += expert.squares(expert.outputs(expert.inner(factors), null), reference);
     });
   });
   const best = errors.reduce((least, error, i) => (error < errors[least]! ? i : least), 0); // the first where all are NaN
