@@ -38,7 +38,7 @@ export function roundGroup(
   const group = { values, from, to, codes };
   switch (type) {
     case 'int8':
-      return rounded(group, fround(Math.max(largest, -least) / 127), 0, -127, 127);
+      return rounded(group, Math.min(fround(Math.max(largest, -least) / 127), INT8_LARGEST_SCALE), 0, -127, 127);
     case 'int4':
       return bestOf(group, int4Scales(least, largest), -8, 7);
     case 'uint4':
@@ -56,6 +56,8 @@ interface Group {
 const { fround } = Math;
 /** What is below it has a scale whose 15-fold is finite, rounded up or not. */
 const FOUR_BITS_LIMIT = 2 ** 124;
+/** The largest scale whose 127-fold is finite. */
+const INT8_LARGEST_SCALE = 2.6793883890187504e36;
 const INT4_DIVISORS = [-8, -7.5, -8.5, -7, -9];
 const UINT4_SHARES = [1, 0.95, 0.9, 0.85, 0.8].map(fround);
 

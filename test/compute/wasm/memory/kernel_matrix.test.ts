@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { roundGroup } from '../../../../compute/base/code_rounding.js';
 import { ExpertError } from '../../../../compute/base/errors.js';
 import { KernelMatrix } from '../../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../../compute/wasm/memory/kernel_memory.js';
@@ -168,6 +169,30 @@ describe('resident matrices', () => {
     const matrix = KernelMatrix.from(memory, weights, 'bf16');
     expect([...matrix.toFloat32()]).to.deep.equal([NaN, NaN, NaN, NaN]);
     matrix.dispose();
+  });
+
+  it('groups of the least and the largest numbers get the codes that files get', () => {
+    const numbers = [0, 2 ** -149, 2 ** -140, 2 ** -126, 2 ** -120, 1, 7.5, 2 ** 123, (2 - 2 ** -23) * 2 ** 123];
+    const random = randomFrom(3);
+    for (const dtype of ['int8', 'int4', 'uint4'] as const) {
+      const most = [...numbers, ...(dtype === 'int8' ? [3.4e38, (2 - 2 ** -23) * 2 ** 127] : [])];
+      for (let largest = 0; largest < most.length; largest++) {
+        const values = Float32Array.from({ length: 20 * 32 }, () => {
+          const size = most[Math.floor(random() * (largest + 1))]!;
+          return random() < 0.5 ? size : -size;
+        });
+        const matrix = KernelMatrix.from(memory, weightMatrix('f32', 20, 32, values), dtype);
+        const expected = Array.from({ length: 20 }, (_, row) => {
+          const codes = new Int8Array(32);
+          const { scale, zero } = roundGroup(dtype, values.slice(32 * row, 32 * (row + 1)), 0, 32, codes);
+          return Array.from(codes, (code) => Math.fround(Math.fround(code - zero) * scale) + 0);
+        });
+        const held = Array.from(matrix.toFloat32(), (value) => value + 0);
+        expect(held, `${dtype} up to ${most[largest]}`).to.deep.equal(expected.flat());
+        expect(held.every(Number.isFinite)).to.equal(true);
+        matrix.dispose();
+      }
+    }
   });
 
   it('int8 holds groups of zeros, tiny, subnormal and huge values', () => {
