@@ -29,8 +29,8 @@ function skipOf(chosen_K: Int32Array, weights_K: Float32Array, skipThreshold: nu
     if (chosen_K[k]! < 0) continue;
     const weight = weights_K[k]!;
     all += weight;
-    if (Math.abs(weight) >= skipThreshold * largest) {
-      kept += weight;
+    if (!(Math.abs(weight) < skipThreshold * largest)) {
+      kept += weight; // what is no number too, so that nobody takes it for little
       continue;
     }
     chosen_K[k] = -1;

@@ -91,7 +91,9 @@ function withLessWork(spec: ModelSpec, { experts }: ExpertwireConfig): ModelSpec
   const { skip_threshold: skipThreshold, defer: numDeferred } = experts;
   const { gate } = spec.moe;
   if (numDeferred > 0 && numDeferred >= gate.numTopk) {
-    const what = `"experts.defer" is ${numDeferred}, and tokens have ${gate.numTopk} choices; give at most ${gate.numTopk - 1}`;
+    const choices =
+      gate.numTopk === 1 ? 'one choice; set it to 0' : `${gate.numTopk} choices; give at most ${gate.numTopk - 1}`;
+    const what = `"experts.defer" is ${numDeferred}, and tokens have ${choices}`;
     throw new ConfigError('INVALID_VALUE', what, { key: 'experts.defer' });
   }
   const less = { ...(skipThreshold > 0 && { skipThreshold }), ...(numDeferred > 0 && { numDeferred }) };

@@ -33,6 +33,14 @@ describe('choices that weigh little', () => {
     expect(told(skipped)).to.deep.equal([[-1, -1, 7], [0, 0, 1], 1]);
   });
 
+  it('are not those that weigh what is no number', () => {
+    const skipped = skipChoices(routing([3, 1, 7, 0, 2, 5], [NaN, 0.25, 0.5, 0.5, 0.125, 0]), {
+      ...GATE,
+      skipThreshold: 0.5,
+    });
+    expect(told(skipped)).to.deep.equal([[3, 1, 7, 0, -1, -1], [NaN, 0.25, 0.5, 0.5, 0, 0], 2]);
+  });
+
   it('are all computed at 0, and only the largest at 1', () => {
     fc.assert(
       fc.property(gateCases, ({ spec, logits, bias }) => {
