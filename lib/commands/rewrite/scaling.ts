@@ -1,6 +1,6 @@
 /** What `expertwire quantise --calibration` does before it writes: a text tells which channels of experts matter. */
-import { MOST_ROW_BYTES } from '../../rewrite/scaling/expert_rows.js';
-import { layerGroups, RowWatch } from '../../rewrite/scaling/expert_rows.js';
+import { kernelProducts } from '../../rewrite/scaling/expert_outputs.js';
+import { layerGroups, MOST_ROW_BYTES, RowWatch } from '../../rewrite/scaling/expert_rows.js';
 import type { Roundings } from '../../rewrite/scaling/calibrated_expert.js';
 import { searchLayer, type FoundScaling } from '../../rewrite/scaling/layer_search.js';
 import { expertsOf } from '../../rewrite/quantise/scaling.js';
@@ -13,9 +13,10 @@ import { calibrate, calibrationConfig, withReader, type CalibrationArgs } from '
 /** Has the model read the text, and searches the factors of each layer with experts that are rounded. Rows of a few layers are kept at a time, and the text is read once for each of these. */
 export async function findScalings(
   args: CalibrationArgs & { readonly dir: string },
-  roundings: Roundings,
+  asked: Omit<Roundings, 'products'>,
   context: CommandContext,
 ): Promise<FoundScaling[]> {
+  const roundings = { ...asked, products: kernelProducts() };
   const { spec } = roundings.source;
   const layers = moeLayersOf(spec).filter((layer) =>
     expertsOf(spec, layer).some((expert) =>

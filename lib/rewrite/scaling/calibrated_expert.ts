@@ -6,7 +6,7 @@ import { scale, type Factors } from '../quantise/scaling.js';
 import type { WeightCoding } from '../quantise/weight_coding.js';
 import type { RewriteSource } from '../source.js';
 import type { ExpertRow } from './expert_rows.js';
-import { activated, products, weightedSquares } from './expert_outputs.js';
+import { activated, addBias, weightedSquares, type Products } from './expert_outputs.js';
 
 /** What a search needs of a checkpoint and of what is made of it. */
 export interface Roundings {
@@ -14,6 +14,7 @@ export interface Roundings {
   readonly coding: WeightCoding;
   /** By our names: what is rounded. */
   readonly isTarget: (name: string) => boolean;
+  readonly products: Products;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,7 +73,7 @@ export class CalibratedExpert {
     const { hiddenSize, moe } = this.roundings.source.spec;
     const of = (part: Projection): Float32Array => {
       const matrix = inputs === undefined ? this.values[part] : this.rounded(part, { columns: inputs });
-      return products(this.x_NH, matrix, hiddenSize, this.biases[part]);
+      return addBias(this.roundings.products(this.x_NH, matrix, hiddenSize), this.biases[part]);
     };
     return activated(of('gate_proj'), of('up_proj'), moe.activation);
   }
@@ -81,7 +82,7 @@ export class CalibratedExpert {
   outputs(inner_NI: Float32Array, factors?: Float32Array | null): Float32Array {
     const matrix = factors === undefined ? this.values.down_proj : this.roundedDown(factors);
     const { intermediateSize } = this.roundings.source.spec.moe;
-    return products(inner_NI, matrix, intermediateSize, this.biases.down_proj);
+    return addBias(this.roundings.products(inner_NI, matrix, intermediateSize), this.biases.down_proj);
   }
 
   /** Σ weight² · ‖y − other‖² over its rows. */

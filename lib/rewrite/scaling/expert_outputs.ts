@@ -1,50 +1,33 @@
-/** One expert on some rows, in plain arithmetic. Pure. Shape suffixes: N rows, H hidden, I intermediate. */
+/** One expert on some rows. Shape suffixes: N rows, H hidden, I intermediate. */
 import type { ActivationSpec } from '../../../compute/base/activation_spec.js';
+import { matrixOf } from '../../../compute/base/weight_matrix.js';
+import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
+import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
+import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
 
-/** Row by row the products with all rows of a matrix [R,C], and a bias: [N·C] → [N·R]. */
-export function products(
-  x_NC: Float32Array,
-  matrix_RC: Float32Array,
-  columns: number,
-  bias_R: Float32Array | null = null,
-): Float32Array {
-  const [numRows, width] = [x_NC.length / columns, matrix_RC.length / columns];
-  const out = new Float32Array(numRows * width);
-  for (let n = 0; n < numRows; n += 8) {
-    const x = x_NC.subarray(n * columns, Math.min(n + 8, numRows) * columns);
-    addEight(out.subarray(n * width), x, matrix_RC, columns, bias_R);
-  }
-  return out;
+/** Row by row the products with all rows of a matrix [R,C]: [N·C] → [N·R]. */
+export type Products = (x_NC: Float32Array, matrix_RC: Float32Array, columns: number) => Float32Array;
+
+/** Those of the kernels, in one thread, in a memory that goes when this does. */
+export function kernelProducts(): Products {
+  const memory = new KernelMemory();
+  return (x_NC, matrix_RC, columns) => {
+    const [numRows, width, stride] = [x_NC.length / columns, matrix_RC.length / columns, padded(columns)];
+    const matrix = KernelMatrix.from(memory, matrixOf(matrix_RC, width, columns), 'f32');
+    const [x, y] = [memory.allocate(4 * numRows * stride), memory.allocate(4 * numRows * width)];
+    const rows = memory.floats(x, numRows * stride).fill(0);
+    for (let n = 0; n < numRows; n++) rows.set(x_NC.subarray(n * columns, (n + 1) * columns), n * stride);
+    memory.kernels.linear(x, numRows, matrix.address, y, width);
+    const out = memory.floats(y, numRows * width).slice();
+    for (const address of [x, y]) memory.free(address);
+    matrix.dispose();
+    return out;
+  };
 }
 
-/** Up to eight rows, which one pass over the matrix serves; what is missing is computed as the last one. */
-function addEight(
-  out: Float32Array,
-  x: Float32Array,
-  matrix_RC: Float32Array,
-  columns: number,
-  bias_R: Float32Array | null,
-): void {
-  const [numRows, width] = [x.length / columns, matrix_RC.length / columns];
-  const at = Int32Array.from({ length: 8 }, (_, n) => Math.min(n, numRows - 1) * columns);
-  const [x0, x1, x2, x3, x4, x5, x6, x7] = [at[0]!, at[1]!, at[2]!, at[3]!, at[4]!, at[5]!, at[6]!, at[7]!];
-  for (let r = 0; r < width; r++) {
-    const from = r * columns;
-    let [a, b, c, d, e, f, g, h] = [0, 0, 0, 0, 0, 0, 0, 0];
-    for (let i = 0; i < columns; i++) {
-      const weight = matrix_RC[from + i]!;
-      a += weight * x[x0 + i]!;
-      b += weight * x[x1 + i]!;
-      c += weight * x[x2 + i]!;
-      d += weight * x[x3 + i]!;
-      e += weight * x[x4 + i]!;
-      f += weight * x[x5 + i]!;
-      g += weight * x[x6 + i]!;
-      h += weight * x[x7 + i]!;
-    }
-    const sums = [a, b, c, d, e, f, g, h];
-    for (let n = 0; n < numRows; n++) out[n * width + r] = sums[n]! + (bias_R?.[r] ?? 0);
-  }
+/** Adds a row to each. */
+export function addBias(rows_NR: Float32Array, bias_R: Float32Array | null): Float32Array {
+  return bias_R === null ? rows_NR : rows_NR.map((value, i) => value + bias_R[i % bias_R.length]!);
 }
 
 /** What lies between the projections: [N·I]. */

@@ -7,6 +7,7 @@ import { randomConfig, type RandomFamily } from '../../../../lib/model/random_co
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { intCoding } from '../../../../lib/rewrite/quantise/int_coding.js';
 import { CalibratedExpert, type Roundings } from '../../../../lib/rewrite/scaling/calibrated_expert.js';
+import { kernelProducts } from '../../../../lib/rewrite/scaling/expert_outputs.js';
 import { RowWatch, type LayerRows } from '../../../../lib/rewrite/scaling/expert_rows.js';
 import { searchLayer } from '../../../../lib/rewrite/scaling/layer_search.js';
 import { openSource } from '../../../../lib/rewrite/source.js';
@@ -57,7 +58,11 @@ const withScene = (family: RandomFamily, use: (scene: Scene) => Promise<void>): 
           },
         ],
       });
-      await use({ roundings: { source, coding: CODING, isTarget: () => true }, seen: watch.seen(), told });
+      await use({
+        roundings: { source, coding: CODING, isTarget: () => true, products: kernelProducts() },
+        seen: watch.seen(),
+        told,
+      });
     } finally {
       await local.close();
       await source.close();

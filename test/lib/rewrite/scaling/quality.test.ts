@@ -8,6 +8,7 @@ import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
 import { intCoding } from '../../../../lib/rewrite/quantise/int_coding.js';
 import { quantiseCheckpoint } from '../../../../lib/rewrite/quantise/quantise.js';
 import type { LayerScaling } from '../../../../lib/rewrite/quantise/scaling.js';
+import { kernelProducts } from '../../../../lib/rewrite/scaling/expert_outputs.js';
 import { RowWatch } from '../../../../lib/rewrite/scaling/expert_rows.js';
 import { searchLayer } from '../../../../lib/rewrite/scaling/layer_search.js';
 import { openSource, type RewriteSource } from '../../../../lib/rewrite/source.js';
@@ -79,7 +80,7 @@ describe('quantising moe-7m by a text', function () {
         await calibrate(local.engine, read, () => watch.piece(), commandContext()).finally(() => local.close());
         const all = [];
         for (const seen of watch.seen()) {
-          all.push(await searchLayer({ source, coding: INT4, isTarget: () => true }, seen));
+          all.push(await searchLayer({ source, coding: INT4, isTarget: () => true, products: kernelProducts() }, seen));
         }
         return all;
       });
