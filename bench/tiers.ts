@@ -258,7 +258,7 @@ function report({ model, newTokens, repeats, seed }: Options, rows: readonly Tie
     ],
     ...[`${row.ratio.toFixed(2)}x`, ...[row.hits, row.bound, row.ahead, row.warm, row.predicted].map(percent)],
     ...[bytes(row.read_bytes_per_token), `${row.wait_ms_per_token.toFixed(2)} ms`],
-    row.divergence?.toFixed(4) ?? '',
+    row.divergence?.toPrecision(2) ?? '',
   ]);
   return [
     `${cpu}, ${cores} cores, ${memory}, Node ${node}; ${model}, one rank, one sequence of ${newTokens} sampled tokens, medians of ${repeats} in turns, seed ${seed}`,

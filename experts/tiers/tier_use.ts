@@ -59,7 +59,7 @@ export class TierUse {
     for (const expert of experts) {
       this.now!.experts.add(expert.expert);
       this.countUse(expert, place);
-      if (!expert.isReady) expert.earlier = useOf(expert);
+      expert.earlier = useOf(expert);
       expert.numUses++;
       this.used.push(expert);
       expert.lastUse = this.numCalls;

@@ -22,7 +22,7 @@ export class TieredExpert implements Expert, ExpertUse {
   numUses = 0;
   frequency = 0;
   lastUse = 0;
-  /** As it was before its last use, where that was of a warm copy. */
+  /** As it was before its last use. */
   earlier: ExpertUse = this;
   /** Null: it is on disk. */
   slot: ExpertSlot<TieredExpert> | null = null;

@@ -77,14 +77,16 @@ export class WarmPlaces {
     if (!slot.isReady) this.empty(slot);
   }
 
-  /** A place that is free, that of a resident one's copy, or that of one which the policy would rather have go than the expert. */
+  /** A place that is free. Else, where the policy would rather have another copy go than the expert: the place of a resident one's, or that of the other. */
   private claim(expert: TieredExpert): ExpertSlot<TieredExpert> | null {
     const { slots, dtype, policy } = this.parts;
     const free = slots.free(dtype);
     if (free !== null) return free;
     const able = slots.ready(dtype).filter(({ holder }) => !this.owner.isBusy(holder!));
-    const slot =
-      mostUsedResident(able) ?? able[policy([...able.map(({ holder }): ExpertUse => holder!), expert], expert)];
+    const spare = able.filter(({ holder }) => holder!.isReady);
+    const needed = able.filter(({ holder }) => !holder!.isReady);
+    const goes = needed[policy([...needed.map(({ holder }): ExpertUse => holder!), expert.earlier], expert)];
+    const slot = needed.length === 0 ? mostUsed(spare) : goes && (mostUsed(spare) ?? goes);
     if (slot === undefined) return null; // the expert itself goes
     this.empty(slot);
     return slot;
@@ -96,8 +98,6 @@ export class WarmPlaces {
   }
 }
 
-/** What will stay resident for longest needs its copy last. */
-function mostUsedResident(slots: readonly ExpertSlot<TieredExpert>[]): ExpertSlot<TieredExpert> | undefined {
-  const resident = slots.filter(({ holder }) => holder!.isReady);
-  return resident.sort((a, b) => b.holder!.frequency - a.holder!.frequency)[0];
-}
+/** Of those that are resident: what will stay so for longest needs its copy last. */
+const mostUsed = (slots: readonly ExpertSlot<TieredExpert>[]): ExpertSlot<TieredExpert> | undefined =>
+  [...slots].sort((a, b) => b.holder!.frequency - a.holder!.frequency)[0];
