@@ -9,6 +9,7 @@ const LARGEST = 448;
 export const FP8_CODING: WeightCoding = {
   label: `fp8 in blocks of ${BLOCK}`,
   columnStep: 1,
+  resident: null,
   takesExpressions: false,
   config: (left) => ({
     ...{ quant_method: 'fp8', fmt: 'e4m3', activation_scheme: 'dynamic', weight_block_size: [BLOCK, BLOCK] },

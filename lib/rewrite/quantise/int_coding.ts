@@ -15,6 +15,9 @@ export interface IntCodingOptions {
   readonly scaleDtype: 'BF16' | 'F32';
 }
 
+/** Columns that share a scale in memory. */
+const RESIDENT_GROUP = 32;
+
 /** For any shapes whose columns are whole groups. */
 export function intCoding({ type, group, scaleDtype }: IntCodingOptions): WeightCoding {
   const numBits = type === 'int8' ? 8 : 4;
@@ -24,6 +27,7 @@ export function intCoding({ type, group, scaleDtype }: IntCodingOptions): Weight
   return {
     label: `${type} in groups of ${group}`,
     columnStep: group,
+    resident: group === RESIDENT_GROUP ? type : null,
     takesExpressions: true,
     config: (left) => compressedTensors({ numBits, isSymmetric: !hasZeros, group, left }),
     heads: (module, rows, columns) => [

@@ -1,4 +1,5 @@
 /** What a format of few bits makes of a matrix: pure, and the same for every matrix of a checkpoint. */
+import type { RoundedType } from '../../../compute/base/code_rounding.js';
 import type { TensorHead } from '../new_tensors.js';
 
 /** A matrix [rows, columns] of float32, in the order of its rows. */
@@ -28,6 +29,8 @@ export interface WeightCoding {
   readonly takesExpressions: boolean;
   /** The tensors that a module's weight becomes. */
   heads(module: string, rows: number, columns: number): TensorHead[];
+  /** The type in memory that numbers are rounded to by the same rule; null: none is. */
+  readonly resident: RoundedType | null;
   /** What a reader of these tensors would compute with; null: some value has no code. */
   round(matrix: FloatMatrix): Float32Array | null;
   /** Null: some value has no code. */

@@ -2,7 +2,7 @@
 import { biasOf, expertPrefix } from '../../model/spec/tensor_names.js';
 import type { ModelSpec } from '../../model/spec/spec.js';
 import { notFinite } from '../quantise/not_finite.js';
-import { scale, type Factors } from '../quantise/scaling.js';
+import { scale } from '../quantise/scaling.js';
 import type { WeightCoding } from '../quantise/weight_coding.js';
 import type { RewriteSource } from '../source.js';
 import type { ExpertRow } from './expert_rows.js';
@@ -23,8 +23,6 @@ type Projection = 'gate_proj' | 'up_proj' | 'down_proj';
 
 /** With its weights as they are stored; memory holds one at a time. */
 export class CalibratedExpert {
-  private plainDown: Float32Array | null = null;
-
   private constructor(
     private readonly roundings: Roundings,
     private readonly prefix: string,
@@ -68,21 +66,15 @@ export class CalibratedExpert {
     return this.roundings.isTarget(`${this.prefix}.${part}.weight`);
   }
 
-  /** [N·I] what goes into down_proj. Without `inputs`: of unrounded weights. */
-  inner(inputs?: Float32Array): Float32Array {
-    const { hiddenSize, moe } = this.roundings.source.spec;
-    const of = (part: Projection): Float32Array => {
-      const matrix = inputs === undefined ? this.values[part] : this.rounded(part, { columns: inputs });
-      return addBias(this.roundings.products(this.x_NH, matrix, hiddenSize), this.biases[part]);
-    };
-    return activated(of('gate_proj'), of('up_proj'), moe.activation);
+  /** [N·I] what goes into down_proj: of weights that are rounded with these factors; null: of unrounded ones. */
+  inner(inputs: Float32Array | null): Float32Array {
+    const [gate_NI, up_NI] = [this.through('gate_proj', this.x_NH, inputs), this.through('up_proj', this.x_NH, inputs)];
+    return activated(gate_NI, up_NI, this.roundings.source.spec.moe.activation);
   }
 
-  /** [N·H] of what goes into down_proj. Without `factors`: of unrounded weights; with null: of weights that are rounded without factors. */
-  outputs(inner_NI: Float32Array, factors?: Float32Array | null): Float32Array {
-    const matrix = factors === undefined ? this.values.down_proj : this.roundedDown(factors);
-    const { intermediateSize } = this.roundings.source.spec.moe;
-    return addBias(this.roundings.products(inner_NI, matrix, intermediateSize), this.biases.down_proj);
+  /** [N·H] of what goes into down_proj, by the same rule. */
+  outputs(inner_NI: Float32Array, factors: Float32Array | null): Float32Array {
+    return this.through('down_proj', inner_NI, factors);
   }
 
   /** Σ weight² · ‖y − other‖² over its rows. */
@@ -90,22 +82,31 @@ export class CalibratedExpert {
     return weightedSquares(y_NH, this.weights_N, other);
   }
 
-  private roundedDown(factors: Float32Array | null): Float32Array {
-    if (factors !== null) return this.rounded('down_proj', { columns: factors });
-    return (this.plainDown ??= this.rounded('down_proj', {}));
+  private through(part: Projection, x: Float32Array, factors: Float32Array | null): Float32Array {
+    const { coding, products } = this.roundings;
+    const values = this.values[part];
+    const [, columns] = this.shapeOf(part);
+    if (factors === null || !this.rounds(part)) return addBias(products(x, values, columns), this.biases[part]);
+    const scaled = values.slice();
+    scale(scaled, columns, { columns: factors });
+    const divided = x.slice();
+    scale(divided, columns, { columns: factors.map((factor) => 1 / factor) });
+    const { resident } = coding;
+    const matrix = resident === null ? this.rounded(part, scaled) : scaled;
+    return addBias(products(divided, matrix, columns, resident ?? 'f32'), this.biases[part]);
   }
 
-  /** What a reader computes with, factors taken back: which is exact. @throws RewriteError NOT_FINITE */
-  private rounded(part: Projection, factors: Factors): Float32Array {
-    if (!this.rounds(part)) return this.values[part];
-    const { coding, source } = this.roundings;
-    const [rows, columns] = shapeOf(source.spec, part);
-    const values = this.values[part].slice();
-    scale(values, columns, factors);
+  /** What a reader computes with. @throws RewriteError NOT_FINITE */
+  private rounded(part: Projection, values: Float32Array): Float32Array {
+    const { coding } = this.roundings;
+    const [rows, columns] = this.shapeOf(part);
     const rounded = coding.round({ values, rows, columns });
     if (rounded === null) throw notFinite(`${this.prefix}.${part}`, coding);
-    scale(rounded, columns, { columns: factors.columns?.map((factor) => 1 / factor) });
     return rounded;
+  }
+
+  private shapeOf(part: Projection): readonly [number, number] {
+    return shapeOf(this.roundings.source.spec, part);
   }
 }
 

@@ -3,17 +3,22 @@ import type { ActivationSpec } from '../../../compute/base/activation_spec.js';
 import { matrixOf } from '../../../compute/base/weight_matrix.js';
 import { KernelMatrix } from '../../../compute/wasm/memory/kernel_matrix.js';
 import { KernelMemory } from '../../../compute/wasm/memory/kernel_memory.js';
-import { padded } from '../../../compute/wasm/memory/resident_dtype.js';
+import { padded, type ResidentDtype } from '../../../compute/wasm/memory/resident_dtype.js';
 
-/** Row by row the products with all rows of a matrix [R,C]: [N·C] → [N·R]. */
-export type Products = (x_NC: Float32Array, matrix_RC: Float32Array, columns: number) => Float32Array;
+/** Row by row the products with all rows of a matrix [R,C]: [N·C] → [N·R]. `dtype`: what the matrix is rounded to. Default f32: nothing. */
+export type Products = (
+  x_NC: Float32Array,
+  matrix_RC: Float32Array,
+  columns: number,
+  dtype?: ResidentDtype,
+) => Float32Array;
 
 /** Those of the kernels, in one thread, in a memory that goes when this does. */
 export function kernelProducts(): Products {
   const memory = new KernelMemory();
-  return (x_NC, matrix_RC, columns) => {
+  return (x_NC, matrix_RC, columns, dtype = 'f32') => {
     const [numRows, width, stride] = [x_NC.length / columns, matrix_RC.length / columns, padded(columns)];
-    const matrix = KernelMatrix.from(memory, matrixOf(matrix_RC, width, columns), 'f32');
+    const matrix = KernelMatrix.from(memory, matrixOf(matrix_RC, width, columns), dtype);
     const [x, y] = [memory.allocate(4 * numRows * stride), memory.allocate(4 * numRows * width)];
     const rows = memory.floats(x, numRows * stride).fill(0);
     for (let n = 0; n < numRows; n++) rows.set(x_NC.subarray(n * columns, (n + 1) * columns), n * stride);

@@ -25,11 +25,12 @@ export async function searchLayer(roundings: Roundings, seen: LayerRows): Promis
   const tried = canScaleInputs(spec) ? all : all.slice(0, 1);
   const errors = tried.map(() => 0);
   let whole = 0;
+  const ones_I = new Float32Array(spec.moe.intermediateSize).fill(1);
   await eachExpert(roundings, seen, (expert) => {
-    const reference = expert.outputs(expert.inner());
+    const reference = expert.outputs(expert.inner(null), null);
     whole += expert.squares(reference);
     tried.forEach(({ factors }, i) => {
-      errors[i]! += expert.squares(expert.outputs(expert.inner(factors), null), reference);
+      errors[i]! += expert.squares(expert.outputs(expert.inner(factors), ones_I), reference);
     });
   });
   const best = errors.reduce((least, error, i) => (error < errors[least]! ? i : least), 0); // the first where all are NaN
@@ -48,8 +49,8 @@ export async function searchLayer(roundings: Roundings, seen: LayerRows): Promis
 
 /** Rounded rows of up_proj are the same whatever their factor, so this depends on what was chosen before, and not the other way round. */
 function searchInner(expert: CalibratedExpert, inputs: Float32Array, mayScale: boolean): InnerFactors {
-  const exact_NI = expert.inner();
-  const reference = expert.outputs(exact_NI);
+  const exact_NI = expert.inner(null);
+  const reference = expert.outputs(exact_NI, null);
   const inner_NI = expert.inner(inputs);
   const all = candidates(magnitudesOf(exact_NI, inputs.length, reference.length));
   const canScale = mayScale && expert.rounds('up_proj') && expert.rounds('down_proj');

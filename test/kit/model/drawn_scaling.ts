@@ -23,6 +23,7 @@ export function drawnScaling(spec: ModelSpec): LayerScaling[] {
 export const NUMBERS: WeightCoding = {
   label: 'numbers',
   columnStep: 1,
+  resident: null,
   takesExpressions: true,
   config: () => null,
   heads: (module, rows, columns) => [{ name: `${module}.weight`, dtype: 'F32', shape: [rows, columns] }],

@@ -81,7 +81,7 @@ describe('scaling by a text', function () {
         for (const [layer, { experts, values, x }] of told) {
           for (const [k, number] of experts.entries()) {
             const expert = await CalibratedExpert.read(roundings, layer, number, [{ values: x, weight: 1 }]);
-            const own = expert.outputs(expert.inner());
+            const own = expert.outputs(expert.inner(null), null);
             const error = own.map((value, h) => value - values[k * own.length + h]!);
             expect(largest(own)).to.be.greaterThan(0);
             expect(largest(error) / largest(own)).to.be.lessThan(1e-5);
@@ -90,6 +90,19 @@ describe('scaling by a text', function () {
       });
     });
   }
+
+  it('what memory rounds and what files hold are the same there', async () => {
+    for (const type of ['int4', 'uint4', 'int8'] as const) {
+      await withScene('qwen3_moe', async ({ roundings, seen }) => {
+        const coding = intCoding({ type, group: 32, scaleDtype: 'BF16' });
+        const [layer] = seen;
+        const own = await searchLayer({ ...roundings, coding }, layer!);
+        const decoded = await searchLayer({ ...roundings, coding: { ...coding, resident: null } }, layer!);
+        expect(coding.resident).to.equal(type);
+        expect(own).to.deep.equal(decoded);
+      });
+    }
+  });
 
   it('channels as large as each other stay nearly as good as they are, and no layer becomes worse', async () => {
     for (const family of ['qwen3_moe', 'gpt_oss', 'qwen3_next'] as const) {
