@@ -19,6 +19,7 @@ export interface ExpertUse {
 
 /**
  * Chooses which of `resident`, at least one, goes, and gives its index. `wanted` comes instead. Results don't depend on it, only how often experts are read.
+ * With copies in fewer bits (`experts.warm`) it is asked which of those goes too, and whether a resident one or the wanted one itself, which is among `resident` then: results depend on it.
  * It is called in the middle of a step: quick, and without effects.
  */
 export type TierPolicy = (resident: readonly ExpertUse[], wanted: ExpertUse) => number;

@@ -233,6 +233,17 @@ describe('warm copies of experts', () => {
     warm.tiered.dispose();
   });
 
+  it('aren’t made of what is used less than what has one', async () => {
+    const warm = warmOf({ numSlots: 1, numWarm: 1 });
+    for (const e of [0, 0, 0, 1, 2, 1]) {
+      await run(warm, 0, [e, -1]);
+      await quiet();
+    }
+    expect(warm.experts[0]!.map(({ warm: copy }) => copy !== null)).to.deep.equal([true, false, false, false, false]);
+    expect(warm.tiered.stats().warm!.numMade).to.equal(1);
+    warm.tiered.dispose();
+  });
+
   it('go with experts that go, also while they are made', async () => {
     const warm = warmOf({ numSlots: 1, numWarm: 4 });
     for (const e of [0, 1, 2]) await run(warm, 0, [e, -1]);
