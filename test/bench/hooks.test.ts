@@ -44,7 +44,7 @@ describe('expertwire bench hooks', function () {
     }
     expect(off).to.include({ told_bytes: 0, events: 0 });
     const told = rows.filter(({ hooks }) => !hooks.startsWith('off'));
-    expect(told).to.have.length(8);
+    expect(told).to.have.length(9);
     for (const row of told.slice(0, -1)) expect(row.told_bytes, row.hooks).to.be.above(0); // of a share there may be none
   });
 });
