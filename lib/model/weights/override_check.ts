@@ -3,6 +3,7 @@ import { closest } from 'fastest-levenshtein';
 import { isCoded } from '../../../compute/base/weight_matrix.js';
 import { isNear } from '../../config/layers.js';
 import type { ModelSpec } from '../spec/spec.js';
+import { LM_HEAD } from '../spec/tensor_names.js';
 import { tensorShapesOf } from '../spec/tensor_shapes.js';
 import { isExpertTensor } from './rank_tensors.js';
 import { isNeverCoded } from './residence.js';
@@ -11,7 +12,8 @@ import { matchesGlob, ownName, type ResidentOverride } from './resident_override
 /** What is wrong with the first of them that is wrong, and what to write instead; null: each one says something of some tensor. */
 export function overrideProblem(overrides: readonly ResidentOverride[], spec: ModelSpec): string | null {
   if (overrides.length === 0) return null;
-  const tensors = Array.from(tensorShapesOf(spec), ({ name, shape }) => ({ name, isMatrix: shape.length === 2 }));
+  const known = Array.from(tensorShapesOf(spec), ({ name, shape }) => ({ name, isMatrix: shape.length === 2 }));
+  const tensors = [...known, { name: LM_HEAD, isMatrix: true }]; // a checkpoint may have one where none is needed
   const names = tensors.map(({ name }) => name);
   for (const { glob, choice } of overrides) {
     const matched = tensors.filter(({ name }) => matchesGlob(glob, name));

@@ -18,6 +18,11 @@ describe('overrides that can do nothing', () => {
     expect(problemOf({ 'layers.1.mlp.gate.weight': 'f32', 'embed_tokens.weight': 'bf16' })).to.equal(null);
   });
 
+  it('are none of a head that a checkpoint may have beside an embedding that could serve as one', () => {
+    const tied = { ...spec, tieWordEmbeddings: true };
+    expect(overrideProblem(overridesOf({ 'lm_head.*': 'int8' }), tied)).to.equal(null);
+  });
+
   const MEANT: readonly (readonly [glob: string, meant: string])[] = [
     ['model.layers.0.*', 'layers.0.*'],
     ['model.layers.*.mlp.expert.3.*', 'layers.*.mlp.experts.3.*'],
