@@ -193,7 +193,8 @@ function onDisk(own: Case, as: FootprintAs): string[] {
   const { availableBytes, totalBytes, ranksHere } = own.limits;
   const { experts, moving } = own.footprint;
   const room = Math.min(availableBytes, totalBytes / ranksHere) - (machineBytes(own) - experts - moving);
-  const warm = Math.max(0, (as({ maxResidentBytes: room })?.experts ?? room) - room);
+  const [both, alone] = [as({ maxResidentBytes: room }), as({ maxResidentBytes: room, warm: null })];
+  const warm = both === null || alone === null ? 0 : both.experts - alone.experts;
   const mib = Math.floor((room - warm) / 2 ** 20);
   if (mib < 1 || !isFitting(own, as, { maxResidentBytes: mib * 2 ** 20 })) return [];
   return [`keep some experts on disk with experts.max_resident_bytes: ${mib}MiB`];

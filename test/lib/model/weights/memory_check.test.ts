@@ -181,6 +181,17 @@ describe('the memory of a rank', () => {
     expect(refusal({ dense: 3 * GIB }, KERNELS, { availableBytes: GIB })).to.contain('take a machine with more memory');
   });
 
+  it('has room for experts beside copies of those on disk, also where no whole number of experts fills it', () => {
+    const [each, copies] = [0.35 * GIB, GIB];
+    const footprint = { ...SMALL, experts: 21 * GIB };
+    const as: FootprintAs = ({ experts, dense, maxResidentBytes, warm }) => {
+      if (experts !== undefined || dense !== undefined || maxResidentBytes == null) return null;
+      return { ...SMALL, experts: Math.floor(maxResidentBytes / each) * each + (warm === null ? 0 : copies) };
+    };
+    const check = (): void => checkMemory(footprint, KERNELS, LIMITS, { at: () => null, as });
+    expect(check).to.throw(/; keep some experts on disk with experts.max_resident_bytes: 14960MiB$/);
+  });
+
   it('of a GPU is divided by the ranks that share it', () => {
     const experts = 10 * GIB;
     expect(refusal({ experts }, TENSORS, gpu(12))).to.equal(null);
