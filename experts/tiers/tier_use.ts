@@ -101,7 +101,11 @@ export class TierUse {
     this.used = [];
     this.unit *= 2 ** (1 / HALF_LIFE_STEPS);
     if (this.unit < MOST_UNIT) return;
-    for (const expert of this.held) expert.frequency /= this.unit;
+    for (const expert of this.held) {
+      const { earlier } = expert;
+      if (earlier !== expert) expert.earlier = { ...earlier, frequency: earlier.frequency / this.unit };
+      expert.frequency /= this.unit;
+    }
     this.unit = 1;
   }
 

@@ -54,4 +54,17 @@ describe('the use of experts', () => {
       expect(now.frequency / once.frequency).to.be.closeTo(2, 0.02);
       expect(often.frequency).to.be.above(100 * now.frequency);
     });
+
+  it('is known as it was before the last use in the unit of all others, also once that changed', () => {
+    const { call, all } = useOf(1);
+    const expert = all[0]![0]!;
+    const numSteps = 512 * HALF_LIFE_STEPS; // until frequencies are scaled down
+    for (let step = 0; step < numSteps - 40; step++) call(0, 1);
+    for (const used of [0, 1, 0, 1]) call(0, used);
+    const share = expert.earlier.frequency / expert.frequency;
+    expect(share).to.be.within(0.1, 0.9);
+    for (let step = 0; step < 80; step++) call(0, 1);
+    expect(expert.frequency, 'it was scaled').to.be.below(10);
+    expect(expert.earlier.frequency / expert.frequency).to.be.closeTo(share, 1e-9);
+  });
 });
