@@ -63,14 +63,19 @@ export class TierStore {
     return expert;
   }
 
-  /** The same of weights that came from elsewhere: resident where a place is free. What is read later must be the same. */
+  /** The same of weights that came from elsewhere: resident where a place is free. What is read later must be the same. @throws ExpertError as KernelExpert.set; then it isn't held */
   place(weights: FfnWeights, dtype: WeightDtype, name: ExpertName): TieredExpert {
     const expert = this.open(name, dtype);
     if ([weights.gate, weights.up, weights.down].every((each) => each.dtype === dtype))
       expert.digest = digestOfWeights(weights);
     const slot = this.parts.slots.free(dtype);
     if (slot === null) return expert;
-    slot.expert.set(weights);
+    try {
+      slot.expert.set(weights);
+    } catch (error) {
+      this.release(expert);
+      throw error;
+    }
     take(slot, expert);
     slot.isReady = true;
     return expert;
@@ -148,7 +153,8 @@ export class TierStore {
   async rows(expert: TieredExpert, from: number, to: number): Promise<Uint8Array[]> {
     const { stored, dtype } = expert;
     const { sizes, slots } = this.parts;
-    if (!expert.isReady && isStoredAs(stored, dtype)) {
+    // One that must be the same as another rank's is looked at whole, in a place.
+    if (!expert.isReady && expert.digest === null && isStoredAs(stored, dtype)) {
       const rows = await readRows(stored, sizes, from, to).catch((error: unknown) => {
         throw unreadable(expert, error);
       });

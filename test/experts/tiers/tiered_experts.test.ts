@@ -264,6 +264,36 @@ describe('experts in tiers', () => {
     tiered.dispose();
   });
 
+  /** Places of one type in a layer. */
+  const placesOf = (dtype: 'f32' | 'int8', numSlots: number): TieredExperts =>
+    new TieredExperts(new KernelMemories(), {
+      ...{ sizes: SIZES, numTopk: NUM_TOPK, maxBytes: 0, source: new Folder(), policy: createTierPolicy('lru') },
+      layers: [{ layer: 1, numExperts: NUM_EXPERTS }],
+      slots: [{ dtype, numSlots }],
+    });
+
+  it('an expert that another rank sent is not sent on from a folder that has another one', async () => {
+    const tiered = placesOf('f32', 1); // as in the folder, whose rows could be sent as they are
+    const [first, same, another] = weights[0]! as [FfnWeights, FfnWeights, FfnWeights];
+    tiered.load(first, 'f32', { layer: 1, expert: 0 }); // takes the place
+    const good = tiered.load(same, 'f32', { layer: 1, expert: 1 });
+    const bad = tiered.load(another, 'f32', { layer: 1, expert: 3 });
+    expect(Buffer.from((await good.rows(0, 1))[0]!)).to.deep.equal(Buffer.from(same.gate.bytes.slice(0, 4 * 24)));
+    const error = await errorOf(ExpertError, () => bad.rows(0, 1));
+    expect(error.message).to.include('expert 3 of layer 1 is another one');
+    tiered.dispose();
+  });
+
+  it('an expert from elsewhere whose weights can’t be kept is not held', async () => {
+    const tiered = placesOf('int8', 1);
+    const { gate, ...others } = weights[0]![0]!;
+    const bytes = new Uint8Array(gate.bytes).fill(0xff, 0, 4); // no number, for which there is no code
+    const load = (): unknown => tiered.load({ ...others, gate: { ...gate, bytes } }, 'int8', { layer: 1, expert: 0 });
+    expect((await errorOf(ExpertError, () => Promise.resolve().then(load))).code).to.equal('NOT_FINITE');
+    expect(tiered.stats()).to.include({ numHeld: 0, numResident: 0 });
+    tiered.dispose();
+  });
+
   it('experts that go leave their places, also while they are read', async () => {
     const { tiered, experts, memories } = tiersOf(3);
     await run(tiered, experts[0]!, received('rank', [0, 1, 2]));
