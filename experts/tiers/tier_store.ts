@@ -133,7 +133,7 @@ export class TierStore {
   raise(expert: TieredExpert): void {
     const { slots, policy, counts } = this.parts;
     if (expert.slot !== null || expert.warm?.isReady !== true) return;
-    if (this.numRaising >= Math.max(1, slots.all.length / RAISED_SHARE)) return;
+    if (this.numRaising >= Math.max(1, Math.min(MOST_RAISED, slots.all.length / RAISED_SHARE))) return;
     let slot = slots.free(expert.dtype);
     if (slot === null) {
       const able = this.able(expert).filter((each) => !each.isAhead);
@@ -283,6 +283,8 @@ export class TierStore {
 
 /** Of this many places one at most is read into at a time because its expert was used warm. */
 const RAISED_SHARE = 4;
+/** Nor more than this, or what is wanted would wait for reads that nobody waits for. */
+const MOST_RAISED = 2;
 
 const keyOf = ({ layer, expert }: ExpertName): string => `${layer}.${expert}`;
 

@@ -261,6 +261,36 @@ describe('warm copies of experts', () => {
     expect(warm.memories.stats().heldBytes).to.be.below(bytesAs('int8'));
   });
 
+  it('come to be resident a few at a time, so that what is wanted and on disk is read at once beside them', async () => {
+    const numExperts = 24;
+    const sizes = { hidden: 40, intermediate: 36, hasBias: true };
+    const memories = new KernelMemories({});
+    const tiered = new TieredExperts(memories, {
+      ...{ sizes, numTopk: NUM_TOPK, maxBytes: 16 * bytesAs('bf16') },
+      source: {
+        stored: (_, expert) => stored(weights[0]![expert % NUM_EXPERTS]!, () => undefined),
+        checkUnchanged: () => Promise.resolve(),
+      },
+      layers: [{ layer: 1, numExperts }],
+      slots: [{ dtype: 'bf16', numSlots: 16 }],
+      warm: { dtype: 'int8', numSlots: 8, maxBytes: 8 * bytesAs('int8') },
+      policy: (holders) => holders.length - 1,
+    });
+    const all = Array.from({ length: numExperts }, (_, expert) => tiered.open({ layer: 1, expert }, 'bf16'));
+    const used = { tiered, experts: [all] };
+    for (let e = 0; e < 20; e++) await run(used, 0, [e, -1]);
+    await quiet();
+    const copied = [15, 16, 17, 18];
+    expect(copied.map((e) => all[e]!.warm?.isReady)).to.deep.equal([true, true, true, true]);
+    await run(used, 0, copied);
+    expect(all.filter(({ reading }) => reading !== null)).to.have.lengthOf(2);
+    const output = run(used, 0, [23, -1]);
+    expect(all[23]!.reading).to.not.equal(null);
+    await output;
+    await quiet();
+    tiered.dispose();
+  });
+
   it('are never what is sent to another rank', async () => {
     const warm = warmOf({ numSlots: 1, numWarm: 4 });
     for (const e of [0, 1, 2]) await run(warm, 0, [e, -1]);
