@@ -9,6 +9,8 @@ export interface ExpertKind {
   readonly eachBytes: number;
   /** In the model. */
   readonly numExperts: number;
+  /** On one rank: of a type that few experts have, all may come to lie on the same. */
+  readonly mostHeld: number;
 }
 
 /** What copies of experts that aren't resident may take, and their type. */
@@ -24,11 +26,11 @@ export interface SlotCount {
 }
 
 /**
- * Places that fit into `maxBytes`: one of each type at least, since experts of any may move here, and otherwise as the types are mixed in the model; never more than
- * `mostHeld` in all, what the rank may hold.
+ * Places that fit into `maxBytes`: one of each type at least, since experts of any may move here, and otherwise as the types are mixed in the model; never more of
+ * one than the rank may hold.
  * @throws ExpertError INVALID_ARGUMENT for fewer bytes than one expert of each type takes
  */
-export function planSlots(maxBytes: number, kinds: readonly ExpertKind[], mostHeld: number): SlotCount[] {
+export function planSlots(maxBytes: number, kinds: readonly ExpertKind[]): SlotCount[] {
   const least = kinds.reduce((sum, { eachBytes }) => sum + eachBytes, 0);
   if (maxBytes < least) {
     const what = kinds.length === 1 ? 'an expert takes' : `an expert of each of ${kinds.length} types takes`;
@@ -36,12 +38,9 @@ export function planSlots(maxBytes: number, kinds: readonly ExpertKind[], mostHe
     throw new ExpertError('INVALID_ARGUMENT', message);
   }
   const counts = kinds.map(() => 1);
-  let [left, numSlots] = [maxBytes - least, counts.length];
-  while (numSlots < mostHeld) {
-    const next = mostWanted(kinds, counts, left);
-    if (next === null) break;
+  let left = maxBytes - least;
+  for (let next = mostWanted(kinds, counts, left); next !== null; next = mostWanted(kinds, counts, left)) {
     counts[next]!++;
-    numSlots++;
     left -= kinds[next]!.eachBytes;
   }
   return kinds.map(({ dtype }, i) => ({ dtype, numSlots: counts[i]! }));
@@ -70,8 +69,8 @@ export function planWarm(
 /** The type of which the smallest share is resident, if there are more and one fits. */
 function mostWanted(kinds: readonly ExpertKind[], counts: readonly number[], left: number): number | null {
   let best: number | null = null;
-  for (const [i, { eachBytes, numExperts }] of kinds.entries()) {
-    if (eachBytes > left || counts[i]! >= numExperts) continue;
+  for (const [i, { eachBytes, numExperts, mostHeld }] of kinds.entries()) {
+    if (eachBytes > left || counts[i]! >= mostHeld) continue;
     if (best === null || counts[i]! / numExperts < counts[best]! / kinds[best]!.numExperts) best = i;
   }
   return best;

@@ -39,12 +39,12 @@ export interface TierPlan {
 export function planTiers({ spec, residence, placement, maxResidentBytes, warm = null }: TierOptions): TierPlan {
   const kinds = kindsOf(spec, residence, placement);
   const mostHeld = placement.slotsPerRank * placement.log2phy.length;
-  const slots = planSlots(maxResidentBytes, kinds, mostHeld);
+  const slots = planSlots(maxResidentBytes, kinds);
   const numBytes = slotBytes(slots, kinds);
   if (warm === null) return { slots, warm, numBytes };
   const eachBytes = expertBytes(expertSizesOf(spec), warm.dtype, spec.moe.activation);
   const numSlots = planWarm(warm, eachBytes, kinds, mostHeld);
-  const isAllResident = slots.reduce((sum, each) => sum + each.numSlots, 0) >= mostHeld;
+  const isAllResident = slots.every((each, i) => each.numSlots >= kinds[i]!.mostHeld);
   if (isAllResident) return { slots, warm: null, numBytes };
   return { slots, warm: { ...warm, numSlots }, numBytes: numBytes + numSlots * eachBytes };
 }
@@ -52,14 +52,19 @@ export function planTiers({ spec, residence, placement, maxResidentBytes, warm =
 function kindsOf(
   spec: ModelSpec,
   { experts }: TierOptions['residence'],
-  { log2phy }: Pick<Placement, 'log2phy'>,
+  { log2phy, slotsPerRank }: TierOptions['placement'],
 ): ExpertKind[] {
-  const all = log2phy.flatMap((ofLayer, moeLayer) =>
+  const layers = log2phy.map((ofLayer, moeLayer) =>
     [...ofLayer.keys()].map((held) => expertDtype(experts, moeLayer, expertOf(spec, held))),
   );
-  return dtypesIn(experts).map((dtype) => ({
-    dtype,
-    eachBytes: expertBytes(expertSizesOf(spec), dtype, spec.moe.activation),
-    numExperts: all.filter((each) => each === dtype).length,
-  }));
+  const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0);
+  return dtypesIn(experts).map((dtype) => {
+    const counts = layers.map((ofLayer) => ofLayer.filter((each) => each === dtype).length);
+    return {
+      dtype,
+      eachBytes: expertBytes(expertSizesOf(spec), dtype, spec.moe.activation),
+      numExperts: sum(counts),
+      mostHeld: sum(counts.map((count) => Math.min(count, slotsPerRank))),
+    };
+  });
 }

@@ -4,18 +4,20 @@ import { ExpertError } from '../../../compute/base/errors.js';
 import { planSlots, planWarm, slotBytes } from '../../../experts/tiers/tier_plan.js';
 import { errorOf } from '../../kit/rejects.js';
 
-const kind = (dtype: 'bf16' | 'int8', eachBytes: number, numExperts: number) => ({ dtype, eachBytes, numExperts });
+const kind = (dtype: 'bf16' | 'int8', eachBytes: number, numExperts: number, mostHeld = numExperts) => ({
+  ...{ dtype, eachBytes, numExperts, mostHeld },
+});
 
 describe('places for experts', () => {
   it('are as many as fit, and no more than the rank may hold', () => {
-    const kinds = [kind('bf16', 100, 64)];
-    expect(planSlots(1099, kinds, 64)).to.deep.equal([{ dtype: 'bf16', numSlots: 10 }]);
-    expect(planSlots(99_999, kinds, 16)).to.deep.equal([{ dtype: 'bf16', numSlots: 16 }]);
-    expect(planSlots(100, kinds, 16)).to.deep.equal([{ dtype: 'bf16', numSlots: 1 }]);
+    const kinds = [kind('bf16', 100, 64, 16)];
+    expect(planSlots(1099, kinds)).to.deep.equal([{ dtype: 'bf16', numSlots: 10 }]);
+    expect(planSlots(99_999, kinds)).to.deep.equal([{ dtype: 'bf16', numSlots: 16 }]);
+    expect(planSlots(100, kinds)).to.deep.equal([{ dtype: 'bf16', numSlots: 1 }]);
   });
 
   it('are divided among types as the model mixes them', () => {
-    const slots = planSlots(20 * 100 + 10 * 60, [kind('bf16', 100, 40), kind('int8', 60, 20)], 60);
+    const slots = planSlots(20 * 100 + 10 * 60, [kind('bf16', 100, 40), kind('int8', 60, 20)]);
     expect(slots.map(({ numSlots }) => numSlots)).to.deep.equal([20, 10]);
   });
 
@@ -25,17 +27,18 @@ describe('places for experts', () => {
       numExperts: fc.integer({ min: 1, max: 40 }),
     });
     fc.assert(
-      fc.property(some, some, fc.nat(20_000), fc.integer({ min: 2, max: 60 }), (a, b, more, mostHeld) => {
-        const kinds = [kind('bf16', a.eachBytes, a.numExperts), kind('int8', b.eachBytes, b.numExperts)];
+      fc.property(some, some, fc.nat(20_000), fc.integer({ min: 1, max: 40 }), (a, b, more, most) => {
+        const kinds = [
+          kind('bf16', a.eachBytes, a.numExperts, Math.min(a.numExperts, most)),
+          kind('int8', b.eachBytes, b.numExperts, Math.min(b.numExperts, most)),
+        ];
         const maxBytes = a.eachBytes + b.eachBytes + more;
-        const slots = planSlots(maxBytes, kinds, mostHeld);
+        const slots = planSlots(maxBytes, kinds);
         const left = maxBytes - slotBytes(slots, kinds);
-        const total = slots.reduce((sum, { numSlots }) => sum + numSlots, 0);
         expect(left).to.be.at.least(0);
-        expect(total).to.be.at.most(mostHeld);
-        for (const [i, { eachBytes, numExperts }] of kinds.entries()) {
-          expect(slots[i]!.numSlots).to.be.within(1, numExperts);
-          if (total < mostHeld && slots[i]!.numSlots < numExperts) expect(left).to.be.below(eachBytes);
+        for (const [i, { eachBytes, mostHeld }] of kinds.entries()) {
+          expect(slots[i]!.numSlots).to.be.within(1, mostHeld);
+          if (slots[i]!.numSlots < mostHeld) expect(left).to.be.below(eachBytes);
         }
       }),
     );
@@ -64,9 +67,9 @@ describe('places for experts', () => {
   });
 
   it('fewer bytes than an expert takes are refused with both numbers', async () => {
-    const one = await errorOf(ExpertError, () => planSlots(99, [kind('bf16', 100, 4)], 4));
+    const one = await errorOf(ExpertError, () => planSlots(99, [kind('bf16', 100, 4)]));
     expect(one.message).to.include('experts.max_resident_bytes is 99, an expert takes 100 bytes; give at least');
-    const two = await errorOf(ExpertError, () => planSlots(159, [kind('bf16', 100, 4), kind('int8', 60, 4)], 8));
+    const two = await errorOf(ExpertError, () => planSlots(159, [kind('bf16', 100, 4), kind('int8', 60, 4)]));
     expect(two.message).to.include('an expert of each of 2 types takes 160 bytes');
   });
 });

@@ -146,6 +146,18 @@ describe('the bytes of a rank', () => {
       expect(of(all)).to.deep.equal([numHeld * each, 0]);
     }));
 
+  it('with a limit have room for all experts of a type that lie on one rank, where that allows it', () =>
+    withCheckpoint(tinyModel('tiny-deepseek-v3'), (options, { numLayers, numExperts }) => {
+      const [few, many] = (['f32', 'int8'] as const).map((dtype) =>
+        expertBytes(expertSizesOf(options.spec), dtype, { kind: 'swiglu' }),
+      ) as [number, number];
+      const ofLayer = Array.from({ length: numExperts }, (_, expert) => (expert < 2 ? 'f32' : 'int8'));
+      const experts = Array.from({ length: numLayers }, () => ofLayer);
+      const tiers = { ...options, residence: { ...KERNELS, experts }, maxResidentBytes: 2 ** 40 };
+      const most = numLayers * (2 * few + (numExperts / 2) * many);
+      expect(footprintOf(tiers).experts).to.equal(most);
+    }));
+
   it('leave out what no model of this configuration has, also scalars', async () => {
     await withTempFolder(async (dir) => {
       await copyModel(tinyModel('tiny-qwen3-moe'), dir);
