@@ -10,7 +10,7 @@ export const clockOf = (maxMs: number): JobClock => ({
     const dueMs = Date.now() + ms;
     let timer: NodeJS.Timeout;
     const wait = (): void => {
-      const leftMs = Math.max(dueMs - Date.now(), 0);
+      const leftMs = Math.max(dueMs - Date.now(), 0) + 1; // Node's timers may come a millisecond early by this clock
       timer = setTimeout(leftMs > maxMs ? wait : act, Math.min(leftMs, maxMs)).unref();
     };
     wait();
