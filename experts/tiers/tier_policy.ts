@@ -9,7 +9,7 @@ export interface ExpertUse {
   /** Calls in which the rank computed with it. */
   readonly numUses: number;
   /**
-   * The same of steps that are over, where a use counts half of one {@link HALF_LIFE_STEPS} steps later, in a unit that changes: comparable with other experts of the same
+   * The same of steps that are over, where a use counts half of one 256 steps later, in a unit that changes: comparable with other experts of the same
    * moment.
    */
   readonly frequency: number;
