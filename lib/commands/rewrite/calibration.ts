@@ -131,7 +131,11 @@ export async function calibrate(
         (await oldest).done();
         progress.update((i - AT_ONCE + 1) / pieces.length);
       }
-      if (i < pieces.length) running.push(read(pieces[i]!));
+      if (i < pieces.length) {
+        const reading = read(pieces[i]!);
+        reading.catch(() => undefined); // told of in its turn, which may be later than that it fails
+        running.push(reading);
+      }
     }
   } catch (error) {
     stop.abort(error);
