@@ -11,6 +11,7 @@ export const FP8_CODING: WeightCoding = {
   columnStep: 1,
   resident: null,
   takesExpressions: false,
+  sharesRows: true,
   config: (left) => ({
     ...{ quant_method: 'fp8', fmt: 'e4m3', activation_scheme: 'dynamic', weight_block_size: [BLOCK, BLOCK] },
     modules_to_not_convert: left,

@@ -29,6 +29,7 @@ export function intCoding({ type, group, scaleDtype }: IntCodingOptions): Weight
     columnStep: group,
     resident: group === RESIDENT_GROUP ? type : null,
     takesExpressions: true,
+    sharesRows: false,
     config: (left) => compressedTensors({ numBits, isSymmetric: !hasZeros, group, left }),
     heads: (module, rows, columns) => [
       { name: `${module}.weight_packed`, dtype: 'I32', shape: [rows, columns / perWord] },

@@ -27,6 +27,8 @@ export interface WeightCoding {
   config(left: readonly string[]): object | null;
   /** Whether that may say `re:` before a regular expression. */
   readonly takesExpressions: boolean;
+  /** Whether rows share scales, so that what one is rounded to depends on how large those beside it are. */
+  readonly sharesRows: boolean;
   /** The tensors that a module's weight becomes. */
   heads(module: string, rows: number, columns: number): TensorHead[];
   /** The type in memory that numbers are rounded to by the same rule; null: none is. */

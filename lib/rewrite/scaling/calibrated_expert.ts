@@ -10,7 +10,7 @@ import { activated, addBias, weightedSquares, type Products } from './expert_out
 
 /** What a search needs of a checkpoint and of what is made of it. */
 export interface Roundings {
-  readonly source: Pick<RewriteSource, 'spec' | 'weights'>;
+  readonly source: Pick<RewriteSource, 'spec'> & { readonly weights: Pick<RewriteSource['weights'], 'floats'> };
   readonly coding: WeightCoding;
   /** By our names: what is rounded. */
   readonly isTarget: (name: string) => boolean;
@@ -66,9 +66,15 @@ export class CalibratedExpert {
     return this.roundings.isTarget(`${this.prefix}.${part}.weight`);
   }
 
-  /** [N·I] what goes into down_proj: of weights that are rounded with these factors; null: of unrounded ones. */
-  inner(inputs: Float32Array | null): Float32Array {
-    const [gate_NI, up_NI] = [this.through('gate_proj', this.x_NH, inputs), this.through('up_proj', this.x_NH, inputs)];
+  /** Whether what up_proj is rounded to depends on the factors of its rows. */
+  get sharesRows(): boolean {
+    return this.roundings.coding.sharesRows;
+  }
+
+  /** [N·I] what goes into down_proj: of weights that are rounded with these factors; null: of unrounded ones. `rows`: [I] what rows of up_proj are divided by before they are rounded. */
+  inner(inputs: Float32Array | null, rows: Float32Array | null = null): Float32Array {
+    const gate_NI = this.through('gate_proj', this.x_NH, inputs);
+    const up_NI = this.through('up_proj', this.x_NH, inputs, rows);
     return activated(gate_NI, up_NI, this.roundings.source.spec.moe.activation);
   }
 
@@ -82,18 +88,25 @@ export class CalibratedExpert {
     return weightedSquares(y_NH, this.weights_N, other);
   }
 
-  private through(part: Projection, x: Float32Array, factors: Float32Array | null): Float32Array {
+  private through(
+    part: Projection,
+    x: Float32Array,
+    factors: Float32Array | null,
+    rows: Float32Array | null = null,
+  ): Float32Array {
     const { coding, products } = this.roundings;
     const values = this.values[part];
     const [, columns] = this.shapeOf(part);
     if (factors === null || !this.rounds(part)) return addBias(products(x, values, columns), this.biases[part]);
     const scaled = values.slice();
-    scale(scaled, columns, { columns: factors });
+    scale(scaled, columns, { columns: factors, rows: rows?.map((factor) => 1 / factor) });
     const divided = x.slice();
     scale(divided, columns, { columns: factors.map((factor) => 1 / factor) });
     const { resident } = coding;
     const matrix = resident === null ? this.rounded(part, scaled) : scaled;
-    return addBias(products(divided, matrix, columns, resident ?? 'f32'), this.biases[part]);
+    const y = products(divided, matrix, columns, resident ?? 'f32');
+    if (rows !== null) scale(y, rows.length, { columns: rows });
+    return addBias(y, this.biases[part]);
   }
 
   /** What a reader computes with. @throws RewriteError NOT_FINITE */

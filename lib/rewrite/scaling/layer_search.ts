@@ -47,7 +47,7 @@ export async function searchLayer(roundings: Roundings, seen: LayerRows): Promis
   return { scaling, share, errorBefore: relative(errors[0]!), errorAfter: relative(after) };
 }
 
-/** Rounded rows of up_proj are the same whatever their factor, so this depends on what was chosen before, and not the other way round. */
+/** Where rows share no scale, those of up_proj are rounded the same whatever their factor, and what goes into down_proj is the same for all. */
 function searchInner(expert: CalibratedExpert, inputs: Float32Array, mayScale: boolean): InnerFactors {
   const exact_NI = expert.inner(null);
   const reference = expert.outputs(exact_NI, null);
@@ -55,7 +55,8 @@ function searchInner(expert: CalibratedExpert, inputs: Float32Array, mayScale: b
   const all = candidates(magnitudesOf(exact_NI, inputs.length, reference.length));
   const canScale = mayScale && expert.rounds('up_proj') && expert.rounds('down_proj');
   const tried = (canScale ? all : all.slice(0, 1)).map(({ share, factors }) => {
-    return { share, factors, error: expert.squares(expert.outputs(inner_NI, factors), reference) };
+    const own_NI = expert.sharesRows && share > 0 ? expert.inner(inputs, factors) : inner_NI;
+    return { share, factors, error: expert.squares(expert.outputs(own_NI, factors), reference) };
   });
   return tried.reduce((best, other) => (other.error < best.error ? other : best));
 }

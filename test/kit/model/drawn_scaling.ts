@@ -25,6 +25,7 @@ export const NUMBERS: WeightCoding = {
   columnStep: 1,
   resident: null,
   takesExpressions: true,
+  sharesRows: false,
   config: () => null,
   heads: (module, rows, columns) => [{ name: `${module}.weight`, dtype: 'F32', shape: [rows, columns] }],
   round: ({ values }) => values,

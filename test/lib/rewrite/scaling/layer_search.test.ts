@@ -5,6 +5,7 @@ import { calibrate } from '../../../../lib/commands/rewrite/calibration.js';
 import { makeRandomCheckpoint } from '../../../../lib/model/random_checkpoint.js';
 import { randomConfig, type RandomFamily } from '../../../../lib/model/random_config.js';
 import { moeLayersOf } from '../../../../lib/model/spec/spec.js';
+import { FP8_CODING } from '../../../../lib/rewrite/quantise/fp8_coding.js';
 import { intCoding } from '../../../../lib/rewrite/quantise/int_coding.js';
 import { CalibratedExpert, type Roundings } from '../../../../lib/rewrite/scaling/calibrated_expert.js';
 import { kernelProducts } from '../../../../lib/rewrite/scaling/expert_outputs.js';
@@ -128,6 +129,53 @@ describe('scaling by a text', function () {
         const found = await searchLayer(roundings, { layer, sums_H: sums, rows_E: rows });
         expect(found.share).to.be.greaterThan(0);
         expect(found.errorAfter).to.be.lessThan(0.98 * found.errorBefore);
+      }
+    });
+  });
+
+  it('rows that share a scale are rounded as they are written, so that no layer becomes worse', async () => {
+    await withScene('qwen3_moe', async ({ roundings, seen }) => {
+      // What goes into down_proj is large by gate_proj, where up_proj has small rows: divided, they would have no codes beside others.
+      const factorOf = { gate_proj: [2 ** 22, 2 ** -8], up_proj: [2 ** -14, 1], down_proj: [1, 1] } as const;
+      const planted = (name: string, values: Float32Array<ArrayBuffer>, columns: number) => {
+        const part = /(\w+)\.weight$/.exec(name)![1] as keyof typeof factorOf;
+        return values.map((value, i) => value * factorOf[part][Math.floor(i / columns) % 4 === 0 ? 0 : 1]);
+      };
+      const { spec, weights } = roundings.source;
+      const floats = async (...args: Parameters<typeof weights.floats>) =>
+        planted(args[0], await weights.floats(...args), args[1].at(-1)!);
+      const source = { spec, weights: { floats } };
+      const scene = { ...roundings, source, coding: FP8_CODING };
+      for (const layer of seen) {
+        const { scaling, share, errorBefore, errorAfter } = await searchLayer(scene, layer);
+        expect(errorAfter).to.be.at.most(errorBefore);
+        expect(share).to.equal(0);
+        const ones = new Float32Array(spec.hiddenSize).fill(1);
+        let [changed, whole] = [0, 0];
+        for (const [number, rows] of layer.rows_E.entries()) {
+          const expert = await CalibratedExpert.read(scene, layer.layer, number, rows);
+          const reference = expert.outputs(expert.inner(null), null);
+          whole += expert.squares(reference);
+          const factors = scaling.inner.get(number) ?? new Float32Array(spec.moe.intermediateSize).fill(1);
+          // As a reader has it: rounded rows of up_proj by themselves, of an expert that was scaled before.
+          const scaled = {
+            ...scene,
+            source: {
+              spec,
+              weights: {
+                floats: async (...args: Parameters<typeof weights.floats>) => {
+                  const values = await floats(...args);
+                  const isUp = args[0].endsWith('up_proj.weight');
+                  return isUp ? values.map((value, i) => value / factors[Math.floor(i / args[1].at(-1)!)]!) : values;
+                },
+              },
+            },
+          };
+          const written = await CalibratedExpert.read(scaled, layer.layer, number, rows);
+          const inner = written.inner(ones).map((value, i) => value * factors[i % factors.length]!);
+          changed += expert.squares(expert.outputs(inner, factors), reference);
+        }
+        expect(Math.sqrt(changed / whole)).to.be.closeTo(errorAfter, 1e-6);
       }
     });
   });
