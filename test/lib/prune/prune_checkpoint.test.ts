@@ -160,6 +160,49 @@ describe('pruning a checkpoint', function () {
     });
   }
 
+  it('notes experts by the numbers of the first model, however often it is pruned', async () => {
+    await withTempFolder(async (parent) => {
+      const [from, once, twice] = ['from', 'once', 'twice'].map((name) => join(parent, name));
+      const config = randomConfig('qwen3_moe', { ...SIZES, denseLayers: 0, layers: 1, topk: 1, dtype: 'BF16' });
+      await makeRandomCheckpoint(from!, { config, dtype: 'BF16', seed: 3 });
+      const group = (experts: number[]) => ({ experts, weights: experts.map(() => 1 / experts.length) });
+      const prune = (dir: string, out: string, kept: number[], groups?: number[][]): Promise<unknown> =>
+        withFolder(dir, (source) =>
+          rewriteCheckpoint(
+            source,
+            out,
+            pruning(source, { criterion: 'some', kept: [kept], groups: groups && [groups.map(group)] }),
+          ),
+        );
+      const noteOf = (dir: string): Promise<unknown> =>
+        withFolder(dir, ({ config: { expertwire } }) => Promise.resolve((expertwire as { prune: unknown }).prune));
+      await prune(from!, once!, [1, 3, 5, 7], [[1, 0], [3], [5, 2, 4], [7, 6]]);
+      await prune(
+        once!,
+        twice!,
+        [0, 2],
+        [
+          [0, 3],
+          [2, 1],
+        ],
+      );
+      expect(await noteOf(twice!)).to.deep.equal({
+        ...{ criterion: 'some', of: 8, kept: [[1, 5]] },
+        merged: [
+          [
+            [1, 0, 7, 6],
+            [5, 2, 4, 3],
+          ],
+        ],
+      });
+      await prune(once!, join(parent, 'plain'), [1, 2]);
+      expect(await noteOf(join(parent, 'plain'))).to.deep.equal({
+        ...{ criterion: 'some', of: 8, kept: [[3, 5]] },
+        merged: [[[3], [5, 2, 4]]],
+      });
+    });
+  });
+
   it('leaves layers for multi-token prediction out, and says that there are none', async () => {
     await withTempFolder(async (parent) => {
       const from = join(parent, 'from');
